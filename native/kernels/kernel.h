@@ -1,0 +1,137 @@
+// The interface between the executor and the micro-kernels. One translation unit per instruction set implements it; the registry
+// (registry.cpp) lists them, picks the best that the CPU supports, or the one that the user forces by name.
+//
+// Shapes. The executor cuts a layer's output into tiles: up to `mr` output pixels x one panel of `panel` output channels (of one group).
+// Everything a kernel does not know (padding, stride, dilation, dimensions, batch) is in the indirection table: for each output pixel and
+// tap, the offset of the input pixel from the sample's base. A micro-kernel is therefore the same for 1-D, 2-D, 3-D and transposed
+// convolutions, dense layers and every kind of padding.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace bitwright {
+
+// Identifies the output pixels of a tile: pixel `p[i]` of sample `n[i]`, i < pixels.
+struct TilePixels {
+  uint32_t pixels;
+  const uint32_t* n;
+  const uint32_t* p;
+};
+
+// Where a step reads or writes a value: element (n, p, c) lies at data + n*sample_stride + p*pixel_stride + c (in elements: floats for
+// f32, 32-bit words for bits, where c counts bits and group layout is handled by the epilogue).
+struct ValueRef {
+  void* data = nullptr;
+  size_t sample_stride = 0;
+  size_t pixel_stride = 0;
+  uint32_t groups = 1;          // bits only
+  uint32_t group_channels = 0;  // bits only: channels per group
+};
+
+enum class StepKind : uint32_t {
+  kThreshold = 1, kAffine = 2, kAdd = 3, kPrelu = 4, kClamp = 5, kStore = 6, kStoreBits = 7, kUnary = 8, kMul = 9,
+};
+
+// One epilogue step with everything resolved; docs/bwm.md gives the meaning of each kind.
+struct Step {
+  StepKind kind;
+  uint32_t n = 0;
+  const float* a = nullptr;        // per channel, or null: p0
+  const float* b = nullptr;        // per channel (AFFINE), or null: p1
+  const uint32_t* flip = nullptr;  // bit per channel, or null
+  float p0 = 0, p1 = 0;
+  ValueRef value;
+};
+
+// Weights, activations and counts of one tile of a binary convolution.
+struct BinaryTile {
+  const uint32_t* const* base;  // [pixels] input of the sample that the pixel belongs to (group offset already added)
+  const int32_t* const* offset; // [pixels] -> [taps]: offset of the tap's input pixel, in 32-bit words, from base
+  uint32_t pixels;              // 1..mr
+  uint32_t taps;
+  uint32_t words;               // 32-bit words of one pixel of one group
+  const void* weights;          // one packed panel
+};
+
+// counts[i*panel + j] = popcount over taps and words of (activation ^ weight of channel j), for i < pixels, j < panel. Channels past the
+// end of the layer hold padding and may contain anything.
+struct BinaryKernel {
+  const char* name;   // "bconv_avx512vpopcnt": symbol, test and benchmark carry it too
+  const char* isa;    // "avx512vpopcnt"
+  const char* about;  // one line for `bitwright kernels`
+  int rank;           // the supported kernel of the highest rank is the default
+  bool (*supported)();
+  uint32_t panel;     // output channels of a panel, multiple of 32
+  uint32_t mr;        // largest number of pixels of a tile
+  // Panels of one group: ceil(outputs/panel), each panel_bytes(taps, words) long (a multiple of 64).
+  size_t (*panel_bytes)(uint32_t taps, uint32_t words);
+  // weights: canonical [outputs][taps][words]
+  void (*pack)(void* panels, const uint32_t* weights, uint32_t outputs, uint32_t taps, uint32_t words);
+  // Needs taps*words*32 <= 65535.
+  void (*count16)(uint16_t* counts, const BinaryTile& tile);
+  void (*count32)(uint32_t* counts, const BinaryTile& tile);
+};
+
+// Float convolution tile: out[i*panel + j] = sum over taps and channels of x * w. A negative offset means a tap in the zero padding.
+struct FloatTile {
+  const float* const* base;      // [pixels]
+  const int32_t* const* offset;  // [pixels] -> [taps], in floats; < 0: tap is padding
+  uint32_t pixels;
+  uint32_t taps;
+  uint32_t channels;             // input channels of one group
+  const float* weights;          // one packed panel
+};
+
+struct FloatKernel {
+  const char* name;  // "fconv_avx512"
+  const char* isa;
+  const char* about;
+  int rank;
+  bool (*supported)();
+  uint32_t panel;
+  uint32_t mr;
+  size_t (*panel_floats)(uint32_t taps, uint32_t channels);
+  void (*pack)(float* panels, const float* weights, uint32_t outputs, uint32_t taps, uint32_t channels);  // canonical [O][taps][channels]
+  void (*run)(float* out, const FloatTile& tile);
+};
+
+// Epilogues: they consume a tile while it is hot in L1. `channel0` is a multiple of 32 whenever a step writes bits, or 0 with all channels.
+struct EpilogueTile {
+  TilePixels where;
+  uint32_t channel0;  // first output channel of the tile
+  uint32_t channels;  // how many are real
+  uint32_t stride;    // elements between the rows of the tile
+};
+
+struct EpilogueKernel {
+  const char* name;  // "epilogue_avx512"
+  const char* isa;
+  const char* about;
+  int rank;
+  bool (*supported)();
+  // bit(i, j) = (counts[i*stride + j] <= limit[i][j]) ^ flip: the accumulator threshold turned into a count, one row per padding class.
+  // limit rows are indexed by absolute channel. Limits: -1 = never; counts are unsigned, limits signed (int32, clamped to what can occur).
+  void (*threshold16)(const uint16_t* counts, const EpilogueTile& t, const int32_t* const* limit, const uint32_t* flip, const ValueRef& out);
+  void (*threshold32)(const uint32_t* counts, const EpilogueTile& t, const int32_t* const* limit, const uint32_t* flip, const ValueRef& out);
+  // x(i, j) = float(origin[i][j] - slope*counts[i*stride + j]), then the steps. origin rows by absolute channel; slope 2 (or 1 for {0,1}).
+  void (*from_counts16)(const uint16_t* counts, const EpilogueTile& t, const int32_t* const* origin, int32_t slope, const Step* steps, size_t n_steps);
+  void (*from_counts32)(const uint32_t* counts, const EpilogueTile& t, const int32_t* const* origin, int32_t slope, const Step* steps, size_t n_steps);
+  void (*from_float)(const float* x, const EpilogueTile& t, const Step* steps, size_t n_steps);
+};
+
+// Packing: bits[i] = (x[i] >= threshold[i]) for `count` channels of one pixel of one group; writes ceil(count/32) words, tail bits 0.
+// Steps of kind STORE_BITS and the torch operators use it.
+using PackBitsFn = void (*)(uint32_t* bits, const float* x, const float* threshold, uint32_t count);
+
+// The lists, in no particular order, ended by a null pointer. Kernels of instruction sets this binary was not built for are absent.
+const BinaryKernel* const* binary_kernels();
+const FloatKernel* const* float_kernels();
+const EpilogueKernel* const* epilogue_kernels();
+
+// The best supported one, or the one of that name or ISA; null if there is no such kernel or this CPU cannot run it.
+const BinaryKernel* find_binary_kernel(const char* name_or_isa);
+const FloatKernel* find_float_kernel(const char* name_or_isa);
+const EpilogueKernel* find_epilogue_kernel(const char* name_or_isa);
+
+}  // namespace bitwright

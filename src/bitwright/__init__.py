@@ -1,0 +1,42 @@
+"""bitwright: train, compare, compile and run 1-bit neural networks.
+
+Importing this package imports neither torch nor onnx: the sub-packages below load on first use, so a device with
+numpy alone can run compiled models (`bitwright.runtime`).
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_SUBPACKAGES = (
+    "bench",
+    "binarize",
+    "compiler",
+    "data",
+    "export",
+    "models",
+    "nn",
+    "optim",
+    "report",
+    "runtime",
+    "train",
+)
+
+__all__ = ["__version__", *_SUBPACKAGES]
+
+if TYPE_CHECKING:
+    from bitwright import bench, binarize, compiler, data, export, models, nn, optim, report, runtime, train
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"bitwright.{name}")
+    raise AttributeError(f"module 'bitwright' has no attribute {name!r}; it has: {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
