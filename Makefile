@@ -1,0 +1,63 @@
+# Everything a checkout needs. Relative paths only, so a directory with spaces in its name works.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Threads: the machines we test on have two cores.
+NATIVE := $(wildcard CMakeLists.txt native/*/*.cpp native/*/*.h native/*/*.txt)
+CMAKE := $(PY) -m cmake
+
+.PHONY: help install quickstart test test-fast lint types native-test sanitize docs wheel clean
+
+help:            ## this list
+	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed 's/:.*##/  —/'
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "bitwright needs Python 3.10 or newer, this is " + sys.version.split()[0] + "; run: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.packages: requirements-dev.txt | $(VENV)/bin/python
+	$(PY) -m pip install -q -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.packages pyproject.toml $(NATIVE)
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pip install -q --no-build-isolation -e ".[all]"
+	@touch $@
+
+install: $(VENV)/.installed   ## make .venv and install the project into it (editable)
+
+quickstart: install   ## train a 1-bit CNN on real images, compile it, run it, compare; ends with a table and a page
+	$(PY) -m bitwright quickstart
+
+test: install   ## the whole Python test suite
+	$(PY) -m pytest
+
+test-fast: install   ## without the slow tests
+	$(PY) -m pytest -m "not slow"
+
+lint: install   ## ruff: rules and format
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: install   ## mypy
+	$(PY) -m mypy
+
+native-test: install   ## GoogleTest suites of kernels and engine (needs libgtest-dev)
+	$(CMAKE) -S . -B build/native -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(VENV)/bin/ninja" -DCMAKE_BUILD_TYPE=Release -DBITWRIGHT_PYTHON=OFF -DBITWRIGHT_TESTS=ON
+	$(CMAKE) --build build/native
+	cd build/native && "$(CURDIR)/$(VENV)/bin/ctest" --output-on-failure
+
+sanitize: install   ## the same, and the file fuzzer, under AddressSanitizer and UBSan
+	$(CMAKE) -S . -B build/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(VENV)/bin/ninja" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBITWRIGHT_PYTHON=OFF -DBITWRIGHT_TESTS=ON -DBITWRIGHT_SANITIZE=ON
+	$(CMAKE) --build build/sanitize
+	cd build/sanitize && "$(CURDIR)/$(VENV)/bin/ctest" --output-on-failure
+
+docs: install   ## build the documentation into site/ (warnings are errors)
+	$(PY) -m mkdocs build --strict -q
+
+wheel: install   ## a wheel in dist/, and its size
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m build --wheel --no-isolation -o dist
+	@ls -l dist/*.whl
+
+clean:   ## remove what was built (not .venv)
+	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
