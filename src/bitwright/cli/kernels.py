@@ -1,0 +1,37 @@
+"""`bitwright kernels`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from bitwright.cli._command import print_table, run_command
+
+
+def kernels(*, json_output: bool = False) -> int:
+    """List the native kernels, and which of them this CPU runs. Force one with `--kernel NAME` or BITWRIGHT_KERNEL.
+
+    Args:
+        json_output: print JSON instead of a table.
+    """
+    from bitwright import runtime
+
+    rows = runtime.kernels()
+    if json_output:
+        print(json.dumps(rows, indent=2))
+        return 0
+
+    def mark(row: dict[str, object]) -> str:
+        return "default" if row["default"] else "yes" if row["supported"] else "no"
+
+    print_table(
+        "Native kernels",
+        ["name", "operation", "instruction set", "runs here", "about"],
+        [[row["name"], row["operation"], row["isa"], mark(row), row["about"]] for row in rows],
+    )
+    return 0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Entry point of the verb."""
+    return run_command(kernels, argv, "  bitwright kernels\n  BITWRIGHT_KERNEL=portable bitwright run net.bwm image.png")
