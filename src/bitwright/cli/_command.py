@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
+
+
+def normalise(argv: Sequence[str], flags: Sequence[str] = ()) -> list[str]:
+    """`--data-root x` is `--data_root x`, and a bare `--flag` (a boolean option) is `--flag=true`."""
+    result = []
+    for position, arg in enumerate(argv):
+        if arg.startswith("--"):
+            name, equals, value = arg[2:].partition("=")
+            name = name.replace("-", "_")
+            bare = not equals and (position + 1 == len(argv) or argv[position + 1].lower() not in ("true", "false"))
+            arg = f"--{name}=true" if name in flags and bare else f"--{name}{equals}{value}"
+        result.append(arg)
+    return result
 
 
 def run_command(function: Callable[..., int | None], argv: Sequence[str], example: str) -> int:
@@ -28,9 +42,23 @@ def run_command(function: Callable[..., int | None], argv: Sequence[str], exampl
         epilog=f"example:\n{example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_function_arguments(function, as_group=False, as_positional=True)
-    options: dict[str, Any] = parser.parse_args(list(argv)).as_dict()
+    parameters = inspect.signature(function).parameters.values()
+    # A positional parameter with a list's type takes all remaining words: `run net.bwm a.png b.png`.
+    many = {p.name for p in parameters if p.default is p.empty and str(p.annotation).startswith("list")}
+    parser.add_function_arguments(function, as_group=False, as_positional=True, skip=many)
+    for name in many:
+        parser.add_argument(name, nargs="+", type=str, help=_argument_help(function, name))
+    flags = [p.name for p in parameters if isinstance(p.default, bool)]
+    options: dict[str, Any] = parser.parse_args(normalise(argv, flags)).as_dict()
     return int(function(**options) or 0)
+
+
+def _argument_help(function: Callable[..., Any], name: str) -> str:
+    """The line of the docstring's `Args:` section for `name`."""
+    for line in inspect.getdoc(function).splitlines() if function.__doc__ else ():  # type: ignore[union-attr]
+        if line.strip().startswith(f"{name}: "):
+            return line.strip().removeprefix(f"{name}: ")
+    return ""
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> None:
