@@ -1,0 +1,154 @@
+"""Inputs for a compiled network: images and arrays prepared as in training, or random ones."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bitwright.runtime import Session
+
+
+def random_inputs(session: Session, batch: int, seed: int = 0) -> list[NDArray[Any]]:
+    """Standard normal samples (ids: uniform below 2) for every input of a session, from a seed."""
+    if batch < 1:
+        raise ValueError(f"batch = {batch}, must be 1 or more")
+    generator = np.random.default_rng(seed)
+    result: list[NDArray[Any]] = []
+    for info in session.inputs:
+        shape = [batch, *info["shape"][1:]]
+        if info["dtype"] == "float32":
+            result.append(generator.standard_normal(shape, dtype=np.float32))
+        else:
+            result.append(generator.integers(0, 2, shape, dtype=np.int32))
+    return result
+
+
+def atomic_save(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
+    """`numpy.save` to a temporary file, then rename: nothing half-written stays."""
+    target = Path(path)
+    handle, name = tempfile.mkstemp(dir=target.parent, suffix=".tmp")
+    with os.fdopen(handle, "wb") as file:
+        np.save(file, array)
+    os.chmod(name, 0o644)
+    os.replace(name, target)
+
+
+@dataclass(frozen=True)
+class InputPreparation:
+    """How pixels become a network's input: resize, divide by 255 (or `maximum`), subtract the mean, divide by the deviation.
+
+    Attributes:
+        shape: [C, H, W] of one sample, or None if the network's input is not an image.
+        mean, std: one a channel, after division by `maximum`.
+        maximum: the pixel value that becomes 1.
+        classes: names of the classes, or empty.
+    """
+
+    shape: tuple[int, ...] | None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    maximum: float = 255.0
+    classes: tuple[str, ...] = field(default_factory=tuple)
+
+    @classmethod
+    def of_session(cls, session: Session) -> InputPreparation:
+        """Read what the exporter wrote into the file's metadata (`bitwright.input`)."""
+        import json
+
+        shape = tuple(session.inputs[0]["shape"][1:])
+        stored = session.meta.get("metadata", {}).get("bitwright.input")
+        facts = json.loads(stored) if isinstance(stored, str) else {}
+        return cls(
+            shape=shape if len(shape) == 3 else None,
+            mean=tuple(facts.get("mean", ())),
+            std=tuple(facts.get("std", ())),
+            maximum=float(facts.get("maximum", 255.0)),
+            classes=tuple(facts.get("classes", ())),
+        )
+
+    def class_name(self, index: int) -> str:
+        """The name of a class, or its number."""
+        return self.classes[index] if index < len(self.classes) else str(index)
+
+    def load(self, path: str | os.PathLike[str]) -> tuple[NDArray[Any], list[str]]:
+        """Read an image or a .npy file.
+
+        Returns:
+            The prepared batch, and a label for each sample.
+
+        Raises:
+            FileNotFoundError, ValueError: with the path and what would be right.
+        """
+        name = Path(path)
+        if not name.exists():
+            raise FileNotFoundError(f"{name}: no such file")
+        if name.suffix.lower() == ".npy":
+            try:
+                array = np.load(name, allow_pickle=False)
+            except (ValueError, EOFError) as error:
+                raise ValueError(f"{name}: not a readable .npy array ({error})") from error
+            x = self.pixels(array) if array.dtype == np.uint8 else self._as_batch(array, str(name))
+            return x, [f"{name}[{i}]" if len(x) > 1 else str(name) for i in range(len(x))]
+        return self.pixels(self._open_image(name)), [str(name)]
+
+    def _as_batch(self, array: NDArray[Any], name: str) -> NDArray[Any]:
+        if array.dtype == np.float64:
+            raise ValueError(f"{name}: float64; save it as float32: numpy.save(path, x.astype('float32'))")
+        if self.shape is not None and array.ndim == len(self.shape):
+            return array[None]
+        return array
+
+    def _open_image(self, name: Path) -> NDArray[np.uint8]:
+        from PIL import Image, UnidentifiedImageError
+
+        if self.shape is None:
+            raise ValueError(f"{name}: this network does not take images; give a .npy array of its input")
+        channels, height, width = self.shape
+        if channels not in (1, 3):
+            raise ValueError(f"{name}: the network wants {channels} channels; give a .npy array")
+        try:
+            with Image.open(name) as image:
+                picture = image.convert("L" if channels == 1 else "RGB")
+        except UnidentifiedImageError as error:
+            raise ValueError(f"{name}: not an image that Pillow can read; images and .npy arrays are accepted") from error
+        if picture.size != (width, height):
+            picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+        return np.asarray(picture, dtype=np.uint8).reshape(1, height, width, channels)
+
+    def pixels(self, array: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 pixels [H,W], [H,W,C], [N,H,W] or [N,H,W,C] -> the network's float32 input [N,C,H,W].
+
+        A single image is 0…255 whatever the data set's own range: its pixels are scaled to `maximum` first.
+        """
+        if self.shape is None:
+            raise ValueError("this network does not take images; give a float32 .npy array of its input")
+        channels, height, width = self.shape
+        sizes = {
+            (height, width): (1, height, width, 1),
+            (height, width, channels): (1, height, width, channels),
+        }
+        if array.shape in sizes and (channels == 1 or array.ndim == 3):
+            array = array.reshape(sizes[array.shape])
+        elif array.ndim == 3 and channels == 1:
+            array = array[..., None]
+        if array.ndim != 4 or array.shape[1:] != (height, width, channels):
+            raise ValueError(
+                f"pixels of shape {list(array.shape)}: the network wants uint8 [N,{height},{width},{channels}] or "
+                f"float32 [N,{channels},{height},{width}]"
+            )
+        if not self.mean:
+            raise ValueError(
+                "this model does not say how its pixels were normalised (no 'bitwright.input' metadata); "
+                "give a float32 .npy array prepared as in training"
+            )
+        x = array.astype(np.float32) / np.float32(255.0)
+        x = (x - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+        return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
