@@ -64,11 +64,11 @@ struct BinaryKernel {
   bool (*supported)();
   uint32_t panel;     // output channels of a panel, multiple of 32
   uint32_t mr;        // largest number of pixels of a tile
-  // Panels of one group: ceil(outputs/panel), each panel_bytes(taps, words) long (a multiple of 64).
+  // Panels of one group: ceil(outputs/panel), each panel_bytes(taps, words) long (a multiple of 64), 64-byte aligned.
   size_t (*panel_bytes)(uint32_t taps, uint32_t words);
   // weights: canonical [outputs][taps][words]
   void (*pack)(void* panels, const uint32_t* weights, uint32_t outputs, uint32_t taps, uint32_t words);
-  // Needs taps*words*32 <= 65535.
+  // Needs taps*words*32 <= 65535. `counts` of both: at least 2-byte resp. 4-byte aligned, [pixels][panel].
   void (*count16)(uint16_t* counts, const BinaryTile& tile);
   void (*count32)(uint32_t* counts, const BinaryTile& tile);
 };
@@ -91,12 +91,13 @@ struct FloatKernel {
   bool (*supported)();
   uint32_t panel;
   uint32_t mr;
-  size_t (*panel_floats)(uint32_t taps, uint32_t channels);
+  size_t (*panel_floats)(uint32_t taps, uint32_t channels);  // a multiple of 16; panels are 64-byte aligned
   void (*pack)(float* panels, const float* weights, uint32_t outputs, uint32_t taps, uint32_t channels);  // canonical [O][taps][channels]
   void (*run)(float* out, const FloatTile& tile);
 };
 
-// Epilogues: they consume a tile while it is hot in L1. `channel0` is a multiple of 32 whenever a step writes bits, or 0 with all channels.
+// Epilogues: they consume a tile while it is hot in L1. `channel0` is a multiple of 32 whenever a step writes bits. A bits value whose groups
+// are packed apart and whose group_channels is no multiple of 32 needs a tile of channel0 = 0 with all channels (words are shared otherwise).
 struct EpilogueTile {
   TilePixels where;
   uint32_t channel0;  // first output channel of the tile
@@ -120,18 +121,35 @@ struct EpilogueKernel {
   void (*from_float)(const float* x, const EpilogueTile& t, const Step* steps, size_t n_steps);
 };
 
-// Packing: bits[i] = (x[i] >= threshold[i]) for `count` channels of one pixel of one group; writes ceil(count/32) words, tail bits 0.
-// Steps of kind STORE_BITS and the torch operators use it.
-using PackBitsFn = void (*)(uint32_t* bits, const float* x, const float* threshold, uint32_t count);
+// Packing: bits[i] = (x[i] >= threshold[i]), or x[i] >= scalar_threshold where `threshold` is null, for `count` channels of one pixel of one
+// group. NaN on either side gives 0. Writes ceil(count/32) words, tail bits 0.
+struct PackKernel {
+  const char* name;  // "pack_avx512"
+  const char* isa;
+  const char* about;
+  int rank;
+  bool (*supported)();
+  void (*pack)(uint32_t* bits, const float* x, const float* threshold, float scalar_threshold, uint32_t count);
+};
 
 // The lists, in no particular order, ended by a null pointer. Kernels of instruction sets this binary was not built for are absent.
 const BinaryKernel* const* binary_kernels();
 const FloatKernel* const* float_kernels();
 const EpilogueKernel* const* epilogue_kernels();
+const PackKernel* const* pack_kernels();
 
-// The best supported one, or the one of that name or ISA; null if there is no such kernel or this CPU cannot run it.
+// The instruction sets, lowest rank first, ended by a null pointer: "portable", "avx2", "avx512", "avx512vpopcnt". All of them, whether this
+// binary or CPU has them or not.
+const char* const* isa_names();
+// Whether this CPU (and its operating system) can run that instruction set; false for an unknown name.
+bool isa_supported(const char* isa);
+
+// Finding a kernel. A null pointer asks for the best supported one. A kernel's name asks for that kernel. An instruction set's name asks for the
+// best supported kernel that needs no more than it, so that forcing "avx512vpopcnt" also finds a float kernel (fconv_avx512).
+// Null if there is no such kernel or instruction set, or if this CPU cannot run it.
 const BinaryKernel* find_binary_kernel(const char* name_or_isa);
 const FloatKernel* find_float_kernel(const char* name_or_isa);
 const EpilogueKernel* find_epilogue_kernel(const char* name_or_isa);
+const PackKernel* find_pack_kernel(const char* name_or_isa);
 
 }  // namespace bitwright

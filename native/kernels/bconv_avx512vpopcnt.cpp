@@ -1,0 +1,4 @@
+#include "entries.h"
+namespace bitwright {
+const BinaryKernel* const bconv_avx512vpopcnt = nullptr;
+}  // namespace bitwright

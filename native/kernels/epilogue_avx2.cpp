@@ -1,0 +1,4 @@
+#include "entries.h"
+namespace bitwright {
+const EpilogueKernel* const epilogue_avx2 = nullptr;
+}  // namespace bitwright

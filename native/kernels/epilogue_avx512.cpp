@@ -1,0 +1,4 @@
+#include "entries.h"
+namespace bitwright {
+const EpilogueKernel* const epilogue_avx512 = nullptr;
+}  // namespace bitwright

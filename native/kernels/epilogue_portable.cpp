@@ -1,0 +1,112 @@
+// Epilogue in portable C++17: 32 channels of one pixel in a small array, all steps over it. The other epilogues must equal it bit for bit, so
+// it rounds after every operation (built with -ffp-contract=off: no fused multiply-add).
+#include "entries.h"
+#include "unary.h"
+#include "values.h"
+
+namespace bitwright {
+namespace {
+
+constexpr uint32_t kBlock = 32;
+
+// Channels [c, c + count) of pixel i, c absolute.
+struct Block {
+  uint32_t i, c, count;
+};
+
+inline float at(const float* a, float otherwise, uint32_t c) { return a != nullptr ? a[c] : otherwise; }
+
+inline uint32_t flip_word(const uint32_t* flip, const Block& b) {
+  const uint32_t word = flip != nullptr ? flip[b.c / 32] : 0;
+  return b.count == 32 ? word : word & ((1u << b.count) - 1u);
+}
+
+void store_threshold_bits(const float* x, const Step& s, const EpilogueTile& t, const Block& b) {
+  uint32_t bits = 0;
+  for (uint32_t j = 0; j < b.count; ++j) bits |= static_cast<uint32_t>(x[j] >= at(s.a, s.p0, b.c + j)) << j;
+  store_bits(value_pixel<uint32_t>(s.value, t.where, b.i), s.value, b.c, b.count, bits ^ flip_word(s.flip, b));
+}
+
+void apply(float* x, const Step& s, const EpilogueTile& t, const Block& b) {
+  switch (s.kind) {
+    case StepKind::kThreshold: break;  // the threshold functions do it: it is never a step of a chain
+    case StepKind::kAffine:
+      for (uint32_t j = 0; j < b.count; ++j) {
+        const float product = x[j] * at(s.a, s.p0, b.c + j);
+        x[j] = product + at(s.b, s.p1, b.c + j);
+      }
+      break;
+    case StepKind::kAdd: {
+      const float* v = value_pixel<const float>(s.value, t.where, b.i) + b.c;
+      for (uint32_t j = 0; j < b.count; ++j) x[j] += v[j];
+      break;
+    }
+    case StepKind::kMul: {
+      const float* v = (s.n == 1 ? value_gate(s.value, t.where, b.i) : value_pixel<const float>(s.value, t.where, b.i)) + b.c;
+      for (uint32_t j = 0; j < b.count; ++j) x[j] *= v[j];
+      break;
+    }
+    case StepKind::kPrelu:
+      for (uint32_t j = 0; j < b.count; ++j) x[j] = x[j] >= 0.0f ? x[j] : at(s.a, s.p0, b.c + j) * x[j];
+      break;
+    case StepKind::kClamp:
+      for (uint32_t j = 0; j < b.count; ++j) {
+        const float low = x[j] < s.p0 ? s.p0 : x[j];  // NaN stays NaN
+        x[j] = low > s.p1 ? s.p1 : low;
+      }
+      break;
+    case StepKind::kStore: {
+      float* v = value_pixel<float>(s.value, t.where, b.i) + b.c;
+      for (uint32_t j = 0; j < b.count; ++j) v[j] = x[j];
+      break;
+    }
+    case StepKind::kStoreBits: store_threshold_bits(x, s, t, b); break;
+    case StepKind::kUnary: apply_unary(x, b.count, s.n); break;
+  }
+}
+
+// `load(i, j, c)`: the value of pixel i, tile column j, absolute channel c.
+template <class Load>
+void run(const EpilogueTile& t, const Step* steps, size_t n_steps, Load load) {
+  for (uint32_t i = 0; i < t.where.pixels; ++i)
+    for (uint32_t j0 = 0; j0 < t.channels; j0 += kBlock) {
+      const Block b{i, t.channel0 + j0, t.channels - j0 < kBlock ? t.channels - j0 : kBlock};
+      float x[kBlock];
+      for (uint32_t j = 0; j < b.count; ++j) x[j] = load(i, j0 + j, b.c + j);
+      for (size_t s = 0; s < n_steps; ++s) apply(x, steps[s], t, b);
+    }
+}
+
+template <class Count>
+void from_counts(const Count* counts, const EpilogueTile& t, const int32_t* const* origin, int32_t slope, const Step* steps, size_t n_steps) {
+  run(t, steps, n_steps, [&](uint32_t i, uint32_t j, uint32_t c) {
+    return static_cast<float>(origin[i][c] - slope * static_cast<int32_t>(counts[static_cast<size_t>(i) * t.stride + j]));
+  });
+}
+
+void from_float(const float* x, const EpilogueTile& t, const Step* steps, size_t n_steps) {
+  run(t, steps, n_steps, [&](uint32_t i, uint32_t j, uint32_t) { return x[static_cast<size_t>(i) * t.stride + j]; });
+}
+
+template <class Count>
+void threshold(const Count* counts, const EpilogueTile& t, const int32_t* const* limit, const uint32_t* flip, const ValueRef& out) {
+  for (uint32_t i = 0; i < t.where.pixels; ++i)
+    for (uint32_t j0 = 0; j0 < t.channels; j0 += kBlock) {
+      const Block b{i, t.channel0 + j0, t.channels - j0 < kBlock ? t.channels - j0 : kBlock};
+      const Count* row = counts + static_cast<size_t>(i) * t.stride + j0;
+      uint32_t bits = 0;
+      for (uint32_t j = 0; j < b.count; ++j) bits |= static_cast<uint32_t>(static_cast<int32_t>(row[j]) <= limit[i][b.c + j]) << j;
+      store_bits(value_pixel<uint32_t>(out, t.where, i), out, b.c, b.count, bits ^ flip_word(flip, b));
+    }
+}
+
+const EpilogueKernel kernel = {
+    "epilogue_portable", "portable", "C++17, 32 channels of a pixel at a time", kRankPortable, supports_portable,
+    threshold<uint16_t>, threshold<uint32_t>, from_counts<uint16_t>, from_counts<uint32_t>, from_float,
+};
+
+}  // namespace
+
+const EpilogueKernel* const epilogue_portable = &kernel;
+
+}  // namespace bitwright

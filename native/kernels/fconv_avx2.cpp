@@ -1,0 +1,4 @@
+#include "entries.h"
+namespace bitwright {
+const FloatKernel* const fconv_avx2 = nullptr;
+}  // namespace bitwright

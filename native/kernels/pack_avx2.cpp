@@ -1,0 +1,4 @@
+#include "entries.h"
+namespace bitwright {
+const PackKernel* const pack_avx2 = nullptr;
+}  // namespace bitwright

@@ -1,0 +1,4 @@
+#include "entries.h"
+namespace bitwright {
+const PackKernel* const pack_avx512 = nullptr;
+}  // namespace bitwright

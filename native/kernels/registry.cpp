@@ -1,0 +1,105 @@
+#include <cstring>
+
+#include "cpu.h"
+#include "entries.h"
+#include "kernel.h"
+
+namespace bitwright {
+
+bool supports_portable() { return true; }
+bool supports_avx2() { return cpu_features().avx2; }
+bool supports_avx512() { return cpu_features().avx512; }
+bool supports_avx512vpopcnt() { return cpu_features().avx512vpopcnt; }
+
+namespace {
+
+struct Isa {
+  const char* name;
+  int rank;
+  bool (*supported)();
+};
+
+constexpr size_t kIsas = 4;
+const Isa isas[kIsas] = {
+    {"portable", kRankPortable, supports_portable},
+    {"avx2", kRankAvx2, supports_avx2},
+    {"avx512", kRankAvx512, supports_avx512},
+    {"avx512vpopcnt", kRankAvx512Vpopcnt, supports_avx512vpopcnt},
+};
+
+const Isa* find_isa(const char* name) {
+  for (const Isa& isa : isas)
+    if (std::strcmp(isa.name, name) == 0) return &isa;
+  return nullptr;
+}
+
+// The kernels that this binary holds, ended by a null pointer.
+template <class Kernel, size_t N>
+struct List {
+  const Kernel* entries[N + 1] = {};
+  explicit List(const Kernel* const (&candidates)[N]) {
+    size_t n = 0;
+    for (const Kernel* k : candidates)
+      if (k != nullptr) entries[n++] = k;
+  }
+};
+
+template <class Kernel>
+const Kernel* find(const Kernel* const* list, const char* name_or_isa) {
+  int limit = kRankAvx512Vpopcnt;
+  if (name_or_isa != nullptr) {
+    for (const Kernel* const* k = list; *k != nullptr; ++k)
+      if (std::strcmp((*k)->name, name_or_isa) == 0) return (*k)->supported() ? *k : nullptr;
+    const Isa* isa = find_isa(name_or_isa);
+    if (isa == nullptr || !isa->supported()) return nullptr;
+    limit = isa->rank;
+  }
+  const Kernel* best = nullptr;
+  for (const Kernel* const* k = list; *k != nullptr; ++k)
+    if ((*k)->rank <= limit && (best == nullptr || (*k)->rank > best->rank) && (*k)->supported()) best = *k;
+  return best;
+}
+
+}  // namespace
+
+// The lists are built on first use: the entries live in other translation units, whose constants are set before any code runs.
+const BinaryKernel* const* binary_kernels() {
+  static const BinaryKernel* const all[] = {bconv_portable, bconv_avx2, bconv_avx512vpopcnt};
+  static const List<BinaryKernel, 3> list(all);
+  return list.entries;
+}
+
+const FloatKernel* const* float_kernels() {
+  static const FloatKernel* const all[] = {fconv_portable, fconv_avx2, fconv_avx512};
+  static const List<FloatKernel, 3> list(all);
+  return list.entries;
+}
+
+const EpilogueKernel* const* epilogue_kernels() {
+  static const EpilogueKernel* const all[] = {epilogue_portable, epilogue_avx2, epilogue_avx512};
+  static const List<EpilogueKernel, 3> list(all);
+  return list.entries;
+}
+
+const PackKernel* const* pack_kernels() {
+  static const PackKernel* const all[] = {pack_portable, pack_avx2, pack_avx512};
+  static const List<PackKernel, 3> list(all);
+  return list.entries;
+}
+
+const char* const* isa_names() {
+  static const char* const names[] = {isas[0].name, isas[1].name, isas[2].name, isas[3].name, nullptr};
+  return names;
+}
+
+bool isa_supported(const char* name) {
+  const Isa* isa = find_isa(name);
+  return isa != nullptr && isa->supported();
+}
+
+const BinaryKernel* find_binary_kernel(const char* name_or_isa) { return find(binary_kernels(), name_or_isa); }
+const FloatKernel* find_float_kernel(const char* name_or_isa) { return find(float_kernels(), name_or_isa); }
+const EpilogueKernel* find_epilogue_kernel(const char* name_or_isa) { return find(epilogue_kernels(), name_or_isa); }
+const PackKernel* find_pack_kernel(const char* name_or_isa) { return find(pack_kernels(), name_or_isa); }
+
+}  // namespace bitwright
