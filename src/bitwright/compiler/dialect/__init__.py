@@ -1,0 +1,48 @@
+"""The `ai.bitwright` ONNX dialect: 1-bit layers as ONNX nodes (docs/dialect.md). Needs numpy and onnx, never torch.
+
+`attributes` reads and makes nodes, `functions` holds each node's meaning in standard operators, `bits` packs weights.
+"""
+
+from __future__ import annotations
+
+from bitwright.compiler.dialect.attributes import (
+    DOMAIN,
+    MODULE_KEY,
+    OPS,
+    VERSION,
+    BinaryConvAttrs,
+    BinaryConvTransposeAttrs,
+    BinaryEmbeddingAttrs,
+    BinaryLinearAttrs,
+    DialectError,
+    NodeAttrs,
+    UnpackWeightAttrs,
+    read_node,
+)
+from bitwright.compiler.dialect.bits import pack_bits, packed_bytes, unpack_bits
+from bitwright.compiler.dialect.functions import MAX_OPSET, MIN_OPSET, add_functions, function, functions
+from bitwright.compiler.dialect.schemas import schema
+
+__all__ = [
+    "DOMAIN",
+    "MAX_OPSET",
+    "MIN_OPSET",
+    "MODULE_KEY",
+    "OPS",
+    "VERSION",
+    "BinaryConvAttrs",
+    "BinaryConvTransposeAttrs",
+    "BinaryEmbeddingAttrs",
+    "BinaryLinearAttrs",
+    "DialectError",
+    "NodeAttrs",
+    "UnpackWeightAttrs",
+    "add_functions",
+    "function",
+    "functions",
+    "pack_bits",
+    "packed_bytes",
+    "read_node",
+    "schema",
+    "unpack_bits",
+]
