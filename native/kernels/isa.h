@@ -33,6 +33,12 @@
 #define BITWRIGHT_AVX512VPOPCNT 0
 #endif
 
+// gcc 12 warns about its own AVX-512 headers (GCC bug 105593).
+#if defined(__GNUC__) && !defined(__clang__) && BITWRIGHT_AVX512
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
 // Loops over accumulator arrays must unroll completely, or gcc keeps the whole array in memory and the rate halves.
 #if defined(__clang__)
 #define BITWRIGHT_UNROLL _Pragma("unroll")
