@@ -1,4 +1,98 @@
+// Epilogue for AVX2: blocks of 2 pixels x 32 channels in 8 ymm registers. Thresholds give 8 bits a compare + movmskps; tails by vmaskmovps.
+// Cost of 64 elements: AFFINE 16 operations, ADD 8, PRELU 24, STORE 8 stores, STORE_BITS 8 compares + 8 vmovmskps.
+// Multiply and add stay two operations, each rounded (-ffp-contract=off): all instruction sets give the same bits.
+#include "isa.h"
+
 #include "entries.h"
+
+#if BITWRIGHT_AVX2
+
+#include <immintrin.h>
+
+#include "unary.h"
+#include "values.h"
+
+namespace bitwright {
+namespace {
+
+struct Simd {
+  using F = __m256;
+  using I = __m256i;
+  static constexpr int kLanes = 8;
+  static constexpr int kVectors = 4;
+  static constexpr int kPixels = 2;
+
+  struct Tail {
+    I m[kVectors];
+    uint32_t valid;
+    BITWRIGHT_INLINE explicit Tail(uint32_t n) : valid(n) {
+      const I lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+      for (int v = 0; v < kVectors; ++v) m[v] = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(n) - 8 * v), lane);
+    }
+  };
+
+  template <bool kFull>
+  static BITWRIGHT_INLINE F load(const float* p, const Tail& tail, int v) {
+    return kFull ? _mm256_loadu_ps(p + 8 * v) : _mm256_maskload_ps(p + 8 * v, tail.m[v]);
+  }
+  template <bool kFull>
+  static BITWRIGHT_INLINE void store(float* p, const Tail& tail, int v, F x) {
+    if (kFull)
+      _mm256_storeu_ps(p + 8 * v, x);
+    else
+      _mm256_maskstore_ps(p + 8 * v, tail.m[v], x);
+  }
+  template <bool kFull>
+  static BITWRIGHT_INLINE I load_i32(const int32_t* p, const Tail& tail, int v) {
+    return kFull ? _mm256_loadu_si256(reinterpret_cast<const I*>(p + 8 * v)) : _mm256_maskload_epi32(p + 8 * v, tail.m[v]);
+  }
+  template <bool kFull>
+  static BITWRIGHT_INLINE I load_count(const uint32_t* p, const Tail& tail, int v) {
+    return load_i32<kFull>(reinterpret_cast<const int32_t*>(p), tail, v);
+  }
+  template <bool kFull>
+  static BITWRIGHT_INLINE I load_count(const uint16_t* p, const Tail& tail, int v) {
+    if (kFull) return _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8 * v)));
+    alignas(16) uint16_t part[8] = {};  // there is no 16-bit masked load
+    for (uint32_t j = 0; j < 8 && 8 * v + j < tail.valid; ++j) part[j] = p[8 * v + j];
+    return _mm256_cvtepu16_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(part)));
+  }
+
+  static BITWRIGHT_INLINE F set(float x) { return _mm256_set1_ps(x); }
+  static BITWRIGHT_INLINE F add(F a, F b) { return _mm256_add_ps(a, b); }
+  static BITWRIGHT_INLINE F mul(F a, F b) { return _mm256_mul_ps(a, b); }
+  static BITWRIGHT_INLINE F select_ge0(F x, F y) { return _mm256_blendv_ps(y, x, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_GE_OQ)); }
+  // vmaxps and vminps return the second operand for NaN and for equal zeros.
+  static BITWRIGHT_INLINE F below(F x, F p) { return _mm256_max_ps(p, x); }
+  static BITWRIGHT_INLINE F above(F x, F p) { return _mm256_min_ps(p, x); }
+  static BITWRIGHT_INLINE F to_float(I x) { return _mm256_cvtepi32_ps(x); }
+  static BITWRIGHT_INLINE I sub_scaled(I origin, int32_t slope, I count) {
+    if (slope == 2) return _mm256_sub_epi32(origin, _mm256_add_epi32(count, count));
+    return _mm256_sub_epi32(origin, slope == 1 ? count : _mm256_mullo_epi32(count, _mm256_set1_epi32(slope)));
+  }
+  static BITWRIGHT_INLINE uint32_t ge(F x, F t) { return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(x, t, _CMP_GE_OQ))); }
+  static BITWRIGHT_INLINE uint32_t le(I count, I limit) {
+    return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(count, limit)))) ^ 0xffu;
+  }
+};
+
+#include "epilogue_simd.h"
+
+const EpilogueKernel kernel = {
+    "epilogue_avx2", "avx2", "blocks of 2 pixels x 32 channels in registers over all steps", kRankAvx2, supports_avx2,
+    threshold<uint16_t>, threshold<uint32_t>, from_counts16, from_counts32, from_float,
+};
+
+}  // namespace
+
+const EpilogueKernel* const epilogue_avx2 = &kernel;
+
+}  // namespace bitwright
+
+#else
+
 namespace bitwright {
 const EpilogueKernel* const epilogue_avx2 = nullptr;
 }  // namespace bitwright
+
+#endif

@@ -1,4 +1,97 @@
+// Epilogue for AVX-512 F, BW, VL, DQ: blocks of 8 pixels x 32 channels in 16 zmm registers. Thresholds give 16 bits a compare (vcmpps/vpcmpd into a
+// mask register), tails are masked loads and stores.
+// Cost of 256 elements: AFFINE 32 operations, ADD 16, PRELU 48, STORE 16 stores, STORE_BITS 16 compares + 16 kmov.
+// Multiply and add stay two operations, each rounded (-ffp-contract=off): all instruction sets give the same bits.
+#include "isa.h"
+
 #include "entries.h"
+
+#if BITWRIGHT_AVX512
+
+#include <immintrin.h>
+
+#include "unary.h"
+#include "values.h"
+
+namespace bitwright {
+namespace {
+
+struct Simd {
+  using F = __m512;
+  using I = __m512i;
+  static constexpr int kLanes = 16;
+  static constexpr int kVectors = 2;
+  static constexpr int kPixels = 8;
+
+  struct Tail {
+    __mmask16 m[kVectors];
+    BITWRIGHT_INLINE explicit Tail(uint32_t valid) {
+      const uint32_t all = valid >= 32 ? 0xffffffffu : (1u << valid) - 1u;
+      m[0] = static_cast<__mmask16>(all);
+      m[1] = static_cast<__mmask16>(all >> 16);
+    }
+  };
+
+  template <bool kFull>
+  static BITWRIGHT_INLINE F load(const float* p, const Tail& tail, int v) {
+    return kFull ? _mm512_loadu_ps(p + 16 * v) : _mm512_maskz_loadu_ps(tail.m[v], p + 16 * v);
+  }
+  template <bool kFull>
+  static BITWRIGHT_INLINE void store(float* p, const Tail& tail, int v, F x) {
+    if (kFull)
+      _mm512_storeu_ps(p + 16 * v, x);
+    else
+      _mm512_mask_storeu_ps(p + 16 * v, tail.m[v], x);
+  }
+  template <bool kFull>
+  static BITWRIGHT_INLINE I load_i32(const int32_t* p, const Tail& tail, int v) {
+    return kFull ? _mm512_loadu_si512(p + 16 * v) : _mm512_maskz_loadu_epi32(tail.m[v], p + 16 * v);
+  }
+  template <bool kFull>
+  static BITWRIGHT_INLINE I load_count(const uint32_t* p, const Tail& tail, int v) {
+    return kFull ? _mm512_loadu_si512(p + 16 * v) : _mm512_maskz_loadu_epi32(tail.m[v], p + 16 * v);
+  }
+  template <bool kFull>
+  static BITWRIGHT_INLINE I load_count(const uint16_t* p, const Tail& tail, int v) {
+    return _mm512_cvtepu16_epi32(kFull ? _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 16 * v))
+                                       : _mm256_maskz_loadu_epi16(tail.m[v], p + 16 * v));
+  }
+
+  static BITWRIGHT_INLINE F set(float x) { return _mm512_set1_ps(x); }
+  static BITWRIGHT_INLINE F add(F a, F b) { return _mm512_add_ps(a, b); }
+  static BITWRIGHT_INLINE F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+  static BITWRIGHT_INLINE F select_ge0(F x, F y) {
+    return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GE_OQ), x);
+  }
+  // vmaxps and vminps return the second operand for NaN and for equal zeros.
+  static BITWRIGHT_INLINE F below(F x, F p) { return _mm512_max_ps(p, x); }
+  static BITWRIGHT_INLINE F above(F x, F p) { return _mm512_min_ps(p, x); }
+  static BITWRIGHT_INLINE F to_float(I x) { return _mm512_cvtepi32_ps(x); }
+  static BITWRIGHT_INLINE I sub_scaled(I origin, int32_t slope, I count) {
+    if (slope == 2) return _mm512_sub_epi32(origin, _mm512_add_epi32(count, count));
+    return _mm512_sub_epi32(origin, slope == 1 ? count : _mm512_mullo_epi32(count, _mm512_set1_epi32(slope)));
+  }
+  static BITWRIGHT_INLINE uint32_t ge(F x, F t) { return _mm512_cmp_ps_mask(x, t, _CMP_GE_OQ); }
+  static BITWRIGHT_INLINE uint32_t le(I count, I limit) { return _mm512_cmple_epi32_mask(count, limit); }
+};
+
+#include "epilogue_simd.h"
+
+const EpilogueKernel kernel = {
+    "epilogue_avx512", "avx512", "blocks of 8 pixels x 32 channels in registers over all steps", kRankAvx512, supports_avx512,
+    threshold<uint16_t>, threshold<uint32_t>, from_counts16, from_counts32, from_float,
+};
+
+}  // namespace
+
+const EpilogueKernel* const epilogue_avx512 = &kernel;
+
+}  // namespace bitwright
+
+#else
+
 namespace bitwright {
 const EpilogueKernel* const epilogue_avx512 = nullptr;
 }  // namespace bitwright
+
+#endif
