@@ -43,12 +43,12 @@ def atomic_save(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
 
 @dataclass(frozen=True)
 class InputPreparation:
-    """How pixels become a network's input: resize, divide by 255 (or `maximum`), subtract the mean, divide by the deviation.
+    """How pixels become a network's input: resize, scale to [0, 1], subtract the mean, divide by the deviation.
 
     Attributes:
         shape: [C, H, W] of one sample, or None if the network's input is not an image.
-        mean, std: one a channel, after division by `maximum`.
-        maximum: the pixel value that becomes 1.
+        mean, std: one a channel, of pixels scaled to [0, 1].
+        maximum: the pixel value of the data set's own uint8 arrays that becomes 1 (images always have 255).
         classes: names of the classes, or empty.
     """
 
@@ -95,9 +95,9 @@ class InputPreparation:
                 array = np.load(name, allow_pickle=False)
             except (ValueError, EOFError) as error:
                 raise ValueError(f"{name}: not a readable .npy array ({error})") from error
-            x = self.pixels(array) if array.dtype == np.uint8 else self._as_batch(array, str(name))
+            x = self.pixels(array, self.maximum) if array.dtype == np.uint8 else self._as_batch(array, str(name))
             return x, [f"{name}[{i}]" if len(x) > 1 else str(name) for i in range(len(x))]
-        return self.pixels(self._open_image(name)), [str(name)]
+        return self.pixels(self._open_image(name), 255.0), [str(name)]
 
     def _as_batch(self, array: NDArray[Any], name: str) -> NDArray[Any]:
         if array.dtype == np.float64:
@@ -123,11 +123,8 @@ class InputPreparation:
             picture = picture.resize((width, height), Image.Resampling.BICUBIC)
         return np.asarray(picture, dtype=np.uint8).reshape(1, height, width, channels)
 
-    def pixels(self, array: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """uint8 pixels [H,W], [H,W,C], [N,H,W] or [N,H,W,C] -> the network's float32 input [N,C,H,W].
-
-        A single image is 0…255 whatever the data set's own range: its pixels are scaled to `maximum` first.
-        """
+    def pixels(self, array: NDArray[np.uint8], maximum: float) -> NDArray[np.float32]:
+        """uint8 pixels [H,W], [H,W,C], [N,H,W] or [N,H,W,C] -> the network's float32 input [N,C,H,W]."""
         if self.shape is None:
             raise ValueError("this network does not take images; give a float32 .npy array of its input")
         channels, height, width = self.shape
@@ -149,6 +146,6 @@ class InputPreparation:
                 "this model does not say how its pixels were normalised (no 'bitwright.input' metadata); "
                 "give a float32 .npy array prepared as in training"
             )
-        x = array.astype(np.float32) / np.float32(255.0)
+        x = array.astype(np.float32) / np.float32(maximum)
         x = (x - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
         return np.ascontiguousarray(x.transpose(0, 3, 1, 2))

@@ -18,14 +18,17 @@ def methods(*, json: bool = False) -> int:
 
     from bitwright import binarize
 
-    infos = [binarize.method_info(name) for name in binarize.list_methods()]
+    infos = binarize.list_methods()
     if json:
         print(json_module.dumps([asdict(info) for info in infos], indent=2, default=str))
         return 0
     print_table(
         "Binarization methods",
-        ["name", "paper", "year", "summary", "packable"],
-        [[info.name, info.paper, info.year, info.summary, info.packable] for info in infos],
+        ["name", "paper", "year", "what it does", "learned", "needs epoch", "packable"],
+        [
+            [i.name, i.title, i.year, i.summary, ", ".join(i.learned), "yes" if i.needs_epoch else "", i.packable]
+            for i in infos
+        ],
     )
     return 0
 
