@@ -1,0 +1,44 @@
+"""Estimators: the forward is always `bsign`, the backward is a choice of its own."""
+
+from bitwright.binarize.estimators.annealed import EDE, TAA, Fourier
+from bitwright.binarize.estimators.base import (
+    ESTIMATORS,
+    Estimator,
+    EstimatorInfo,
+    EstimatorSpec,
+    ScheduleNotSetWarning,
+    estimator_info,
+    get_estimator,
+    list_estimators,
+    make_estimator,
+)
+from bitwright.binarize.estimators.smooth import DSQ, Arctan, Sigmoid, Softsign, SwishSign, Tanh
+from bitwright.binarize.estimators.windows import ApproxSign, Clipped, HalfRange, Identity, Poke, StateAware, Window
+
+__all__ = [
+    "DSQ",
+    "EDE",
+    "ESTIMATORS",
+    "TAA",
+    "ApproxSign",
+    "Arctan",
+    "Clipped",
+    "Estimator",
+    "EstimatorInfo",
+    "EstimatorSpec",
+    "Fourier",
+    "HalfRange",
+    "Identity",
+    "Poke",
+    "ScheduleNotSetWarning",
+    "Sigmoid",
+    "Softsign",
+    "StateAware",
+    "SwishSign",
+    "Tanh",
+    "Window",
+    "estimator_info",
+    "get_estimator",
+    "list_estimators",
+    "make_estimator",
+]

@@ -1,0 +1,35 @@
+"""ReActNet: per-channel learned activation thresholds, mean-absolute weight scale."""
+
+from bitwright.binarize.estimators import EstimatorSpec
+from bitwright.binarize.method import MethodInfo, MethodParts, register_method
+
+
+@register_method(
+    MethodInfo(
+        name="reactnet",
+        paper="ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions",
+        authors="Liu, Shen, Savvides, Cheng",
+        year=2020,
+        venue="ECCV 2020",
+        arxiv="2003.03488",
+        summary="learned threshold per channel (RSign), per-filter mean-absolute scale; blocks add RPReLU",
+        binarizes=("weights", "activations"),
+        weight_scale="mean |w| per filter",
+        learned=("activation shift per input channel",),
+        stages=("activations", "full"),
+        provenance={"weight": "code read", "activation": "code read", "init": "ours"},
+        notes="The weight gradient is not multiplied by the scale (code). The authors start from U(0, 0.001), all signs +1: "
+        "init='tiny_positive'. RPReLU belongs to the block: bitwright.nn.RPReLU.",
+    )
+)
+def reactnet(*, estimator: EstimatorSpec = "approxsign", weight_estimator: EstimatorSpec = "clipped") -> MethodParts:
+    """Weights `mean|w| bsign(w)` with gradient `g 1{|w| <= 1}`; activations `bsign(x + b)`, b learned per channel.
+
+    Args:
+        estimator: backward rule of the activations.
+        weight_estimator: backward rule of the weights.
+    """
+    return MethodParts(
+        weight={"kind": "sign", "estimator": weight_estimator, "scale": "filter", "gradient": "ste"},
+        activation={"kind": "sign", "estimator": estimator, "shift": "channel"},
+    )

@@ -1,0 +1,42 @@
+"""Scale rules: from a (normalised) weight in filter form to one positive number per filter, `[O, 1, ...]`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from bitwright.binarize.registry import Registry
+
+ScaleRule = Callable[[Tensor], Tensor]
+SCALES: Registry[ScaleRule] = Registry("scale rule")
+
+
+def _filter_axes(weight: Tensor) -> tuple[int, ...]:
+    return tuple(range(1, weight.dim()))
+
+
+@SCALES.register("none")
+def none(weight: Tensor) -> Tensor:
+    """1: the weight is ±1 (BNN)."""
+    return weight.new_ones((1,) * weight.dim())
+
+
+@SCALES.register("filter")
+def filter_mean_abs(weight: Tensor) -> Tensor:
+    """Mean absolute value of each filter: the least-squares scale of XNOR-Net (equation 6)."""
+    return weight.abs().mean(dim=_filter_axes(weight), keepdim=True)
+
+
+@SCALES.register("layer")
+def layer_mean_abs(weight: Tensor) -> Tensor:
+    """Mean absolute value of the whole weight, one number (DoReFa-Net, equation 7)."""
+    return weight.abs().mean().view((1,) * weight.dim())
+
+
+@SCALES.register("power_of_two")
+def power_of_two(weight: Tensor) -> Tensor:
+    """2^round(log2(mean abs)) of each filter: a shift instead of a multiplication (IR-Net's Libra-PB). 1 for an all-zero filter."""
+    mean = filter_mean_abs(weight)
+    return torch.where(mean > 0, torch.exp2(torch.round(torch.log2(mean))), torch.ones_like(mean))

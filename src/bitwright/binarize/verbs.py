@@ -1,0 +1,150 @@
+"""Verbs over a whole model: they find every binary layer and every part in it, shared modules once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bitwright.binarize.part import STAGES, Part, Progress, Staged
+from bitwright.binarize.weights import WeightBinarizer
+
+
+class BinaryModule(Staged):
+    """What the verbs need to know of a layer with a latent weight. `bitwright.nn` has the layers."""
+
+    weight_binarizer: WeightBinarizer
+
+    def latent_filters(self) -> Tensor:
+        """The latent weight as its binarizer sees it (differentiable)."""
+        raise NotImplementedError
+
+    def clip_latent_(self) -> None:
+        """Clamps the latent weight to the binarizer's `latent_range`, if it has one."""
+        raise NotImplementedError
+
+
+def _parts(model: nn.Module) -> Iterator[tuple[Part, BinaryModule | None]]:
+    """Every part once, with the layer whose weight binarizer it belongs to (or None)."""
+    owner: dict[int, BinaryModule] = {}
+    for module in model.modules():
+        if isinstance(module, BinaryModule):
+            for part in module.weight_binarizer.modules():
+                owner.setdefault(id(part), module)
+    for module in model.modules():
+        if isinstance(module, Part):
+            yield module, owner.get(id(module))
+
+
+def set_progress(model: nn.Module, *, epoch: int, epochs: int, step: int = 0, steps: int = 1) -> None:
+    """Tells every part where training is; call it at the start of every epoch (and of every step, for schedules by step).
+
+    Args:
+        model: any module.
+        epoch: current epoch, from 0.
+        epochs: epochs of the whole run.
+        step: optimizer steps done so far.
+        steps: optimizer steps of the whole run.
+
+    Raises:
+        ValueError: a position outside the run.
+    """
+    progress = Progress(epoch=epoch, epochs=epochs, step=step, steps=steps)
+    with torch.no_grad():
+        for part, layer in _parts(model):
+            part.on_progress(progress, None if layer is None else layer.latent_filters().detach())
+
+
+def needs_epoch(model: nn.Module) -> bool:
+    """True if some part of the model follows a schedule."""
+    return any(part.needs_epoch for part, _ in _parts(model))
+
+
+def regularization(model: nn.Module) -> Tensor | None:
+    """The sum of all parts' extra losses (a scalar with gradient), or None if no part has one."""
+    total: Tensor | None = None
+    for part, layer in _parts(model):
+        term = part.regularization(None if layer is None else layer.latent_filters())
+        if term is not None:
+            total = term if total is None else total + term
+    return total
+
+
+@torch.no_grad()
+def clip_latent_(model: nn.Module) -> None:
+    """Clamps latent weights to their methods' ranges, in place; call it after the optimizer's step."""
+    for module in model.modules():
+        if isinstance(module, BinaryModule):
+            module.clip_latent_()
+
+
+def set_stage(model: nn.Module, stage: str) -> None:
+    """Sets the training stage of every binary layer: "float" (nothing binary), "activations" (weights real) or "full".
+
+    Raises:
+        ValueError: unknown stage, or a model without binary layers.
+    """
+    if stage not in STAGES:
+        raise ValueError(f"unknown stage {stage!r}; stages are {', '.join(STAGES)}")
+    found = False
+    for module in model.modules():
+        if isinstance(module, Staged):
+            module.set_stage(stage)
+            found = True
+    if not found:
+        raise ValueError("set_stage: the model has no binary layer")
+
+
+@torch.no_grad()
+def initialize_from_data(model: nn.Module, batch: Any) -> list[str]:
+    """Runs `batch` through the model once and lets every part that asks for it set its parameters from what reaches it.
+
+    The pass runs in training mode (as the first training step would) without gradient; buffers outside the parts (batch norm
+    statistics) and the random state of the CPU are restored.
+
+    Args:
+        model: any module.
+        batch: the argument of `model(...)`; a tuple or list is unpacked into arguments, a dict into keyword arguments.
+
+    Returns:
+        Names of the parts that were initialised.
+    """
+    waiting = {name: m for name, m in model.named_modules() if isinstance(m, Part) and m.needs_data}
+    if not waiting:
+        return []
+    done: list[str] = []
+
+    def hook(name: str, part: Part) -> Any:
+        def run(module: nn.Module, args: tuple[Any, ...]) -> None:
+            if name not in done:
+                part.initialize_from(args[0])
+                done.append(name)
+
+        return run
+
+    own = {id(b) for part in waiting.values() for b in part.buffers()}
+    saved = [(b, b.clone()) for b in model.buffers() if id(b) not in own]
+    modes = {m: m.training for m in model.modules()}
+    handles = [part.register_forward_pre_hook(hook(name, part)) for name, part in waiting.items()]
+    try:
+        model.train()
+        with torch.random.fork_rng(devices=[]):
+            if isinstance(batch, (tuple, list)):
+                model(*batch)
+            elif isinstance(batch, dict):
+                model(**batch)
+            else:
+                model(batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, mode in modes.items():
+            module.training = mode
+        for buffer, value in saved:
+            buffer.copy_(value)
+    missed = sorted(set(waiting) - set(done))
+    if missed:
+        raise RuntimeError(f"initialize_from_data: the batch never reached {', '.join(missed)}")
+    return done

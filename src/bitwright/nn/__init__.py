@@ -1,0 +1,31 @@
+"""Layers that hold binarizers, and the verb that turns an existing torch model into a binary one."""
+
+from bitwright.nn.base import BinaryLayer
+from bitwright.nn.conv import BinaryConv1d, BinaryConv2d, BinaryConv3d
+from bitwright.nn.conv_transpose import BinaryConvTranspose2d
+from bitwright.nn.embedding import BinaryEmbedding
+from bitwright.nn.linear import BinaryLinear
+from bitwright.nn.packing import pack_bits, pack_filters, packed_bytes, unpack_bits, unpack_filters
+from bitwright.nn.shifts import ChannelShift, RPReLU, RSign
+from bitwright.nn.spec import ActivationCode, BinarySpec, NotPackableError
+
+__all__ = [
+    "ActivationCode",
+    "BinaryConv1d",
+    "BinaryConv2d",
+    "BinaryConv3d",
+    "BinaryConvTranspose2d",
+    "BinaryEmbedding",
+    "BinaryLayer",
+    "BinaryLinear",
+    "BinarySpec",
+    "ChannelShift",
+    "NotPackableError",
+    "RPReLU",
+    "RSign",
+    "pack_bits",
+    "pack_filters",
+    "packed_bytes",
+    "unpack_bits",
+    "unpack_filters",
+]
