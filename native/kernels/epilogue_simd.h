@@ -80,7 +80,7 @@ void block(const Source& source, const Place& b, const Step* steps, size_t n_ste
   switch (source.from) {
     case From::kCounts16: load_counts<P, kFull, uint16_t>(x, source, b, tail); break;
     case From::kCounts32: load_counts<P, kFull, uint32_t>(x, source, b, tail); break;
-    case From::kFloat:
+    default:
       BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
         BITWRIGHT_UNROLL for (int v = 0; v < V; ++v)
           x[i][v] = Simd::load<kFull>(static_cast<const float*>(source.data) + static_cast<size_t>(b.i0 + i) * b.tile->stride + b.j0, tail, v);

@@ -1,0 +1,67 @@
+// The float convolution of the SIMD instruction sets. Included by one translation unit per instruction set, inside namespace bitwright and an
+// unnamed namespace, after it has defined the vector F of kLanes floats, load, store, broadcast, zero, fma, kPanel (2 vectors) and kPixels.
+
+constexpr int kVectors = static_cast<int>(kPanel) / kLanes;
+
+// A tap in the padding reads zeros from here, a stretch of channels at a time: the loop has no branch for it.
+constexpr uint32_t kStretch = 512;
+alignas(64) const float zeros[kStretch] = {};
+
+size_t panel_floats(uint32_t taps, uint32_t channels) { return static_cast<size_t>(taps) * channels * kPanel; }
+
+void pack(float* panels, const float* weights, uint32_t outputs, uint32_t taps, uint32_t channels) {
+  const size_t steps = static_cast<size_t>(taps) * channels;
+  const uint32_t count = (outputs + kPanel - 1) / kPanel;
+  for (uint32_t panel = 0; panel < count; ++panel)
+    for (size_t k = 0; k < steps; ++k)
+      for (uint32_t lane = 0; lane < kPanel; ++lane) {
+        const uint32_t channel = panel * kPanel + lane;
+        *panels++ = channel < outputs ? weights[channel * steps + k] : 0.0f;
+      }
+}
+
+// acc += x * w for `channels` input channels of P pixels.
+template <int P>
+BITWRIGHT_INLINE void accumulate(F (&acc)[P][kVectors], const float* const (&x)[P], const float* w, size_t channels) {
+  for (size_t k = 0; k < channels; ++k, w += kPanel) {
+    F b[kVectors];
+    BITWRIGHT_UNROLL for (int v = 0; v < kVectors; ++v) b[v] = load(w + v * kLanes);
+    BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) {
+      const F a = broadcast(x[i] + k);
+      BITWRIGHT_UNROLL for (int v = 0; v < kVectors; ++v) acc[i][v] = fma(a, b[v], acc[i][v]);
+    }
+  }
+}
+
+template <int P>
+void tile(float* out, const FloatTile& t) {
+  F acc[P][kVectors];
+  BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
+    BITWRIGHT_UNROLL for (int v = 0; v < kVectors; ++v) acc[i][v] = zero();
+  const float* w = t.weights;
+  for (uint32_t tap = 0; tap < t.taps; ++tap)
+    for (uint32_t first = 0; first < t.channels; first += kStretch) {
+      const uint32_t channels = t.channels - first < kStretch ? t.channels - first : kStretch;
+      const float* x[P];
+      BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) {
+        const int32_t offset = t.offset[i][tap];
+        x[i] = offset < 0 ? zeros : t.base[i] + offset + first;
+      }
+      accumulate<P>(acc, x, w, channels);
+      w += static_cast<size_t>(channels) * kPanel;
+    }
+  BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
+    BITWRIGHT_UNROLL for (int v = 0; v < kVectors; ++v) store(out + i * static_cast<int>(kPanel) + v * kLanes, acc[i][v]);
+}
+
+using TileFn = void (*)(float*, const FloatTile&);
+
+template <int P = 1>
+BITWRIGHT_INLINE TileFn tile_of(uint32_t pixels) {
+  if constexpr (P < static_cast<int>(kPixels)) {
+    if (pixels > P) return tile_of<P + 1>(pixels);
+  }
+  return tile<P>;
+}
+
+void run(float* out, const FloatTile& t) { tile_of(t.pixels)(out, t); }

@@ -1,0 +1,112 @@
+// Every binary convolution kernel against one brute-force oracle.
+#include "kernels_common.h"
+
+namespace bitwright {
+namespace {
+
+struct Shape {
+  uint32_t pixels, outputs, taps, words;
+};
+
+uint32_t ones(uint32_t v) {
+  uint32_t n = 0;
+  for (; v != 0; v &= v - 1) ++n;
+  return n;
+}
+
+class BinaryKernelTest : public testing::TestWithParam<const BinaryKernel*> {
+ protected:
+  // fill: 0 random, 1 all bits differ, 2 no bit differs.
+  void check(const Shape& s, int fill, uint32_t seed) {
+    const BinaryKernel& k = *GetParam();
+    Random random(seed);
+    const size_t steps = static_cast<size_t>(s.taps) * s.words;
+    const uint32_t inputs = between(random, 1, s.taps + s.pixels);  // pixels of the input map
+    std::vector<uint32_t> input(static_cast<size_t>(inputs) * s.words), weights(s.outputs * steps);
+    for (uint32_t& w : input) w = fill == 0 ? random() : fill == 1 ? 0xffffffffu : 0;
+    for (uint32_t& w : weights) w = fill == 0 ? random() : 0;
+    // Offsets from a base in the middle of the map: both signs occur.
+    const uint32_t middle = below(random, inputs);
+    std::vector<std::vector<int32_t>> offsets(s.pixels, std::vector<int32_t>(s.taps));
+    std::vector<const int32_t*> offset(s.pixels);
+    std::vector<const uint32_t*> base(s.pixels, input.data() + static_cast<size_t>(middle) * s.words);
+    for (uint32_t i = 0; i < s.pixels; ++i) {
+      for (int32_t& o : offsets[i])
+        o = (static_cast<int32_t>(below(random, inputs)) - static_cast<int32_t>(middle)) * static_cast<int32_t>(s.words);
+      offset[i] = offsets[i].data();
+    }
+    const uint32_t panels = (s.outputs + k.panel - 1) / k.panel;
+    const size_t bytes = k.panel_bytes(s.taps, s.words);
+    ASSERT_EQ(bytes % 64, 0u);
+    Aligned<unsigned char> packed(bytes * panels);
+    k.pack(packed.data(), weights.data(), s.outputs, s.taps, s.words);
+
+    const bool fits16 = steps * 32 <= 65535;
+    for (uint32_t panel = 0; panel < panels; ++panel) {
+      const BinaryTile tile{base.data(), offset.data(), s.pixels, s.taps, s.words, packed.data() + panel * bytes};
+      Aligned<uint16_t> counts16(s.pixels * k.panel);
+      Aligned<uint32_t> counts32(s.pixels * k.panel);
+      if (fits16) k.count16(counts16.data(), tile);
+      k.count32(counts32.data(), tile);
+      for (uint32_t i = 0; i < s.pixels; ++i)
+        for (uint32_t j = 0; j < k.panel && panel * k.panel + j < s.outputs; ++j) {
+          uint32_t expected = 0;
+          for (uint32_t tap = 0; tap < s.taps; ++tap)
+            for (uint32_t word = 0; word < s.words; ++word)
+              expected += ones(base[i][offsets[i][tap] + static_cast<int32_t>(word)] ^
+                               weights[(panel * k.panel + j) * steps + tap * s.words + word]);
+          const std::string where = "pixel " + std::to_string(i) + " of " + std::to_string(s.pixels) + ", output " +
+                                    std::to_string(panel * k.panel + j) + " of " + std::to_string(s.outputs) + ", taps " +
+                                    std::to_string(s.taps) + ", words " + std::to_string(s.words);
+          if (fits16) {
+            ASSERT_EQ(counts16.data()[i * k.panel + j], expected) << where;
+          }
+          ASSERT_EQ(counts32.data()[i * k.panel + j], expected) << where;
+        }
+    }
+  }
+};
+
+TEST_P(BinaryKernelTest, PanelIsAMultipleOf32) {
+  EXPECT_GT(GetParam()->panel, 0u);
+  EXPECT_EQ(GetParam()->panel % 32, 0u);
+  EXPECT_GT(GetParam()->mr, 0u);
+}
+
+TEST_P(BinaryKernelTest, EveryNumberOfPixelsTapsAndWords) {
+  uint32_t seed = 1;
+  for (uint32_t pixels = 1; pixels <= GetParam()->mr; ++pixels)
+    for (uint32_t taps : {1u, 2u, 3u, 9u, 10u})
+      for (uint32_t words : {1u, 2u, 3u, 4u, 5u, 7u, 8u, 15u}) check({pixels, 33, taps, words}, 0, seed++);
+}
+
+TEST_P(BinaryKernelTest, EveryTailOfOutputs) {
+  for (uint32_t outputs = 1; outputs <= 130; ++outputs) check({GetParam()->mr, outputs, 3, 2}, 0, outputs);
+}
+
+TEST_P(BinaryKernelTest, RandomShapes) {
+  Random random(7);
+  for (uint32_t round = 0; round < 60; ++round)
+    check({between(random, 1, GetParam()->mr), between(random, 1, 150), between(random, 1, 27), between(random, 1, 40)}, 0, 1000 + round);
+}
+
+TEST_P(BinaryKernelTest, LargestCountsOf16Bits) {
+  for (const Shape& s : {Shape{2, 3, 1, 2047}, Shape{GetParam()->mr, 2, 2047, 1}, Shape{3, 2, 23, 89}}) {
+    check(s, 1, 3);  // 65504 differing bits
+    check(s, 2, 4);
+    check(s, 0, 5);
+  }
+}
+
+TEST_P(BinaryKernelTest, CountsBeyond16Bits) {
+  for (const Shape& s : {Shape{2, 3, 1, 2048}, Shape{1, 2, 1, 5000}, Shape{3, 2, 3, 2100}, Shape{GetParam()->mr, 2, 2500, 1},
+                         Shape{2, 2, 49, 64}, Shape{2, 2, 5, 2047}}) {
+    check(s, 1, 3);
+    check(s, 0, 5);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, BinaryKernelTest, testing::ValuesIn(supported(binary_kernels())), kernel_name<BinaryKernel>);
+
+}  // namespace
+}  // namespace bitwright

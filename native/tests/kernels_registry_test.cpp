@@ -1,0 +1,98 @@
+// Lists and look-ups: by name, by instruction set, the best; and packing, which is too small for a file of its own.
+#include "kernels_common.h"
+
+namespace bitwright {
+namespace {
+
+TEST(Registry, PortableIsAlwaysThere) {
+  EXPECT_STREQ(find_binary_kernel("portable")->name, "bconv_portable");
+  EXPECT_STREQ(find_float_kernel("fconv_portable")->name, "fconv_portable");
+  EXPECT_STREQ(find_epilogue_kernel("portable")->name, "epilogue_portable");
+  EXPECT_STREQ(find_pack_kernel("portable")->name, "pack_portable");
+}
+
+TEST(Registry, UnknownNamesFindNothing) {
+  for (const char* name : {"", "avx", "bconv_avx1024", "PORTABLE"}) {
+    EXPECT_EQ(find_binary_kernel(name), nullptr) << name;
+    EXPECT_EQ(find_float_kernel(name), nullptr) << name;
+    EXPECT_EQ(find_epilogue_kernel(name), nullptr) << name;
+    EXPECT_EQ(find_pack_kernel(name), nullptr) << name;
+    EXPECT_FALSE(isa_supported(name)) << name;
+  }
+  EXPECT_EQ(find_binary_kernel("fconv_portable"), nullptr);
+}
+
+template <class Kernel>
+void check_list(const Kernel* const* list, const Kernel* (*find)(const char*)) {
+  const Kernel* best = find(nullptr);
+  ASSERT_NE(best, nullptr);
+  for (; *list != nullptr; ++list) {
+    const Kernel& k = **list;
+    EXPECT_EQ(std::string(k.name).substr(std::string(k.name).find('_') + 1), k.isa);
+    EXPECT_EQ(k.supported(), isa_supported(k.isa)) << k.name;
+    EXPECT_EQ(find(k.name), k.supported() ? &k : nullptr) << k.name;
+    EXPECT_EQ(find(k.isa), k.supported() ? &k : nullptr) << k.isa;
+    EXPECT_TRUE(!k.supported() || k.rank <= best->rank) << k.name;
+  }
+}
+
+TEST(Registry, EveryKernelIsFoundByItsNameAndItsInstructionSet) {
+  check_list(binary_kernels(), find_binary_kernel);
+  check_list(float_kernels(), find_float_kernel);
+  check_list(epilogue_kernels(), find_epilogue_kernel);
+  check_list(pack_kernels(), find_pack_kernel);
+}
+
+TEST(Registry, AnInstructionSetFindsTheBestKernelThatNeedsNoMore) {
+  int last = -1;
+  for (const char* const* isa = isa_names(); *isa != nullptr; ++isa) {
+    const FloatKernel* k = find_float_kernel(*isa);
+    EXPECT_EQ(k != nullptr, isa_supported(*isa)) << *isa;
+    if (k == nullptr) continue;
+    EXPECT_GE(k->rank, last);
+    last = k->rank;
+  }
+  EXPECT_EQ(last, find_float_kernel(nullptr)->rank);
+  if (isa_supported("avx512vpopcnt")) {
+    EXPECT_EQ(find_float_kernel("avx512vpopcnt"), find_float_kernel("avx512"));
+  }
+}
+
+class PackKernelTest : public testing::TestWithParam<const PackKernel*> {};
+
+TEST_P(PackKernelTest, EveryCount) {
+  Random random(5);
+  for (uint32_t count = 0; count <= 200; ++count)
+    for (bool per_channel : {false, true}) {
+      std::vector<float> x(count), t(count);
+      for (float& v : x) v = awkward(random);
+      for (float& v : t) v = awkward(random);
+      const float scalar = below(random, 2) == 0 ? 0.0f : awkward(random);
+      std::vector<uint32_t> bits((count + 31) / 32, 0xdeadbeefu), expected((count + 31) / 32, 0);
+      for (uint32_t c = 0; c < count; ++c)
+        if (x[c] >= (per_channel ? t[c] : scalar)) expected[c / 32] |= 1u << (c % 32);
+      GetParam()->pack(bits.data(), x.data(), per_channel ? t.data() : nullptr, scalar, count);
+      ASSERT_EQ(bits, expected) << count << " channels";
+    }
+}
+
+TEST_P(PackKernelTest, ZerosAreOneAndNanIsZero) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  std::vector<float> x(40, 0.0f);
+  x[1] = -0.0f;
+  x[2] = nan;
+  x[33] = -0.0f;
+  x[34] = nan;
+  uint32_t bits[2];
+  GetParam()->pack(bits, x.data(), nullptr, 0.0f, 40);
+  EXPECT_EQ(bits[0], ~4u);
+  EXPECT_EQ(bits[1], 0xfbu);
+  GetParam()->pack(bits, x.data(), nullptr, nan, 40);
+  EXPECT_EQ(bits[0], 0u);
+  EXPECT_EQ(bits[1], 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, PackKernelTest, testing::ValuesIn(supported(pack_kernels())), kernel_name<PackKernel>);
+
+}  // namespace
+}  // namespace bitwright
