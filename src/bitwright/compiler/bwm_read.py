@@ -1,0 +1,270 @@
+"""Reads and validates a `.bwm` file in pure Python, so that `inspect` and `verify` need no native module.
+
+It checks everything that it relies on: header, checksums, sections, ids, sizes of constants, shapes. The engine's own reader
+(`native/engine/reader.cpp`) is stricter about what only the executor needs (arena overlap, indirection sizes).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import bwm_format as f
+from .errors import BwmFormatError
+from .packing import words_of
+from .program import (
+    BConv,
+    Const,
+    Copy,
+    Dims3,
+    DType,
+    Embed,
+    FConv,
+    Geometry,
+    Map,
+    Op,
+    PadMode,
+    Pool,
+    PoolKind,
+    Program,
+    Step,
+    StepKind,
+    UnaryFn,
+    Value,
+    out_dims,
+)
+
+_DTYPES: dict[int, Any] = {1: np.dtype("<f4"), 2: np.dtype("<u4"), 3: np.dtype("<i4")}
+
+
+def read(source: str | os.PathLike[str] | bytes) -> Program:
+    """The program in a file (or in its bytes). Raises `BwmFormatError` naming the first thing that is wrong."""
+    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    return _Decoder(data).program()
+
+
+def _check(condition: bool, what: str) -> None:
+    if not condition:
+        raise BwmFormatError(f"not a valid .bwm file: {what}")
+
+
+class _Decoder:
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.sections = self._sections()
+        self.meta, self.names = self._meta()
+        self.values = self._values()
+        self.constants = self._constants()
+
+    # --- frame
+
+    def _sections(self) -> dict[str, tuple[int, int, int]]:
+        data = self.data
+        _check(len(data) >= 64, f"it has {len(data)} bytes, fewer than the header")
+        magic, major, minor, count, size, crc, head_crc, zero = f.HEADER.unpack_from(data)
+        _check(magic == f.MAGIC, f"magic {magic.hex()} instead of {f.MAGIC.hex()}")
+        _check(zlib.crc32(data[:28]) == head_crc, "the header's checksum is wrong (damaged file)")
+        if major != f.MAJOR or minor > f.MINOR:
+            raise BwmFormatError(
+                f"the file has version {major}.{minor}, this bitwright reads {f.MAJOR}.{f.MINOR}: "
+                "it was written by a newer bitwright"
+            )
+        _check(size == len(data), f"it should have {size} bytes and has {len(data)} (truncated?)")
+        _check(zlib.crc32(data[64:]) == crc, "the checksum is wrong (damaged file)")
+        _check(count == len(f.SECTIONS) and not any(zero), f"{count} sections instead of {len(f.SECTIONS)}")
+        _check(len(data) >= 64 + 32 * count, "the section table is cut off")
+        found = {}
+        end = 64 + 32 * count
+        for i, name in enumerate(f.SECTIONS):
+            kind, records, offset, length, _ = f.SECTION.unpack_from(data, 64 + 32 * i)
+            _check(kind == i + 1, f"section {i} has kind {kind}")
+            _check(offset % 64 == 0 and offset >= end and offset + length <= len(data), f"section {name} is misplaced")
+            found[name] = (records, offset, length)
+            end = offset + length
+        return found
+
+    def _meta(self) -> tuple[dict[str, Any], bytes]:
+        _, offset, length = self.sections["META"]
+        raw = self.data[offset : offset + length]
+        _check(length >= 4, "META is cut off")
+        (size,) = f.ZERO.unpack_from(raw)
+        at = f.align(4 + size, 8)
+        _check(at + 4 <= length, "META's JSON is cut off")
+        try:
+            meta = json.loads(raw[4 : 4 + size].decode("utf-8"))
+        except ValueError as error:
+            raise BwmFormatError(f"META is not JSON: {error}") from error
+        _check(isinstance(meta, dict), "META is not a JSON object")
+        (block,) = f.ZERO.unpack_from(raw, at)
+        names = raw[at + 4 : at + 4 + block]
+        _check(len(names) == block and names[:1] == b"\0" and names[-1:] == b"\0", "META's string block is cut off")
+        return meta, names
+
+    def name(self, offset: int) -> str:
+        _check(offset < len(self.names), f"name offset {offset} is outside the string block")
+        try:
+            return self.names[offset : self.names.index(b"\0", offset)].decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise BwmFormatError(f"a name is not UTF-8: {error}") from error
+
+    # --- tables
+
+    def _values(self) -> list[Value]:
+        count, offset, length = self.sections["VALUES"]
+        _check(length == count * 64, f"VALUES has {length} bytes for {count} records")
+        values = []
+        for i in range(count):
+            dtype, d, h, w, c, groups, flags, name, arena, size, *tail = f.VALUE.unpack_from(self.data, offset + 64 * i)
+            axes = tuple(a for a in tail[:4] if a)
+            _check(dtype in (1, 2, 3), f"value {i} has dtype {dtype}")
+            _check(min(d, h, w, c) >= 1 and groups >= 1 and c % groups == 0, f"value {i} has dims {[d, h, w, c]}")
+            _check(flags < 3 and all(a <= 4 for a in axes), f"value {i} has flags {flags}, axes {axes}")
+            v = Value(DType(dtype), (d, h, w, c), groups, self.name(name), bool(flags & 1), bool(flags & 2), axes, arena)
+            _check(v.bytes == size and arena % 64 == 0, f"value {i} takes {v.bytes} bytes, the file says {size}")
+            values.append(v)
+        return values
+
+    def _constants(self) -> list[Const]:
+        count, offset, length = self.sections["CONSTANTS"]
+        _, base, room = self.sections["DATA"]
+        _check(length == count * 32, f"CONSTANTS has {length} bytes for {count} records")
+        constants = []
+        for i in range(count):
+            dtype, _, elements, at, _ = f.CONSTANT.unpack_from(self.data, offset + 32 * i)
+            _check(dtype in _DTYPES, f"constant {i} has dtype {dtype}")
+            _check(elements >= 1 and at % 64 == 0 and at + 4 * elements <= room, f"constant {i} is outside DATA")
+            raw = np.frombuffer(self.data, _DTYPES[dtype], elements, base + at)
+            constants.append(Const(raw.astype(raw.dtype.newbyteorder("="), copy=False)))
+        return constants
+
+    def value(self, i: int) -> Value:
+        _check(i < len(self.values), f"value id {i} of {len(self.values)}")
+        return self.values[i]
+
+    def constant(self, i: int, dtype: type, elements: int, what: str) -> Const:
+        _check(i < len(self.constants), f"{what}: constant id {i} of {len(self.constants)}")
+        c = self.constants[i]
+        _check(
+            c.data.dtype == dtype and c.data.size == elements,
+            f"{what}: constant {i} has {c.data.size} elements of {c.data.dtype}, {elements} are needed",
+        )
+        return c
+
+    # --- ops
+
+    def program(self) -> Program:
+        count, offset, length = self.sections["OPS"]
+        end = offset + length
+        p = Program([v for v in self.values if v.is_input], [v for v in self.values if v.is_output], [], self.meta, self.values)
+        at = offset
+        for i in range(count):
+            _check(at + 16 <= end, f"op {i} is cut off")
+            code, size, steps, name = f.OP_HEADER.unpack_from(self.data, at)
+            _check(size % 8 == 0 and 16 <= size <= end - at, f"op {i} has {size} bytes")
+            try:
+                op, used = self._op(code, at + 16, self.name(name))
+            except struct.error as error:
+                raise BwmFormatError(f"not a valid .bwm file: op {i} is cut off") from error
+            except ValueError as error:
+                raise BwmFormatError(f"{error} (op {i})") from error
+            _check(16 + used + 32 * steps == size, f"op {i} has {size} bytes for {steps} steps")
+            op.steps = [self._step(op, at + 16 + used + 32 * k, i) for k in range(steps)]
+            p.ops.append(op)
+            at += size
+        _check(at == end, f"OPS has {end - at} bytes too many")
+        self._order(p)
+        return p
+
+    def _order(self, p: Program) -> None:
+        ready = {id(v) for v in p.inputs}
+        for i, op in enumerate(p.ops):
+            _check(all(id(v) in ready for v in op.reads()), f"op {i} reads a value before it is written")
+            ready.update(id(v) for v in op.writes())
+        _check(all(id(v) in ready for v in self.values), "a value is never written")
+        _check(bool(p.inputs) and bool(p.outputs), "no input or no output")
+        known = self.meta.get("ops", [])
+        for op, info in zip(p.ops, known, strict=False):
+            op.nodes, op.module = list(info.get("nodes", [])), str(info.get("module", ""))
+
+    def _geometry(self, at: int) -> Geometry:
+        g = f.GEOMETRY.unpack_from(self.data, at)
+
+        def three(i: int) -> Dims3:
+            return (g[3 * i], g[3 * i + 1], g[3 * i + 2])
+
+        _check(min(g[:9]) >= 1 and g[15] >= 1 and g[17] <= 1, f"a geometry is impossible: {list(g)}")
+        return Geometry(three(0), three(1), three(2), three(3), three(4), g[15], PadMode(g[16]), bool(g[17]))
+
+    def _op(self, code: int, at: int, name: str) -> tuple[Op, int]:
+        if code in (1, 2):
+            inp, weight, outputs, low, d, h, w, _ = f.CONV_FIELDS.unpack_from(self.data, at)
+            v, g = self.value(inp), self._geometry(at + 32)
+            _check(v.channels % g.groups == 0 and outputs >= 1 and outputs % g.groups == 0, f"{name}: groups {g.groups}")
+            row = v.channels // g.groups
+            out: Dims3 = (d, h, w)
+            if code == 1:
+                _check(v.dtype is DType.BITS and v.groups == g.groups, f"{name}: its input is no bits value of its groups")
+                _check(low <= 1, f"{name}: low is {low}")
+                const = self.constant(weight, np.uint32, outputs * g.taps * words_of(row), name)
+                return BConv(name, v, [], [], "", const, outputs, low, out, g), 112
+            _check(v.dtype is DType.F32, f"{name}: its input is not f32")
+            const = self.constant(weight, np.float32, outputs * g.taps * row, name)
+            return FConv(name, v, [], [], "", const, outputs, out, g), 112
+        if code == 3:
+            inp, kind, d, h, w, _ = f.POOL_FIELDS.unpack_from(self.data, at)
+            return Pool(name, self.value(inp), [], [], "", PoolKind(kind), (d, h, w), self._geometry(at + 24)), 104
+        if code == 4:
+            inp, _ = f.MAP_FIELDS.unpack_from(self.data, at)
+            return Map(name, self.value(inp)), 8
+        if code == 5:
+            x = f.COPY_FIELDS.unpack_from(self.data, at)
+            v, dst = self.value(x[0]), self.value(x[1])
+            start, step, count = x[2:6], x[6:10], x[10:14]
+            _check(
+                all(step[i] >= 1 and count[i] >= 1 and start[i] + (count[i] - 1) * step[i] < v.dims[i] for i in range(4))
+                and count[:3] == dst.spatial
+                and x[14] + count[3] <= dst.channels,
+                f"{name}: its box lies outside",
+            )
+            return Copy(name, v, [], [], "", dst, start, step, count, x[14], bool(x[15])), 64
+        if code == 6:
+            inp, weight, rows, outputs, scale, _ = f.EMBED_FIELDS.unpack_from(self.data, at)
+            v = self.value(inp)
+            _check(v.dtype is DType.I32 and v.channels == 1 and rows >= 1, f"{name}: its input is no list of ids")
+            table = self.constant(weight, np.uint32, rows * words_of(outputs), name)
+            factor = None if scale == f.NONE else self.constant(scale, np.float32, rows, name)
+            return Embed(name, v, [], [], "", table, rows, outputs, factor), 24
+        raise BwmFormatError(f"not a valid .bwm file: unknown opcode {code}")
+
+    def _step(self, op: Op, at: int, index: int) -> Step:
+        kind, value, a, b, p0, p1, n, _ = f.STEP.unpack_from(self.data, at)
+        what = f"op {index}, step kind {kind}"
+        _check(kind in list(StepKind), f"{what} is unknown")
+        k = StepKind(kind)
+        dims = out_dims(op)
+        channels = dims[3]
+        step = Step(k, None, None, None, p0, p1, n)
+        if k in (StepKind.THRESHOLD, StepKind.STORE, StepKind.STORE_BITS, StepKind.ADD, StepKind.MUL):
+            step.value = self.value(value)
+            wanted = (1, 1, 1, channels) if k is StepKind.MUL and n == 1 else dims
+            bits = k in (StepKind.THRESHOLD, StepKind.STORE_BITS)
+            _check(step.value.dims == wanted, f"{what}: value {value} has dims {step.value.dims}, not {wanted}")
+            _check(step.value.dtype is (DType.BITS if bits else DType.F32), f"{what}: value {value} has the wrong dtype")
+        if a != f.NONE:
+            dtype = np.int32 if k is StepKind.THRESHOLD else np.float32
+            step.a = self.constant(a, dtype, channels, what)
+        if b != f.NONE:
+            flips = k in (StepKind.THRESHOLD, StepKind.STORE_BITS)
+            dtype = np.uint32 if flips else np.float32  # type: ignore[assignment]
+            step.b = self.constant(b, dtype, words_of(channels) if flips else channels, what)
+        if k is StepKind.UNARY:
+            _check(n in list(UnaryFn), f"{what}: function {n}")
+        if k is StepKind.THRESHOLD:
+            _check(isinstance(op, BConv) and step.a is not None, f"{what}: only behind a binary convolution")
+        return step

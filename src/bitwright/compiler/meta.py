@@ -1,0 +1,95 @@
+"""The JSON in META: where the file comes from and what its values and ops stand for. docs/develop/compiler.md lists the keys."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+
+import bitwright
+
+from .costs import macs, parameter_bytes, weight_bytes
+from .graph import Graph
+from .planner import Plan
+from .program import DType, Meaning, Program, Value
+
+
+def build(program: Program, graph: Graph, plan: Plan, name: str) -> dict[str, Any]:
+    """The META object of a planned program."""
+    return {
+        "format": 1,
+        "name": name,
+        "producer": {"name": "bitwright", "version": bitwright.__version__},
+        "source": {"file": graph.source, "sha256": graph.sha256, "opsets": graph.opsets},
+        "plan": {"peak": plan.peak, "naive": plan.naive},
+        "values": [_value(v) for v in program.values()],
+        "ops": [
+            {
+                "kind": type(op).__name__,
+                "name": op.name,
+                "nodes": op.nodes,
+                "module": op.module,
+                "macs": {"binary": macs(op)[0], "float": macs(op)[1]},
+                "weight_bytes": weight_bytes(op),
+                "parameter_bytes": parameter_bytes(op),
+            }
+            for op in program.ops
+        ],
+    }
+
+
+def _value(v: Value) -> dict[str, Any] | None:
+    m = v.meaning
+    if m is None or not m.tensor:
+        return None
+    entry: dict[str, Any] = {
+        "tensor": m.tensor,
+        "as": v.dtype.name.lower(),
+        "split": list(m.split),
+        "perm": list(m.perm),
+    }
+    if v.dtype is DType.BITS and m.threshold is not None:
+        raw = np.ascontiguousarray(m.threshold, dtype="<f4").tobytes()
+        entry["threshold"] = base64.b64encode(raw).decode("ascii")
+    return entry
+
+
+def meanings(program: Program) -> dict[int, Meaning]:
+    """id(value) -> meaning, from the META of a program that was read from a file.
+
+    Raises ValueError when the entries do not fit the values.
+    """
+    entries = program.meta.get("values")
+    values = program.values()
+    if not isinstance(entries, list) or len(entries) != len(values):
+        raise ValueError("the file does not say what its values stand for (META has no matching 'values')")
+    found = {}
+    for v, entry in zip(values, entries, strict=True):
+        if not isinstance(entry, dict):
+            continue
+        threshold = None
+        if "threshold" in entry:
+            raw = base64.b64decode(entry["threshold"])
+            threshold = np.frombuffer(raw, dtype="<f4").astype(np.float32)
+        split, perm = tuple(int(n) for n in entry["split"]), tuple(int(n) for n in entry["perm"])
+        found[id(v)] = Meaning(str(entry["tensor"]), split, perm, threshold)
+    return found
+
+
+def array_of(meaning: Meaning, value: Value, tensor: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The tensor `[N, ...]` of the source model as the value's `[N, D, H, W, C]`: float32, or bool for bits.
+
+    Raises ValueError when the sizes do not fit.
+    """
+    n = tensor.shape[0] if tensor.ndim else 0
+    if tensor.size != n * int(np.prod(value.dims)):
+        raise ValueError(f"tensor {meaning.tensor!r} has shape {list(tensor.shape)}, the value is {['N', *value.dims]}")
+    cube = tensor.reshape(n, *meaning.split).transpose(0, *(p + 1 for p in meaning.perm))
+    out = np.ascontiguousarray(cube).reshape(n, *value.dims)
+    if value.dtype is DType.BITS:
+        if meaning.threshold is None:
+            raise ValueError(f"the bits of {meaning.tensor!r} have no threshold")
+        with np.errstate(invalid="ignore"):
+            return np.asarray(out >= meaning.threshold)
+    return out

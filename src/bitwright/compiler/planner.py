@@ -1,0 +1,72 @@
+"""Gives every value a place in the arena: values that live at the same time do not overlap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .errors import CompileError
+from .program import Program, Value
+
+ALIGNMENT = 64
+ARENA_LIMIT = 4 << 30  # docs/bwm.md, "Limits of this engine"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Result of planning."""
+
+    peak: int  # bytes of the arena for one sample
+    naive: int  # what it would be if no two values shared memory
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """A value lives from op `first` to op `last`, both included (a model input: from op -1)."""
+
+    value: Value
+    first: int
+    last: int
+
+    def meets(self, other: Lifetime) -> bool:
+        return self.first <= other.last and other.first <= self.last
+
+
+def lifetimes(program: Program) -> list[Lifetime]:
+    """Lifetimes of all values, in the order of their ids."""
+    first = program.producers()
+    last: dict[int, int] = {}
+    for i, op in enumerate(program.ops):
+        for v in (*op.reads(), *op.writes()):
+            last[id(v)] = i
+    end = len(program.ops)
+    return [
+        Lifetime(v, first.get(id(v), -1), end if v.is_output else last.get(id(v), -1)) for v in program.values()
+    ]
+
+
+def plan(program: Program) -> Plan:
+    """Sets `offset` of every value: largest first, each into the tightest gap between those it lives together with."""
+    placed: list[Lifetime] = []
+    todo = lifetimes(program)
+    order = sorted(range(len(todo)), key=lambda i: (-todo[i].value.bytes, todo[i].first, i))
+    for i in order:
+        life = todo[i]
+        taken = sorted((p.value.offset, p.value.offset + p.value.bytes) for p in placed if p.meets(life))
+        life.value.offset = _best_gap(taken, life.value.bytes)
+        placed.append(life)
+    peak = max((v.value.offset + v.value.bytes for v in todo), default=0)
+    if peak > ARENA_LIMIT:
+        raise CompileError(f"one sample needs {peak} bytes of activations; the engine's limit is {ARENA_LIMIT}")
+    return Plan(peak, sum(v.value.bytes for v in todo))
+
+
+def _best_gap(taken: list[tuple[int, int]], size: int) -> int:
+    """Start of the smallest gap of at least `size` bytes; behind everything if there is none."""
+    best: tuple[int, int] | None = None
+    end = 0
+    for lo, hi in taken:
+        gap = lo - end
+        if gap >= size and (best is None or gap < best[0]):
+            best = (gap, end)
+        end = max(end, hi)
+    return best[1] if best is not None else end

@@ -1,0 +1,336 @@
+"""The program that a `.bwm` file holds, as plain dataclasses. `docs/bwm.md` gives the meaning of every field.
+
+The passes rewrite a `Program` in place; the writer turns it into bytes and the reader gives it back. Dimensions are always
+(D, H, W) for space and (D, H, W, C) for a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Dims3 = tuple[int, int, int]
+Dims4 = tuple[int, int, int, int]
+FloatArray = npt.NDArray[np.float32]
+
+
+class DType(IntEnum):
+    """Type of a value."""
+
+    F32 = 1
+    BITS = 2
+    I32 = 3
+
+
+class StepKind(IntEnum):
+    """Kind of an epilogue step."""
+
+    THRESHOLD = 1
+    AFFINE = 2
+    ADD = 3
+    PRELU = 4
+    CLAMP = 5
+    STORE = 6
+    STORE_BITS = 7
+    UNARY = 8
+    MUL = 9
+
+
+class UnaryFn(IntEnum):
+    """Function of a UNARY step."""
+
+    ABS = 1
+    SIGMOID = 2
+    TANH = 3
+    EXP = 4
+    SQRT = 5
+    NEGATE = 6
+    HARDSIGMOID = 7
+    ERF = 8
+    GELU = 9
+
+
+class PadMode(IntEnum):
+    """What a tap in the padding reads."""
+
+    ZERO = 0
+    ONE = 1
+    MINUS_ONE = 2
+    EDGE = 3
+
+
+class PoolKind(IntEnum):
+    """Reduction of a pooling window."""
+
+    MAX = 1
+    AVERAGE_VALID = 2
+    AVERAGE_PADDED = 3
+
+
+STORES = (StepKind.STORE, StepKind.STORE_BITS, StepKind.THRESHOLD)
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """Which tensor of the source model a value stands for, for `verify`.
+
+    `array[N, D, H, W, C] = tensor.reshape(N, *split).transpose(0, *perm + 1).reshape(N, D, H, W, C)`; a bits value is then
+    `(array >= threshold) xor flip`, with `threshold` a float32 array of 1 or C elements.
+    """
+
+    tensor: str
+    split: tuple[int, ...]
+    perm: tuple[int, ...]
+    threshold: FloatArray | None = None
+
+
+@dataclass(eq=False)
+class Value:
+    """An activation tensor, one sample of it."""
+
+    dtype: DType
+    dims: Dims4
+    groups: int = 1
+    name: str = ""
+    is_input: bool = False
+    is_output: bool = False
+    external_axes: tuple[int, ...] = ()
+    offset: int = 0
+    meaning: Meaning | None = None
+
+    @property
+    def channels(self) -> int:
+        return self.dims[3]
+
+    @property
+    def spatial(self) -> Dims3:
+        return self.dims[:3]
+
+    @property
+    def pixels(self) -> int:
+        d, h, w, _ = self.dims
+        return d * h * w
+
+    @property
+    def words(self) -> int:
+        """32-bit words of one pixel of one group (bits only)."""
+        return (self.dims[3] // self.groups + 31) // 32
+
+    @property
+    def payload(self) -> int:
+        """Bytes of one sample before rounding."""
+        if self.dtype is DType.BITS:
+            return (self.pixels + 1) * self.groups * self.words * 4
+        return self.pixels * self.channels * 4
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of one sample in the arena, a multiple of 64."""
+        return -(-self.payload // 64) * 64
+
+    @property
+    def external_shape(self) -> tuple[int, ...]:
+        """Shape without the batch, as the user sees it."""
+        return tuple(self.dims[a - 1] for a in self.external_axes)
+
+
+@dataclass(eq=False)
+class Const:
+    """Data stored in the file: float32, uint32 or int32, flat."""
+
+    data: npt.NDArray[Any]
+
+    def __post_init__(self) -> None:
+        if self.data.dtype not in (np.float32, np.uint32, np.int32):
+            raise TypeError(f"a constant is float32, uint32 or int32, not {self.data.dtype}")
+        self.data = np.ascontiguousarray(self.data).reshape(-1)
+
+
+@dataclass(eq=False)
+class Step:
+    """One step of an epilogue."""
+
+    kind: StepKind
+    value: Value | None = None
+    a: Const | None = None
+    b: Const | None = None
+    p0: float = 0.0
+    p1: float = 0.0
+    n: int = 0
+
+    @property
+    def stores(self) -> bool:
+        return self.kind in STORES
+
+    @property
+    def reads(self) -> bool:
+        return self.kind in (StepKind.ADD, StepKind.MUL)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Window of a convolution or pooling, in the order D, H, W."""
+
+    kernel: Dims3 = (1, 1, 1)
+    stride: Dims3 = (1, 1, 1)
+    dilation: Dims3 = (1, 1, 1)
+    pad_begin: Dims3 = (0, 0, 0)
+    pad_end: Dims3 = (0, 0, 0)
+    groups: int = 1
+    pad_mode: PadMode = PadMode.ZERO
+    transposed: bool = False
+
+    @property
+    def taps(self) -> int:
+        return self.kernel[0] * self.kernel[1] * self.kernel[2]
+
+    def extent(self, i: int) -> int:
+        return self.dilation[i] * (self.kernel[i] - 1) + 1
+
+    def out(self, size: Dims3) -> Dims3:
+        """Output size of a plain convolution or of pooling with floor; an entry below 1 means that nothing fits."""
+        o = [
+            (size[i] + self.pad_begin[i] + self.pad_end[i] - self.extent(i)) // self.stride[i] + 1 for i in range(3)
+        ]
+        return (o[0], o[1], o[2])
+
+
+@dataclass(eq=False)
+class Op:
+    """Base of the operations: reads `inp`, runs `steps` on each element."""
+
+    name: str
+    inp: Value
+    steps: list[Step] = field(default_factory=list)
+    nodes: list[str] = field(default_factory=list)
+    module: str = ""
+
+    def reads(self) -> Iterator[Value]:
+        """Every value that the op reads."""
+        yield self.inp
+        for s in self.steps:
+            if s.reads and s.value is not None:
+                yield s.value
+
+    def writes(self) -> Iterator[Value]:
+        """Every value that the op writes."""
+        for s in self.steps:
+            if s.stores and s.value is not None:
+                yield s.value
+
+
+@dataclass(eq=False)
+class BConv(Op):
+    """Binary convolution; weight `[O][taps][words]` u32."""
+
+    weight: Const = None  # type: ignore[assignment]
+    out_channels: int = 0
+    low: int = 0
+    out: Dims3 = (1, 1, 1)
+    geometry: Geometry = Geometry()
+
+
+@dataclass(eq=False)
+class FConv(Op):
+    """Float convolution; weight `[O][taps][C/groups]` f32."""
+
+    weight: Const = None  # type: ignore[assignment]
+    out_channels: int = 0
+    out: Dims3 = (1, 1, 1)
+    geometry: Geometry = Geometry()
+
+
+@dataclass(eq=False)
+class Pool(Op):
+    """Pooling."""
+
+    kind: PoolKind = PoolKind.MAX
+    out: Dims3 = (1, 1, 1)
+    geometry: Geometry = Geometry()
+
+
+@dataclass(eq=False)
+class Map(Op):
+    """Elementwise steps on a value."""
+
+
+@dataclass(eq=False)
+class Copy(Op):
+    """Copies a box of `inp` into channels of `dst`."""
+
+    dst: Value = None  # type: ignore[assignment]
+    start: Dims4 = (0, 0, 0, 0)
+    step: Dims4 = (1, 1, 1, 1)
+    count: Dims4 = (1, 1, 1, 1)
+    dst_channel: int = 0
+    zero_rest: bool = False
+
+    def writes(self) -> Iterator[Value]:
+        yield self.dst
+
+
+@dataclass(eq=False)
+class Embed(Op):
+    """Rows of a ±1 table; weight `[V][words]` u32, optional scale `[V]`."""
+
+    weight: Const = None  # type: ignore[assignment]
+    rows: int = 0
+    out_channels: int = 0
+    scale: Const | None = None
+
+
+@dataclass(eq=False)
+class Program:
+    """A whole network: its ops in execution order, its inputs and outputs."""
+
+    inputs: list[Value] = field(default_factory=list)
+    outputs: list[Value] = field(default_factory=list)
+    ops: list[Op] = field(default_factory=list)
+    meta: dict[str, Any] = field(default_factory=dict)
+    file_values: list[Value] = field(default_factory=list)  # of a program read from a file: its values by id
+
+    def values(self) -> list[Value]:
+        """Every value: inputs first, then in the order in which the ops write them. The index is the value's id."""
+        if self.file_values:
+            return self.file_values
+        seen: dict[int, Value] = {id(v): v for v in self.inputs}
+        for op in self.ops:
+            for v in op.writes():
+                seen.setdefault(id(v), v)
+        return list(seen.values())
+
+    def producers(self) -> dict[int, int]:
+        """id(value) -> index of the first op that writes it."""
+        found: dict[int, int] = {}
+        for i, op in enumerate(self.ops):
+            for v in op.writes():
+                found.setdefault(id(v), i)
+        return found
+
+    def read_counts(self) -> dict[int, int]:
+        """id(value) -> how many times ops read it; outputs of the model count as one more."""
+        n: dict[int, int] = {}
+        for op in self.ops:
+            for v in op.reads():
+                n[id(v)] = n.get(id(v), 0) + 1
+        for v in self.outputs:
+            n[id(v)] = n.get(id(v), 0) + 1
+        return n
+
+
+def out_dims(op: Op) -> Dims4:
+    """Dimensions (D, H, W, C) of the elements that the op's steps see."""
+    if isinstance(op, (BConv, FConv)):
+        return (*op.out, op.out_channels)
+    if isinstance(op, Pool):
+        return (*op.out, op.inp.channels)
+    if isinstance(op, Embed):
+        return (*op.inp.spatial, op.out_channels)
+    if isinstance(op, Copy):
+        return op.dst.dims
+    return op.inp.dims
