@@ -60,7 +60,8 @@ class TrainLoader:
         self._augment = augment
         self._seed = seed
         self._epoch = 0
-        self._batch = 0
+        self._given = 0  # batches of this epoch given so far
+        self._resume_at = 0  # first batch of the next iteration: not 0 only after load_state_dict
 
     @property
     def sampler(self) -> TrainLoader:
@@ -71,13 +72,14 @@ class TrainLoader:
         """Chooses the epoch that the next iteration gives."""
         if epoch != self._epoch:
             self._epoch = epoch
-            self._batch = 0
+            self._given = self._resume_at = 0
 
     def state_dict(self) -> dict[str, int]:
-        return {"epoch": self._epoch, "batch": self._batch}
+        return {"epoch": self._epoch, "batch": self._given}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        self._epoch, self._batch = int(state["epoch"]), int(state["batch"])
+        self._epoch = int(state["epoch"])
+        self._given = self._resume_at = int(state["batch"])
 
     def __len__(self) -> int:
         _, world = _rank_and_world()
@@ -87,16 +89,14 @@ class TrainLoader:
         rank, world = _rank_and_world()
         generator = torch.Generator().manual_seed(stream_seed(self._seed, self._epoch))
         order = torch.randperm(len(self._images), generator=generator)
-        total = len(self)
-        start = self._batch if self._batch < total else 0
-        for batch in range(start, total):
+        start, self._resume_at = self._resume_at, 0
+        for batch in range(start, len(self)):
             first = (batch * world + rank) * self._batch_size
             index = order[first : first + self._batch_size]
             generator.manual_seed(stream_seed(self._seed, self._epoch, batch, rank))
             images = self._augment(self._images[index], generator)
-            self._batch = batch + 1
+            self._given = batch + 1
             yield self._normalize(images), self._labels[index]
-        self._batch = 0
 
 
 class EvalLoader:
