@@ -1,4 +1,6 @@
-"""The `ai.bitwright` ONNX dialect: 1-bit layers as ONNX nodes (docs/dialect.md). Needs numpy and onnx, never torch.
+"""The `ai.bitwright` ONNX dialect: 1-bit layers as ONNX nodes (docs/dialect.md).
+
+Needs numpy, and onnx to read or make nodes; never torch.
 
 `attributes` reads and makes nodes, `functions` holds each node's meaning in standard operators, `bits` packs weights.
 """

@@ -1,4 +1,7 @@
-"""The attributes of `ai.bitwright` nodes: one frozen dataclass an operator, checked when made."""
+"""The attributes of `ai.bitwright` nodes: one frozen dataclass an operator, checked when made.
+
+onnx is imported only to read and make nodes, so the packed torch operators share these classes without it.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-import onnx
+if TYPE_CHECKING:
+    import onnx
 
 DOMAIN = "ai.bitwright"
 VERSION = 1
@@ -72,6 +76,8 @@ class NodeAttrs:
         self, inputs: Sequence[str], outputs: Sequence[str], *, name: str = "", module: str | None = None
     ) -> onnx.NodeProto:
         """The `onnx.NodeProto` with these attributes; `module` goes to its metadata."""
+        import onnx
+
         if len(inputs) != len(self.inputs):
             raise DialectError(f"{self.op} takes the inputs {self.inputs}, got {list(inputs)}")
         node = onnx.helper.make_node(self.op, list(inputs), list(outputs), name=name, domain=DOMAIN)
@@ -301,7 +307,9 @@ def _check_rank(size: Sequence[int], rank: int) -> None:
 
 
 def _attribute_values(node: Any) -> dict[str, Any]:
-    if isinstance(node, onnx.NodeProto):
+    if hasattr(node, "attribute"):  # onnx.NodeProto
+        import onnx
+
         return {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     return {name: a.value for name, a in node.attributes.items()}
 

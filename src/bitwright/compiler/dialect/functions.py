@@ -7,12 +7,12 @@ its order and every bit.
 
 from __future__ import annotations
 
-from typing import Any
-
-import onnx
-import onnx.parser
+from typing import TYPE_CHECKING, Any
 
 from bitwright.compiler.dialect.attributes import DOMAIN, OPS, VERSION, DialectError
+
+if TYPE_CHECKING:
+    import onnx
 
 MIN_OPSET = 18
 """The bodies need BitwiseAnd and the axes input of Pad."""
@@ -178,6 +178,8 @@ def function(op: str, opset: int = MIN_OPSET) -> onnx.FunctionProto:
     Raises:
         DialectError: the dialect has no such operator, or `opset` is not supported.
     """
+    import onnx.parser
+
     if op not in _BODIES:
         raise DialectError(f"the dialect has no operator {op!r}; it has {sorted(_BODIES)}")
     if not MIN_OPSET <= opset <= MAX_OPSET:
@@ -207,6 +209,8 @@ def add_functions(model: Any) -> None:
         DialectError: the model uses an unknown operator of the domain, or a default-domain opset that the bodies
             do not support.
     """
+    import onnx
+
     if isinstance(model, onnx.ModelProto):
         _add_to_proto(model)
     else:
@@ -220,6 +224,8 @@ def _check_ops(used: set[str]) -> None:
 
 
 def _add_to_proto(model: onnx.ModelProto) -> None:
+    import onnx
+
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), MIN_OPSET)
     used = {node.op_type for node in _proto_nodes(model.graph) if node.domain == DOMAIN}
     _check_ops(used)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache
-
-import onnx
+from typing import TYPE_CHECKING
 
 from bitwright.compiler.dialect.attributes import DOMAIN, OPS, VERSION, DialectError
+
+if TYPE_CHECKING:
+    import onnx
 
 _INPUT_TYPES = {"W": "tensor(uint8)", "ids": "tensor(int64)"}
 
@@ -19,6 +21,8 @@ def schema(op: str) -> onnx.defs.OpSchema:
     Raises:
         DialectError: the dialect has no such operator.
     """
+    import onnx
+
     if op not in OPS:
         raise DialectError(f"the dialect has no operator {op!r}; it has {sorted(OPS)}")
     attrs = OPS[op]

@@ -1,0 +1,150 @@
+"""freeze: every binary layer of a trained model becomes its packed twin."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from bitwright.compiler.dialect import (
+    BinaryConvAttrs,
+    BinaryConvTransposeAttrs,
+    BinaryEmbeddingAttrs,
+    BinaryLinearAttrs,
+    DialectError,
+)
+from bitwright.export.bits import exchange_channels
+from bitwright.export.packed import (
+    PackedConv,
+    PackedConvTranspose,
+    PackedEmbedding,
+    PackedLayer,
+    PackedLinear,
+    WeightOnlyConv,
+    WeightOnlyLinear,
+)
+from bitwright.nn.base import BinaryLayer
+from bitwright.nn.packing import pack_filters
+from bitwright.nn.spec import BinarySpec, NotPackableError
+
+PAD_MODES = {"constant": "constant", "replicate": "edge"}
+
+
+class LatentLayerError(ValueError):
+    """A model still has latent binary layers where a frozen one is needed."""
+
+
+def latent_layers(model: nn.Module) -> Iterator[tuple[str, BinaryLayer]]:
+    """Path and layer of every binary layer that is not packed yet; a shared layer appears once, under its first path."""
+    for path, module in model.named_modules():
+        if isinstance(module, BinaryLayer):
+            yield path, module
+
+
+def check_frozen(model: nn.Module, verb: str) -> None:
+    """Raises LatentLayerError, naming the layers, if `model` still has latent binary layers."""
+    found = [f"{path or '(the model itself)'} ({type(layer).__name__})" for path, layer in latent_layers(model)]
+    if found:
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        raise LatentLayerError(
+            f"{verb} needs a frozen model, but these layers still have latent weights: {', '.join(found[:3])}{more}. "
+            "Call bw.export.freeze(model) first"
+        )
+
+
+def freeze(model: nn.Module, inplace: bool = False) -> nn.Module:
+    """A model in eval mode whose binary layers hold 1-bit weights; everything else is kept, names and hierarchy too.
+
+    The frozen model computes what `model.eval()` computes, bit for bit. A module that appears at several places is packed
+    once and stays shared.
+
+    Args:
+        model: any module; without binary layers it is only set to eval mode.
+        inplace: change `model` itself (memory for one copy); it is changed completely or, on an error, not at all. If `model`
+            itself is a binary layer, only the returned value is packed.
+
+    Raises:
+        NotPackableError: layers cannot be expressed by one bit plane; the message names each with the reason.
+    """
+    packed: dict[int, PackedLayer] = {}
+    failures: list[str] = []
+    for path, layer in latent_layers(model):
+        try:
+            packed[id(layer)] = pack_layer(layer)
+        except (NotPackableError, DialectError) as error:
+            failures.append(f"{path or '(the model itself)'} ({type(layer).__name__}): {error}")
+    if failures:
+        raise NotPackableError("cannot freeze:\n  " + "\n  ".join(failures))
+    if id(model) in packed:
+        return packed[id(model)]
+    # deepcopy takes the packed twin for what it has "copied" already, so latent weights are never copied.
+    memo: dict[int, object] = dict(packed)
+    result = model if inplace else copy.deepcopy(model, memo)
+    if inplace:
+        for module in list(model.modules()):
+            # not named_children(): it leaves out the second name of a child that a module holds twice
+            for name, child in list(module._modules.items()):
+                if id(child) in packed:
+                    setattr(module, name, packed[id(child)])
+    return result.eval()
+
+
+def pack_layer(layer: BinaryLayer) -> PackedLayer:
+    """The packed twin of one binary layer.
+
+    Raises:
+        NotPackableError: the layer's method cannot be expressed by one bit plane.
+    """
+    with torch.no_grad():
+        spec = layer.binary_spec()
+        kind = layer.shape.kind
+        if kind == "embedding":
+            embedding = BinaryEmbeddingAttrs(layer.shape.in_channels)
+            return PackedEmbedding(pack_filters(spec.weight), spec.weight_scale, embedding)
+        scale, bias = spec.weight_scale, spec.bias
+        if spec.activation is not None:
+            scale = scale * spec.activation.scale
+        if bias is None:
+            bias = torch.zeros_like(scale)
+        if kind == "linear":
+            return _pack_linear(layer, spec, scale, bias)
+        if kind in ("conv", "conv_transpose"):
+            return _pack_conv(layer, spec, scale, bias)
+    raise NotPackableError(
+        f"layers of kind {kind!r} have no packed twin; known: conv, conv_transpose, linear, embedding"
+    )
+
+
+def _pack_linear(layer: BinaryLayer, spec: BinarySpec, scale: Tensor, bias: Tensor) -> PackedLayer:
+    weight, features = pack_filters(spec.weight), layer.shape.in_channels
+    if spec.activation is None:
+        return WeightOnlyLinear(weight, scale, bias, features)
+    attrs = BinaryLinearAttrs(features, spec.activation.low)
+    return PackedLinear(weight, spec.activation.threshold, scale, bias, attrs)
+
+
+def _pack_conv(layer: BinaryLayer, spec: BinarySpec, scale: Tensor, bias: Tensor) -> PackedLayer:
+    attrs = _conv_attrs(layer, -1.0 if spec.activation is None else spec.activation.low)
+    if spec.activation is None:
+        return WeightOnlyConv(pack_filters(spec.weight), scale, bias, tuple(spec.weight.shape), attrs)
+    threshold = spec.activation.threshold
+    if isinstance(attrs, BinaryConvTransposeAttrs):
+        rows = pack_filters(exchange_channels(spec.weight, attrs.group))
+        return PackedConvTranspose(rows, threshold, scale, bias, attrs)
+    return PackedConv(pack_filters(spec.weight), threshold, scale, bias, attrs)
+
+
+def _conv_attrs(layer: BinaryLayer, low: float) -> BinaryConvAttrs | BinaryConvTransposeAttrs:
+    shape = layer.shape
+    kernel, stride, dilation = shape.kernel_size, shape.stride, shape.dilation
+    pads, channels = (*shape.pads_begin, *shape.pads_end), shape.in_channels // shape.groups
+    if shape.kind == "conv_transpose":
+        extra = cast("tuple[int, ...]", layer.output_padding)
+        return BinaryConvTransposeAttrs(kernel, stride, dilation, pads, extra, shape.groups, channels, low)
+    if shape.pad_mode not in PAD_MODES:
+        raise NotPackableError(f"pad_mode {shape.pad_mode!r} cannot be packed; known: {', '.join(PAD_MODES)}")
+    mode = PAD_MODES[shape.pad_mode]
+    return BinaryConvAttrs(kernel, stride, dilation, pads, shape.groups, channels, low, mode, float(shape.pad_value))

@@ -1,0 +1,141 @@
+"""The packed torch operators `bitwright::*`: schemas, shape functions and kernels.
+
+The CPU kernel is the native engine's, other devices run plain torch. `y = scale * accumulator + bias`, the bit is
+`x >= threshold` (NaN: 0), weights and attributes are those of docs/dialect.md. The operators have no gradient: frozen
+models only infer. Importing this module registers them in `torch.ops.bitwright`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bitwright.compiler.dialect import (
+    BinaryConvAttrs,
+    BinaryConvTransposeAttrs,
+    BinaryEmbeddingAttrs,
+    BinaryLinearAttrs,
+    UnpackWeightAttrs,
+)
+from bitwright.export import checks, native, reference_ops
+
+_FIVE = "Tensor x, Tensor weight, Tensor threshold, Tensor scale, Tensor bias"
+_GEOMETRY = "int[] kernel, int[] stride, int[] dilation, int[] pads"
+
+# The arguments after the tensors are the fields of the operator's attribute class, in their order.
+CONV_SCHEMA = f"({_FIVE}, {_GEOMETRY}, int groups, int channels, float low, str pad_mode, float pad_value) -> Tensor"
+CONV_TRANSPOSE_SCHEMA = f"({_FIVE}, {_GEOMETRY}, int[] output_padding, int groups, int channels, float low) -> Tensor"
+LINEAR_SCHEMA = f"({_FIVE}, int channels, float low) -> Tensor"
+EMBEDDING_SCHEMA = "(Tensor ids, Tensor weight, Tensor scale, int channels) -> Tensor"
+UNPACK_SCHEMA = "(Tensor weight, int[] shape) -> Tensor"
+
+Five = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+def _five(args: tuple[Any, ...]) -> tuple[Five, tuple[Any, ...]]:
+    x, weight, threshold, scale, bias, *rest = args
+    return (x, weight, threshold, scale, bias), tuple(rest)
+
+
+@torch.library.custom_op("bitwright::binary_conv", mutates_args=(), schema=CONV_SCHEMA)
+def binary_conv(*args: Any) -> Tensor:
+    """x `[N, C, *S]`, weight uint8 `[O, T, B]`, threshold `[C]` or `[1]`, scale `[O]`, bias `[O]` to `[N, O, *S']`."""
+    tensors, rest = _five(args)
+    attrs = BinaryConvAttrs(*rest)
+    checks.conv_shape(*tensors, attrs)
+    return reference_ops.binary_conv(*tensors, attrs)
+
+
+@binary_conv.register_kernel("cpu")
+def _binary_conv_cpu(*args: Any) -> Tensor:
+    tensors, rest = _five(args)
+    attrs = BinaryConvAttrs(*rest)
+    checks.conv_shape(*tensors, attrs)
+    if native.reference_ops_enabled():
+        return reference_ops.binary_conv(*tensors, attrs)
+    return native.binary_conv(*tensors, attrs)
+
+
+@binary_conv.register_fake
+def _binary_conv_fake(*args: Any) -> Tensor:
+    tensors, rest = _five(args)
+    return tensors[0].new_empty(checks.conv_shape(*tensors, BinaryConvAttrs(*rest)))
+
+
+@torch.library.custom_op("bitwright::binary_conv_transpose", mutates_args=(), schema=CONV_TRANSPOSE_SCHEMA)
+def binary_conv_transpose(*args: Any) -> Tensor:
+    """As `binary_conv`, transposed; weight in gather form: a row of C/groups channels for every output channel."""
+    tensors, rest = _five(args)
+    attrs = BinaryConvTransposeAttrs(*rest)
+    checks.conv_shape(*tensors, attrs)
+    return reference_ops.binary_conv_transpose(*tensors, attrs)
+
+
+@binary_conv_transpose.register_kernel("cpu")
+def _binary_conv_transpose_cpu(*args: Any) -> Tensor:
+    tensors, rest = _five(args)
+    attrs = BinaryConvTransposeAttrs(*rest)
+    checks.conv_shape(*tensors, attrs)
+    if native.reference_ops_enabled():
+        return reference_ops.binary_conv_transpose(*tensors, attrs)
+    return native.binary_conv_transpose(*tensors, attrs)
+
+
+@binary_conv_transpose.register_fake
+def _binary_conv_transpose_fake(*args: Any) -> Tensor:
+    tensors, rest = _five(args)
+    return tensors[0].new_empty(checks.conv_shape(*tensors, BinaryConvTransposeAttrs(*rest)))
+
+
+@torch.library.custom_op("bitwright::binary_linear", mutates_args=(), schema=LINEAR_SCHEMA)
+def binary_linear(*args: Any) -> Tensor:
+    """x `[..., F]`, weight uint8 `[O, B]`, threshold `[F]` or `[1]`, scale `[O]`, bias `[O]` to `[..., O]`."""
+    tensors, rest = _five(args)
+    attrs = BinaryLinearAttrs(*rest)
+    checks.linear_shape(*tensors, attrs)
+    return reference_ops.binary_linear(*tensors, attrs)
+
+
+@binary_linear.register_kernel("cpu")
+def _binary_linear_cpu(*args: Any) -> Tensor:
+    tensors, rest = _five(args)
+    attrs = BinaryLinearAttrs(*rest)
+    checks.linear_shape(*tensors, attrs)
+    if native.reference_ops_enabled():
+        return reference_ops.binary_linear(*tensors, attrs)
+    return native.binary_linear(*tensors, attrs)
+
+
+@binary_linear.register_fake
+def _binary_linear_fake(*args: Any) -> Tensor:
+    tensors, rest = _five(args)
+    return tensors[0].new_empty(checks.linear_shape(*tensors, BinaryLinearAttrs(*rest)))
+
+
+# The two below only unpack bits, so plain torch serves every device.
+@torch.library.custom_op("bitwright::binary_embedding", mutates_args=(), schema=EMBEDDING_SCHEMA)
+def binary_embedding(ids: Tensor, weight: Tensor, scale: Tensor, channels: int) -> Tensor:
+    """ids int64 `[...]`, weight uint8 `[V, B]`, scale `[V]` or `[1]` to `[..., channels]`."""
+    attrs = BinaryEmbeddingAttrs(channels)
+    checks.embedding_shape(ids, weight, scale, attrs)
+    return reference_ops.binary_embedding(ids, weight, scale, attrs)
+
+
+@binary_embedding.register_fake
+def _binary_embedding_fake(ids: Tensor, weight: Tensor, scale: Tensor, channels: int) -> Tensor:
+    return scale.new_empty(checks.embedding_shape(ids, weight, scale, BinaryEmbeddingAttrs(channels)))
+
+
+@torch.library.custom_op("bitwright::unpack_weight", mutates_args=(), schema=UNPACK_SCHEMA)
+def unpack_weight(weight: Tensor, shape: list[int]) -> Tensor:
+    """weight uint8 `[R, T, B]` (or `[R, B]`) to float32 ±1 of shape `shape` = (R, channels, *kernel)."""
+    attrs = UnpackWeightAttrs(tuple(shape))
+    checks.unpack_shape(weight, attrs)
+    return reference_ops.unpack_weight(weight, attrs)
+
+
+@unpack_weight.register_fake
+def _unpack_weight_fake(weight: Tensor, shape: list[int]) -> Tensor:
+    return weight.new_empty(checks.unpack_shape(weight, UnpackWeightAttrs(tuple(shape))), dtype=torch.float32)
