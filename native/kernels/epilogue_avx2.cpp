@@ -74,13 +74,45 @@ struct Simd {
   static BITWRIGHT_INLINE uint32_t le(I count, I limit) {
     return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(count, limit)))) ^ 0xffu;
   }
+
+  // 32 limits in 16 bits: above 65535 saturates, below 0 is never. count <= limit is max(count, limit) == limit.
+  struct Limits16 {
+    I limit[2];
+    uint32_t possible;
+    template <bool kFull>
+    BITWRIGHT_INLINE void set(const int32_t* p, const Tail& tail) {
+      possible = 0;
+      BITWRIGHT_UNROLL for (int h = 0; h < 2; ++h) {
+        const I a = load_i32<kFull>(p, tail, 2 * h), b = load_i32<kFull>(p, tail, 2 * h + 1);
+        limit[h] = _mm256_permute4x64_epi64(_mm256_packus_epi32(a, b), 0xd8);  // packus interleaves 128-bit halves
+        possible |= (static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(a))) |
+                     static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(b))) << 8) << (16 * h);
+      }
+      possible = ~possible;
+    }
+    template <bool kFull>
+    BITWRIGHT_INLINE uint32_t bits(const uint16_t* row, const Tail& tail) const {
+      alignas(32) uint16_t part[32] = {};
+      if (!kFull) {  // there is no 16-bit masked load
+        for (uint32_t j = 0; j < tail.valid; ++j) part[j] = row[j];
+        row = part;
+      }
+      I le[2];
+      BITWRIGHT_UNROLL for (int h = 0; h < 2; ++h) {
+        const I count = _mm256_loadu_si256(reinterpret_cast<const I*>(row + 16 * h));
+        le[h] = _mm256_cmpeq_epi16(_mm256_max_epu16(count, limit[h]), limit[h]);
+      }
+      const I bytes = _mm256_permute4x64_epi64(_mm256_packs_epi16(le[0], le[1]), 0xd8);
+      return static_cast<uint32_t>(_mm256_movemask_epi8(bytes)) & possible;
+    }
+  };
 };
 
 #include "epilogue_simd.h"
 
 const EpilogueKernel kernel = {
     "epilogue_avx2", "avx2", "blocks of 2 pixels x 32 channels in registers over all steps", kRankAvx2, supports_avx2,
-    threshold<uint16_t>, threshold<uint32_t>, from_counts16, from_counts32, from_float,
+    threshold<Simd::Limits16>, threshold<Limits32>, from_counts16, from_counts32, from_float,
 };
 
 }  // namespace

@@ -73,13 +73,31 @@ struct Simd {
   }
   static BITWRIGHT_INLINE uint32_t ge(F x, F t) { return _mm512_cmp_ps_mask(x, t, _CMP_GE_OQ); }
   static BITWRIGHT_INLINE uint32_t le(I count, I limit) { return _mm512_cmple_epi32_mask(count, limit); }
+
+  // 32 limits in 16 bits: above 65535 saturates, below 0 is never. One vpcmpuw gives a word of bits.
+  struct Limits16 {
+    I limit;
+    uint32_t possible;
+    template <bool kFull>
+    BITWRIGHT_INLINE void set(const int32_t* p, const Tail& tail) {
+      const I low = load_i32<kFull>(p, tail, 0), high = load_i32<kFull>(p, tail, 1);
+      limit = _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtusepi32_epi16(low)), _mm512_cvtusepi32_epi16(high), 1);
+      possible = ~(static_cast<uint32_t>(_mm512_movepi32_mask(low)) | static_cast<uint32_t>(_mm512_movepi32_mask(high)) << 16);
+    }
+    template <bool kFull>
+    BITWRIGHT_INLINE uint32_t bits(const uint16_t* row, const Tail& tail) const {
+      const __mmask32 real = static_cast<uint32_t>(tail.m[0]) | static_cast<uint32_t>(tail.m[1]) << 16;
+      const I count = kFull ? _mm512_loadu_si512(row) : _mm512_maskz_loadu_epi16(real, row);
+      return _mm512_cmple_epu16_mask(count, limit) & possible;
+    }
+  };
 };
 
 #include "epilogue_simd.h"
 
 const EpilogueKernel kernel = {
     "epilogue_avx512", "avx512", "blocks of 8 pixels x 32 channels in registers over all steps", kRankAvx512, supports_avx512,
-    threshold<uint16_t>, threshold<uint32_t>, from_counts16, from_counts32, from_float,
+    threshold<Simd::Limits16>, threshold<Limits32>, from_counts16, from_counts32, from_float,
 };
 
 }  // namespace

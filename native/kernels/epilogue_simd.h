@@ -7,6 +7,7 @@
 //   load<kFull>(p, tail, v), store<kFull>(p, tail, v, x), load_i32<kFull>(...), load_count<kFull>(const uint16_t* or const uint32_t*, ...)
 //   set, add, mul, select_ge0(x, y) = x >= 0 ? x : y, below(x, p) = x < p ? p : x, above(x, p) = x > p ? p : x, to_float, sub_scaled
 //   ge(x, t), le(count, limit): bit mask of a vector; NaN is not >=
+//   Limits16             like Limits32 below, for counts of 16 bits
 //
 // Cost: a step is one switch for kPixels * kVectors vectors, so that its dispatch is paid once for up to 8 pixels x 32 channels.
 
@@ -179,39 +180,52 @@ inline void run(const Source& source, const EpilogueTile& t, const Step* steps, 
   }
 }
 
-template <bool kFull, class Count>
-BITWRIGHT_INLINE uint32_t limit_bits(const Count* row, const int32_t* limit, const Simd::Tail& tail) {
-  uint32_t bits = 0;
-  BITWRIGHT_UNROLL for (int v = 0; v < Simd::kVectors; ++v)
-    bits |= Simd::le(Simd::load_count<kFull>(row, tail, v), Simd::load_i32<kFull>(limit, tail, v)) << (v * Simd::kLanes);
-  return bits;
+// The limits of 32 channels, kept in registers while the pixels' padding class stays the same, which is nearly always.
+struct Limits32 {
+  Simd::I limit[Simd::kVectors];
+  template <bool kFull>
+  BITWRIGHT_INLINE void set(const int32_t* p, const Simd::Tail& tail) {
+    BITWRIGHT_UNROLL for (int v = 0; v < Simd::kVectors; ++v) limit[v] = Simd::load_i32<kFull>(p, tail, v);
+  }
+  template <bool kFull>
+  BITWRIGHT_INLINE uint32_t bits(const uint32_t* row, const Simd::Tail& tail) const {
+    uint32_t out = 0;
+    BITWRIGHT_UNROLL for (int v = 0; v < Simd::kVectors; ++v)
+      out |= Simd::le(Simd::load_count<kFull>(row, tail, v), limit[v]) << (v * Simd::kLanes);
+    return out;
+  }
+};
+
+// One word of all pixels: channels [j, j + valid) of the tile.
+template <bool kFull, class Limits, class Count>
+BITWRIGHT_INLINE void threshold_word(const Count* counts, const EpilogueTile& t, const int32_t* const* limit, const uint32_t* flip,
+                                     const ValueRef& out, uint32_t j, uint32_t valid, bool plain) {
+  const Simd::Tail tail(valid);
+  const uint32_t c = t.channel0 + j;
+  const uint32_t flips = flip != nullptr ? flip[c / 32] : 0;
+  const uint32_t real = kFull ? 0xffffffffu : (1u << valid) - 1u;
+  const int32_t* row = nullptr;
+  Limits limits;
+  for (uint32_t i = 0; i < t.where.pixels; ++i) {
+    if (limit[i] != row) {
+      row = limit[i];
+      limits.template set<kFull>(row + c, tail);
+    }
+    const uint32_t bits = (limits.template bits<kFull>(counts + static_cast<size_t>(i) * t.stride + j, tail) ^ flips) & real;
+    uint32_t* to = value_pixel<uint32_t>(out, t.where, i);
+    if (plain)
+      to[c / 32] = bits;
+    else
+      store_grouped_bits(to, out, c, valid, bits);
+  }
 }
 
-template <class Count>
+template <class Limits, class Count>
 void threshold(const Count* counts, const EpilogueTile& t, const int32_t* const* limit, const uint32_t* flip, const ValueRef& out) {
   const bool plain = bits_are_plain(out);
-  const uint32_t full_words = t.channels / 32;
-  const uint32_t rest = t.channels % 32;
-  const Simd::Tail tail(rest);
-  const uint32_t word0 = t.channel0 / 32;
-  for (uint32_t i = 0; i < t.where.pixels; ++i) {
-    uint32_t* to = value_pixel<uint32_t>(out, t.where, i);
-    const Count* row = counts + static_cast<size_t>(i) * t.stride;
-    const int32_t* limits = limit[i] + t.channel0;
-    for (uint32_t word = 0; word < full_words; ++word) {
-      const uint32_t bits =
-          limit_bits<true>(row + word * 32, limits + word * 32, tail) ^ (flip != nullptr ? flip[word0 + word] : 0);
-      if (plain)
-        to[word0 + word] = bits;
-      else
-        store_grouped_bits(to, out, t.channel0 + word * 32, 32, bits);
-    }
-    if (rest != 0) {
-      const uint32_t bits = (limit_bits<false>(row + full_words * 32, limits + full_words * 32, tail) ^
-                             (flip != nullptr ? flip[word0 + full_words] : 0)) & ((1u << rest) - 1u);
-      store_bits(to, out, t.channel0 + full_words * 32, rest, bits);
-    }
-  }
+  uint32_t j = 0;
+  for (; j + 32 <= t.channels; j += 32) threshold_word<true, Limits>(counts, t, limit, flip, out, j, 32, plain);
+  if (j < t.channels) threshold_word<false, Limits>(counts, t, limit, flip, out, j, t.channels - j, plain);
 }
 
 inline void from_counts16(const uint16_t* counts, const EpilogueTile& t, const int32_t* const* origin, int32_t slope, const Step* steps, size_t n) {

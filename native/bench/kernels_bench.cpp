@@ -1,0 +1,203 @@
+// Every kernel that this CPU has, at the shapes of ResNet-18: binary convolution with counts, with a threshold and with the fused float epilogue
+// (AFFINE, ADD, PRELU, STORE, STORE_BITS); float convolution; packing. One thread. GMAC/s is 1e9 multiply-accumulates a second (1 MAC = 2
+// operations); divide by the clock in GHz for MAC/cycle.
+//
+//   kernels_bench --benchmark_filter=bconv_avx2
+#include <benchmark/benchmark.h>
+
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernel.h"
+
+using namespace bitwright;
+
+namespace {
+
+struct Layer {
+  const char* name;
+  uint32_t size, channels, outputs, kernel, stride;  // size of the input map; padding kernel / 2
+  uint32_t out_size() const { return (size + stride - 1) / stride; }
+  uint32_t pixels() const { return out_size() * out_size(); }
+  uint32_t taps() const { return kernel * kernel; }
+  double macs() const { return static_cast<double>(pixels()) * outputs * taps() * channels; }
+};
+
+const Layer binary_layers[] = {
+    {"3x3_56x56_64_64", 56, 64, 64, 3, 1},     {"3x3_56x56_64_128_s2", 56, 64, 128, 3, 2},
+    {"3x3_28x28_128_128", 28, 128, 128, 3, 1}, {"3x3_28x28_128_256_s2", 28, 128, 256, 3, 2},
+    {"3x3_14x14_256_256", 14, 256, 256, 3, 1}, {"3x3_14x14_256_512_s2", 14, 256, 512, 3, 2},
+    {"3x3_7x7_512_512", 7, 512, 512, 3, 1},    {"1x1_28x28_256_256", 28, 256, 256, 1, 1},
+};
+
+const Layer float_layers[] = {
+    {"stem_7x7_224x224_3_64_s2", 224, 3, 64, 7, 2}, {"stem_3x3_28x28_1_32", 28, 1, 32, 3, 1}, {"1x1_28x28_64_128", 28, 64, 128, 1, 1},
+    {"1x1_14x14_256_512", 14, 256, 512, 1, 1},      {"3x3_56x56_64_64", 56, 64, 64, 3, 1},    {"3x3_14x14_256_256", 14, 256, 256, 3, 1},
+};
+
+struct Free {
+  void operator()(void* p) const { std::free(p); }
+};
+template <class T>
+using Buffer = std::unique_ptr<T, Free>;
+template <class T>
+Buffer<T> buffer(size_t n) {
+  return Buffer<T>(static_cast<T*>(std::aligned_alloc(64, (n * sizeof(T) + 63) / 64 * 64)));
+}
+
+// The indirection table of a layer; `elements` of a pixel (words or floats). A tap in the padding is `padding`, or an extra pixel if that is 0.
+std::vector<int32_t> indirection(const Layer& l, uint32_t elements, int32_t padding) {
+  std::vector<int32_t> out;
+  const int32_t size = static_cast<int32_t>(l.size), pad = static_cast<int32_t>(l.kernel / 2);
+  for (uint32_t y = 0; y < l.out_size(); ++y)
+    for (uint32_t x = 0; x < l.out_size(); ++x)
+      for (uint32_t ky = 0; ky < l.kernel; ++ky)
+        for (uint32_t kx = 0; kx < l.kernel; ++kx) {
+          const int32_t iy = static_cast<int32_t>(y * l.stride + ky) - pad, ix = static_cast<int32_t>(x * l.stride + kx) - pad;
+          const bool inside = iy >= 0 && iy < size && ix >= 0 && ix < size;
+          out.push_back(inside ? (iy * size + ix) * static_cast<int32_t>(elements)
+                               : padding != 0 ? padding : size * size * static_cast<int32_t>(elements));
+        }
+  return out;
+}
+
+template <class T>
+std::vector<const T*> row_pointers(const std::vector<T>& table, uint32_t rows, uint32_t width) {
+  std::vector<const T*> out;
+  for (uint32_t i = 0; i < rows; ++i) out.push_back(table.data() + static_cast<size_t>(i) * width);
+  return out;
+}
+
+// The pixels of a layer of one sample, and the values that an epilogue reads and writes.
+struct Map {
+  std::vector<uint32_t> n, p, bits;
+  std::vector<float> a, b, residual, out;
+  std::vector<int32_t> row;
+  std::vector<const int32_t*> rows;
+  explicit Map(const Layer& l)
+      : n(l.pixels(), 0), bits(static_cast<size_t>(l.pixels()) * ((l.outputs + 31) / 32)), a(l.outputs, 0.01f), b(l.outputs, 0.5f),
+        residual(static_cast<size_t>(l.pixels()) * l.outputs, 0.25f), out(residual.size()),
+        row(l.outputs, static_cast<int32_t>(l.taps() * l.channels / 2)), rows(l.pixels(), row.data()) {
+    for (uint32_t i = 0; i < l.pixels(); ++i) p.push_back(i);
+  }
+  std::vector<Step> fused() {
+    const auto float_ref = [&](std::vector<float>& v) {
+      ValueRef r;
+      r.data = v.data();
+      r.pixel_stride = a.size();
+      return r;
+    };
+    std::vector<Step> s(5);
+    s[0].kind = StepKind::kAffine, s[0].a = a.data(), s[0].b = b.data();
+    s[1].kind = StepKind::kAdd, s[1].value = float_ref(residual);
+    s[2].kind = StepKind::kPrelu, s[2].a = a.data();
+    s[3].kind = StepKind::kStore, s[3].value = float_ref(out);
+    s[4].kind = StepKind::kStoreBits, s[4].a = b.data(), s[4].value = bits_ref();
+    return s;
+  }
+  ValueRef bits_ref() {
+    ValueRef r;
+    r.data = bits.data();
+    r.pixel_stride = (a.size() + 31) / 32;
+    return r;
+  }
+};
+
+void report(benchmark::State& state, double macs) {
+  state.counters["GMAC/s"] = benchmark::Counter(macs * 1e-9 * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+}
+
+enum class Then { kNothing, kThreshold, kFused };
+
+void bench_binary(benchmark::State& state, const BinaryKernel* k, const EpilogueKernel* e, Layer l, Then then) {
+  std::mt19937 random(1);
+  const uint32_t words = (l.channels + 31) / 32, taps = l.taps(), panels = (l.outputs + k->panel - 1) / k->panel;
+  std::vector<uint32_t> input(static_cast<size_t>(l.size * l.size + 1) * words), weights(static_cast<size_t>(l.outputs) * taps * words);
+  for (uint32_t& w : input) w = random();
+  for (uint32_t& w : weights) w = random();
+  const std::vector<int32_t> table = indirection(l, words, 0);
+  const std::vector<const int32_t*> offset = row_pointers(table, l.pixels(), taps);
+  const std::vector<const uint32_t*> base(l.pixels(), input.data());
+  const size_t bytes = k->panel_bytes(taps, words);
+  const Buffer<unsigned char> packed = buffer<unsigned char>(bytes * panels);
+  k->pack(packed.get(), weights.data(), l.outputs, taps, words);
+  const Buffer<uint16_t> counts = buffer<uint16_t>(static_cast<size_t>(k->mr) * k->panel);
+  Map map(l);
+  const std::vector<Step> steps = map.fused();
+  const ValueRef bits = map.bits_ref();
+  for (auto _ : state)
+    for (uint32_t panel = 0; panel < panels; ++panel)
+      for (uint32_t i = 0; i < l.pixels(); i += k->mr) {
+        const uint32_t pixels = std::min(k->mr, l.pixels() - i), c = panel * k->panel;
+        k->count16(counts.get(), {base.data() + i, offset.data() + i, pixels, taps, words, packed.get() + panel * bytes});
+        if (then == Then::kNothing) {
+          benchmark::DoNotOptimize(counts.get());
+          continue;
+        }
+        const EpilogueTile t{{pixels, map.n.data() + i, map.p.data() + i}, c, std::min(k->panel, l.outputs - c), k->panel};
+        if (then == Then::kThreshold)
+          e->threshold16(counts.get(), t, map.rows.data() + i, nullptr, bits);
+        else
+          e->from_counts16(counts.get(), t, map.rows.data() + i, 2, steps.data(), steps.size());
+      }
+  report(state, l.macs());
+}
+
+void bench_float(benchmark::State& state, const FloatKernel* k, Layer l) {
+  const uint32_t taps = l.taps(), panels = (l.outputs + k->panel - 1) / k->panel;
+  const std::vector<float> input(static_cast<size_t>(l.size) * l.size * l.channels, 0.5f);
+  const std::vector<float> weights(static_cast<size_t>(l.outputs) * taps * l.channels, 0.25f);
+  const std::vector<int32_t> table = indirection(l, l.channels, -1);
+  const std::vector<const int32_t*> offset = row_pointers(table, l.pixels(), taps);
+  const std::vector<const float*> base(l.pixels(), input.data());
+  const size_t floats = k->panel_floats(taps, l.channels);
+  const Buffer<float> packed = buffer<float>(floats * panels);
+  k->pack(packed.get(), weights.data(), l.outputs, taps, l.channels);
+  const Buffer<float> out = buffer<float>(static_cast<size_t>(k->mr) * k->panel);
+  for (auto _ : state)
+    for (uint32_t panel = 0; panel < panels; ++panel)
+      for (uint32_t i = 0; i < l.pixels(); i += k->mr) {
+        k->run(out.get(), {base.data() + i, offset.data() + i, std::min(k->mr, l.pixels() - i), taps, l.channels, packed.get() + panel * floats});
+        benchmark::DoNotOptimize(out.get());
+      }
+  report(state, l.macs());
+}
+
+void bench_pack(benchmark::State& state, const PackKernel* k) {
+  const uint32_t channels = 64, pixels = 56 * 56;
+  const std::vector<float> x(static_cast<size_t>(channels) * pixels, 0.5f), threshold(channels, 0.25f);
+  std::vector<uint32_t> bits(x.size() / 32);
+  for (auto _ : state)
+    for (uint32_t i = 0; i < pixels; ++i) k->pack(bits.data() + i * 2, x.data() + i * channels, threshold.data(), 0, channels);
+  state.counters["elements/s"] =
+      benchmark::Counter(static_cast<double>(x.size()) * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto unit = [](benchmark::internal::Benchmark* b) { b->Unit(benchmark::kMicrosecond); };
+  for (const BinaryKernel* const* k = binary_kernels(); *k != nullptr; ++k) {
+    if (!(*k)->supported()) continue;
+    const EpilogueKernel* e = find_epilogue_kernel((*k)->isa);
+    for (const Layer& l : binary_layers) {
+      const std::string name = std::string((*k)->name) + "/" + l.name;
+      unit(benchmark::RegisterBenchmark((name + "/counts").c_str(), bench_binary, *k, e, l, Then::kNothing));
+      unit(benchmark::RegisterBenchmark((name + "/threshold").c_str(), bench_binary, *k, e, l, Then::kThreshold));
+      unit(benchmark::RegisterBenchmark((name + "/fused").c_str(), bench_binary, *k, e, l, Then::kFused));
+    }
+  }
+  for (const FloatKernel* const* k = float_kernels(); *k != nullptr; ++k)
+    for (const Layer& l : float_layers)
+      if ((*k)->supported()) unit(benchmark::RegisterBenchmark((std::string((*k)->name) + "/" + l.name).c_str(), bench_float, *k, l));
+  for (const PackKernel* const* k = pack_kernels(); *k != nullptr; ++k)
+    if ((*k)->supported()) unit(benchmark::RegisterBenchmark((std::string((*k)->name) + "/56x56_64").c_str(), bench_pack, *k));
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+  return 0;
+}
