@@ -115,7 +115,9 @@ _INFOS: dict[str, MethodInfo] = {}
 
 
 def register_method(info: MethodInfo) -> Callable[[MethodFunction], MethodFunction]:
-    """Decorator of a function `(**options) -> MethodParts`; its keyword arguments and their defaults are the method's options."""
+    """Decorator of a function `(**options) -> MethodParts`; its keyword arguments and their defaults are the method's
+    options.
+    """
 
     def add(function: MethodFunction) -> MethodFunction:
         _FUNCTIONS.register(info.name)(function)
@@ -150,10 +152,10 @@ _PARTS = ("weight", "activation", "output", "init")
 def get_method(name: str | Method, **options: Any) -> Method:
     """The method `name` with its options set.
 
-    Options are the method's own (see `method_options`) or replace parts of it: `weight=`, `activation=`, `output=` take a mapping
-    that is merged into the method's own (a mapping with another "kind" replaces it), None removes the part (`activation=None` is
-    weight-only binarization), `init=` names the weight initialisation; dotted keys reach one option: `{"activation.estimator":
-    "approxsign"}`.
+    Options are the method's own (see `method_options`) or replace parts of it: `weight=`, `activation=`, `output=`
+    take a mapping that is merged into the method's own (a mapping with another "kind" replaces it), None removes the
+    part (`activation=None` is weight-only binarization), `init=` names the weight initialisation; dotted keys reach
+    one option: `{"activation.estimator": "approxsign"}`.
 
     Raises:
         UnknownNameError: unknown method, option, part or estimator; the message lists the known ones.

@@ -27,7 +27,9 @@ class OutputRule(Part):
         raise NotImplementedError
 
     def channel_scale(self) -> Tensor | None:
-        """`[O]` when the rule is one factor per output channel, which deployment folds into the weight's scale; else None."""
+        """`[O]` when the rule is one factor per output channel, which deployment folds into the weight's scale; else
+        None.
+        """
         return None
 
 
@@ -61,10 +63,12 @@ class ChannelScale(OutputRule):
 
 @OUTPUTS.register("input_scale_map")
 class InputScaleMap(OutputRule):
-    """XNOR-Net's K: the output is multiplied by the mean absolute input under each window (a constant for the gradient).
+    """XNOR-Net's K: the output is multiplied by the mean absolute input under each window (a constant for the
+    gradient).
 
-    `A = mean over the group's channels of |x|`, `K = A * box filter` with the layer's own stride, padding and dilation; padding of ±1
-    counts with absolute value 1. For a linear layer K is the mean over the features. K depends on the input, so it cannot be folded.
+    `A = mean over the group's channels of |x|`, `K = A * box filter` with the layer's own stride, padding and
+    dilation; padding of ±1 counts with absolute value 1. For a linear layer K is the mean over the features. K depends
+    on the input, so it cannot be folded.
 
     Raises:
         ValueError: for layers that have no window over their input.
@@ -112,7 +116,8 @@ class _QuantizeGradient(torch.autograd.Function):
 
 
 def quantize_gradient(grad: Tensor, bits: int, noise: bool = True) -> Tensor:
-    """DoReFa-Net's f(dr) = 2m [quantize_k(dr / 2m + 1/2 + N) - 1/2], m the maximum of |dr| over each sample, N uniform noise.
+    """DoReFa-Net's f(dr) = 2m [quantize_k(dr / 2m + 1/2 + N) - 1/2], m the maximum of |dr| over each sample, N uniform
+    noise.
 
     N = u / (2^k - 1), u ~ U(-1/2, 1/2); the argument is clamped to [0, 1] (paper equation 12, code read).
     """

@@ -1,9 +1,12 @@
-"""What every building block of a method may do besides its forward pass: follow a schedule, add a loss, start from data."""
+"""What every building block of a method may do besides its forward pass: follow a schedule, add a loss, start from
+data.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +16,9 @@ STAGES = ("float", "activations", "full")
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training is. `epoch` counts from 0 to `epochs - 1`, `step` (optimizer steps of the whole run) from 0 to `steps - 1`."""
+    """Where training is. `epoch` counts from 0 to `epochs - 1`, `step` (optimizer steps of the whole run) from 0 to
+    `steps - 1`.
+    """
 
     epoch: int
     epochs: int
@@ -31,8 +36,8 @@ class Progress:
 class LayerShape:
     """Facts about a layer, known when it is built; binarizers size their parameters by it.
 
-    Binarizers see a weight in *filter form*: `[out_channels, in_channels / groups, *kernel_size]`, whatever the layer (linear:
-    no kernel axes; embedding: one row of the table is one filter; transposed convolution: rearranged).
+    Binarizers see a weight in *filter form*: `[out_channels, in_channels / groups, *kernel_size]`, whatever the layer
+    (linear: no kernel axes; embedding: one row of the table is one filter; transposed convolution: rearranged).
     """
 
     kind: str  # "conv", "conv_transpose", "linear", "embedding"
@@ -69,7 +74,9 @@ class LayerShape:
 
 
 class Part(nn.Module):
-    """Base of estimators, binarizers and output rules. All parameters and buffers are made in `__init__`, never later."""
+    """Base of estimators, binarizers and output rules. All parameters and buffers are made in `__init__`, never
+    later.
+    """
 
     needs_data = False
     """True: `initialize_from_data` gives this part the first batch that reaches it."""
@@ -77,10 +84,14 @@ class Part(nn.Module):
     """True: the part follows a schedule, so the training loop has to call `set_progress`."""
 
     def on_progress(self, progress: Progress, latent: Tensor | None = None) -> None:
-        """Called by `set_progress`. `latent` is the layer's latent weight in filter form, for parts of a weight binarizer."""
+        """Called by `set_progress`. `latent` is the layer's latent weight in filter form, for parts of a weight
+        binarizer.
+        """
 
     def on_latent(self, latent: Tensor) -> None:
-        """Called whenever the latent weight (filter form) was set anew: at construction and when `binarize_` copies weights."""
+        """Called whenever the latent weight (filter form) was set anew: at construction and when `binarize_` copies
+        weights.
+        """
 
     def regularization(self, latent: Tensor | None = None) -> Tensor | None:
         """A scalar to add to the loss, or None."""
@@ -101,7 +112,8 @@ class Staged(nn.Module):
 
     def _init_stage(self) -> None:
         self.register_buffer("stage_code", torch.tensor(STAGES.index("full"), dtype=torch.uint8))
-        # a Python copy of the buffer: reading the tensor in forward would cost a device sync and break torch.compile's graph
+        # a Python copy of the buffer: reading the tensor in forward would cost a device sync and break torch.compile's
+        # graph
         self._stage = "full"
 
     @property
@@ -115,8 +127,8 @@ class Staged(nn.Module):
         self._stage = stage
         self.stage_code.fill_(STAGES.index(stage))
 
-    def _load_from_state_dict(self, *args: object, **kwargs: object) -> None:
-        super()._load_from_state_dict(*args, **kwargs)  # type: ignore[arg-type]
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
         if not self.stage_code.is_meta:
             code = int(self.stage_code)
             if code >= len(STAGES):

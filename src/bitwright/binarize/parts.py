@@ -39,4 +39,4 @@ def build_part(registry: Registry[type[P]], spec: Mapping[str, Any], shape: Laye
     """The block that `spec` ({"kind": name, option: value}) describes, for a layer of `shape`."""
     check_spec(registry, spec)
     options = {key: value for key, value in spec.items() if key != "kind"}
-    return registry.get(spec["kind"])(shape, **options)  # type: ignore[call-arg]
+    return registry.get(spec["kind"])(shape, **options)

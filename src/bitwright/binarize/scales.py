@@ -37,6 +37,8 @@ def layer_mean_abs(weight: Tensor) -> Tensor:
 
 @SCALES.register("power_of_two")
 def power_of_two(weight: Tensor) -> Tensor:
-    """2^round(log2(mean abs)) of each filter: a shift instead of a multiplication (IR-Net's Libra-PB). 1 for an all-zero filter."""
-    mean = filter_mean_abs(weight)
+    """2^round(log2(mean abs)) of each filter: a shift instead of a multiplication (IR-Net's Libra-PB). 1 for an
+    all-zero filter.
+    """
+    mean = filter_mean_abs(weight).detach()  # a step function has no gradient
     return torch.where(mean > 0, torch.exp2(torch.round(torch.log2(mean))), torch.ones_like(mean))

@@ -39,7 +39,8 @@ def _parts(model: nn.Module) -> Iterator[tuple[Part, BinaryModule | None]]:
 
 
 def set_progress(model: nn.Module, *, epoch: int, epochs: int, step: int = 0, steps: int = 1) -> None:
-    """Tells every part where training is; call it at the start of every epoch (and of every step, for schedules by step).
+    """Tells every part where training is; call it at the start of every epoch (and of every step, for schedules by
+    step).
 
     Args:
         model: any module.
@@ -101,8 +102,8 @@ def set_stage(model: nn.Module, stage: str) -> None:
 def initialize_from_data(model: nn.Module, batch: Any) -> list[str]:
     """Runs `batch` through the model once and lets every part that asks for it set its parameters from what reaches it.
 
-    The pass runs in training mode (as the first training step would) without gradient; buffers outside the parts (batch norm
-    statistics) and the random state of the CPU are restored.
+    The pass runs in training mode (as the first training step would) without gradient; buffers outside the parts
+    (batch norm statistics) and the random state of the CPU are restored.
 
     Args:
         model: any module.

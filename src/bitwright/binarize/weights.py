@@ -18,7 +18,9 @@ GRADIENTS = ("ste", "scaled", "exact", "paper")
 
 
 class WeightBinarizer(Part):
-    """Base class. Every tensor in and out has filter form `[O, I/groups, *kernel]` unless a subclass changes `latent_shape`."""
+    """Base class. Every tensor in and out has filter form `[O, I/groups, *kernel]` unless a subclass changes
+    `latent_shape`.
+    """
 
     latent_range: tuple[float, float] | None = None
     """`clip_latent_` clamps the latent weight to it after the optimizer's step; None: never."""
@@ -30,7 +32,9 @@ class WeightBinarizer(Part):
         self.shape = shape
 
     def latent_shape(self) -> tuple[int, ...]:
-        """Shape of the parameter the optimizer moves; experts or factorised weights return another one than the filter form."""
+        """Shape of the parameter the optimizer moves; experts or factorised weights return another one than the filter
+        form.
+        """
         return self.shape.filter_shape
 
     def forward(self, latent: Tensor) -> Tensor:
@@ -53,13 +57,14 @@ class SignWeight(WeightBinarizer):
     Args:
         shape: the layer's shape.
         estimator: backward rule of the sign.
-        center: subtract the mean over "filter" (all weights of a filter) or "input" (the input channels, per kernel position; left out
-            where a filter sees one channel only, since all its weights would become 0), or "none".
+        center: subtract the mean over "filter" (all weights of a filter) or "input" (the input channels, per kernel
+            position; left out where a filter sees one channel only, since all its weights would become 0), or "none".
         standardize: then divide by the standard deviation of the filter (n - 1 in the denominator).
         scale: rule in `bitwright.binarize.SCALES`: "none", "filter", "layer", "power_of_two".
-        gradient: with g the gradient with respect to the binary weight, s the scale, d the estimator's slope, n weights a filter:
-            "ste": d g (the scale appears in the value only); "scaled": s d g; "exact": s d g plus the gradient through the scale;
-            "paper": (1/n + s d) g, as XNOR-Net prints it. The gradient then passes the normalisation by the chain rule.
+        gradient: with g the gradient with respect to the binary weight, s the scale, d the estimator's slope, n
+            weights a filter: "ste": d g (the scale appears in the value only); "scaled": s d g; "exact": s d g plus
+            the gradient through the scale; "paper": (1/n + s d) g, as XNOR-Net prints it. The gradient then passes the
+            normalisation by the chain rule.
         latent_range: (low, high) for `clip_latent_`, or None.
 
     Raises:
@@ -83,8 +88,8 @@ class SignWeight(WeightBinarizer):
             raise UnknownNameError("weight gradient", gradient, GRADIENTS)
         if (center == "filter" or standardize) and shape.fan_in < 2:
             raise ValueError(
-                "this method centres or standardises every filter, and a filter with a single weight has nothing left after that; "
-                "keep this layer in float (skip=...) or choose a method without centring"
+                "this method centres or standardises every filter, and a filter with a single weight has nothing left "
+                "after that; keep this layer in float (skip=...) or choose a method without centring"
             )
         if latent_range is not None and not latent_range[0] < 0 < latent_range[1]:
             raise ValueError(f"latent_range must be (low, high) with low < 0 < high, got {latent_range}")
@@ -105,8 +110,9 @@ class SignWeight(WeightBinarizer):
         elif self.center == "input" and w.shape[1] > 1:
             w = w - w.mean(dim=1, keepdim=True)
         if self.standardize:
-            # a constant filter has no spread: it stays all zero instead of becoming NaN
-            w = w / w.std(dim=axes, keepdim=True).clamp_min(torch.finfo(w.dtype).tiny)
+            variance = w.var(dim=axes, keepdim=True)
+            # a constant filter has no spread: it stays all zero, with a finite gradient, instead of becoming NaN
+            w = w / torch.where(variance > 1e-24, variance, torch.ones_like(variance)).sqrt()
         return w
 
     def forward(self, latent: Tensor) -> Tensor:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from bitwright.binarize.codes import ActivationCode
+from bitwright.binarize.inits import INITS
 from bitwright.binarize.method import Method, get_method
-from bitwright.binarize.part import LayerShape
+from bitwright.binarize.part import LayerShape, Part
 from bitwright.binarize.sign import at_least_float32
 from bitwright.binarize.verbs import BinaryModule
 from bitwright.nn.packing import pack_filters
@@ -19,11 +20,12 @@ from bitwright.nn.spec import BinarySpec, NotPackableError
 
 
 class BinaryLayer(BinaryModule):
-    """Base of the binary layers: latent weight `weight`, `weight_binarizer`, `activation` (or None), `output` rule (or None), `bias`.
+    """Base of the binary layers: latent weight `weight`, `weight_binarizer`, `activation` (or None), `output` rule (or
+    None), `bias`.
 
-    Training mode computes the method's expression with its gradient. Eval mode computes `scale * conv(±1, ±1) + bias` with an exact
-    integer in the middle, in float32 whatever autocast says (docs/develop/layer-contract.md); if gradients are asked for in eval mode, the
-    value is still the exact one and the gradient is the method's.
+    Training mode computes the method's expression with its gradient. Eval mode computes `scale * conv(±1, ±1) + bias`
+    with an exact integer in the middle, in float32 whatever autocast says (docs/develop/layer-contract.md); if
+    gradients are asked for in eval mode, the value is still the exact one and the gradient is the method's.
     """
 
     weight: nn.Parameter
@@ -69,8 +71,6 @@ class BinaryLayer(BinaryModule):
 
     def reset_parameters(self) -> None:
         """Draws the latent weight anew by the method's rule and sets the bias to 0."""
-        from bitwright.binarize.inits import INITS
-
         with torch.no_grad():
             filters = torch.empty(
                 self.weight_binarizer.latent_shape(), device=self.weight.device, dtype=self.weight.dtype
@@ -82,7 +82,9 @@ class BinaryLayer(BinaryModule):
 
     @torch.no_grad()
     def set_latent(self, weight: Tensor) -> None:
-        """Copies `weight` (the shape of `self.weight`) into the latent weight and lets the parts that derive values from it do so."""
+        """Copies `weight` (the shape of `self.weight`) into the latent weight and lets the parts that derive values
+        from it do so.
+        """
         if weight.shape != self.weight.shape:
             raise ValueError(f"the latent weight has shape {tuple(self.weight.shape)}, got {tuple(weight.shape)}")
         self.weight.copy_(weight)
@@ -90,7 +92,7 @@ class BinaryLayer(BinaryModule):
         for module in (self.weight_binarizer, self.output):
             if module is not None:
                 for part in module.modules():
-                    if hasattr(part, "on_latent"):
+                    if isinstance(part, Part):
                         part.on_latent(latent)
 
     # The two shapes of a weight. Only the transposed convolution has different ones.
@@ -110,7 +112,7 @@ class BinaryLayer(BinaryModule):
         if limits is not None:
             self.weight.clamp_(*limits)
 
-    # ------------------------------------------------------------------------------------------------------------- forward
+    # ------------------------------------------------------------ forward
     def _apply_weight(self, a: Tensor, weight: Tensor) -> Tensor:
         """The linear map without bias; `weight` has the shape of the layer's weight."""
         raise NotImplementedError
@@ -126,7 +128,9 @@ class BinaryLayer(BinaryModule):
 
     @property
     def is_exact(self) -> bool:
-        """Whether eval mode computes with bits: the stage is "full" and weight and activation are one bit plane each."""
+        """Whether eval mode computes with bits: the stage is "full" and weight and activation are one bit plane
+        each.
+        """
         one_plane = self.activation is None or self.activation.planes == 1
         return self._stage == "full" and self.weight_binarizer.planes == 1 and one_plane
 
@@ -177,7 +181,7 @@ class BinaryLayer(BinaryModule):
             return code.bits, code.scale, False
         return code.bits, code.scale * factor, True
 
-    # --------------------------------------------------------------------------------------------------------------- views
+    # ------------------------------------------------------------ views
     @property
     def latent(self) -> nn.Parameter:
         """The float weight that the optimizer moves."""
@@ -185,7 +189,9 @@ class BinaryLayer(BinaryModule):
 
     @property
     def binary(self) -> Tensor:
-        """The weight that the layer computes with in stage "full": scale times ±1, float, in the shape of `weight`; no gradient."""
+        """The weight that the layer computes with in stage "full": scale times ±1, float, in the shape of `weight`; no
+        gradient.
+        """
         with torch.no_grad():
             return self._from_filters(self.weight_binarizer(self.latent_filters())).to(self.weight.dtype)
 
@@ -218,8 +224,8 @@ class BinaryLayer(BinaryModule):
         bits, scale, folded = self._weight_plane()
         if not folded:
             raise NotPackableError(
-                f"method {self.method}: {type(self.output).__name__} depends on the layer's input, so it cannot be folded into one "
-                "number per channel; train without it"
+                f"method {self.method}: {type(self.output).__name__} depends on the layer's input, so it cannot be "
+                "folded into one number per channel; train without it"
             )
         activation: ActivationCode | None = None
         if self.activation is not None:

@@ -30,8 +30,8 @@ def check_groups(in_channels: int, out_channels: int, groups: int) -> None:
     """Raises ValueError unless `groups` divides both channel counts."""
     if min(in_channels, out_channels, groups) < 1 or in_channels % groups or out_channels % groups:
         raise ValueError(
-            f"groups must divide in_channels and out_channels, all positive; got groups={groups}, in_channels={in_channels}, "
-            f"out_channels={out_channels}"
+            f"groups must divide in_channels and out_channels, all positive; got groups={groups}, "
+            f"in_channels={in_channels}, out_channels={out_channels}"
         )
 
 
@@ -106,7 +106,8 @@ class _BinaryConvNd(BinaryLayer):
     def _apply_weight(self, a: Tensor, weight: Tensor) -> Tensor:
         if a.dim() != self._dims + 2:
             raise ValueError(
-                f"{type(self).__name__} takes [N, {self.in_channels}] and {self._dims} spatial axes, got shape {tuple(a.shape)}"
+                f"{type(self).__name__} takes [N, {self.in_channels}] and {self._dims} spatial axes, got shape "
+                f"{tuple(a.shape)}"
             )
         conv = (F.conv1d, F.conv2d, F.conv3d)[self._dims - 1]
         if self.pad_mode == "constant" and self.pad_value == 0 and self.pads_begin == self.pads_end:

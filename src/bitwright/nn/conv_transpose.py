@@ -17,8 +17,8 @@ from bitwright.nn.conv import Size, check_groups, sizes
 class BinaryConvTranspose2d(BinaryLayer):
     """Binary transposed convolution: `[N, in_channels, H, W]` to `[N, out_channels, H', W']`.
 
-    `weight` has the shape of `torch.nn.ConvTranspose2d`, `[in_channels, out_channels / groups, kh, kw]`; scales are per output channel
-    ("filter form" is `weight[:, o]`). `padding` crops the output, as in torch.
+    `weight` has the shape of `torch.nn.ConvTranspose2d`, `[in_channels, out_channels / groups, kh, kw]`; scales are
+    per output channel ("filter form" is `weight[:, o]`). `padding` crops the output, as in torch.
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, output_padding, groups, dilation: as in torch.
@@ -89,7 +89,7 @@ class BinaryConvTranspose2d(BinaryLayer):
 
     def extra_repr(self) -> str:
         return (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, method={self.method}, stride={self.stride}, "
-            f"padding={self.padding}, output_padding={self.output_padding}, groups={self.groups}, dilation={self.dilation}, "
-            f"bias={self.bias is not None}"
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, method={self.method}, "
+            f"stride={self.stride}, padding={self.padding}, output_padding={self.output_padding}, "
+            f"groups={self.groups}, dilation={self.dilation}, bias={self.bias is not None}"
         )

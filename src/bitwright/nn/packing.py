@@ -62,7 +62,8 @@ def unpack_bits(packed: Tensor, channels: int) -> Tensor:
 
 
 def pack_filters(bits: Tensor) -> Tensor:
-    """Packs weights in filter form: bool `[O, I/groups, *kernel]` to uint8 `[O, T, 4*ceil(I/groups/32)]`, T = prod(kernel).
+    """Packs weights in filter form: bool `[O, I/groups, *kernel]` to uint8 `[O, T, 4*ceil(I/groups/32)]`, T =
+    prod(kernel).
 
     Without kernel axes (linear, embedding) the result is `[O, 4*ceil(I/32)]`.
     """

@@ -37,10 +37,11 @@ class ChannelShift(nn.Module):
 
 
 class RSign(Staged):
-    """`bsign(x + b)`, b learned per channel: the binarizer of ReActNet as a module of its own, for inputs shared by several layers.
+    """`bsign(x + b)`, b learned per channel: the binarizer of ReActNet as a module of its own, for inputs shared by
+    several layers.
 
-    The layers behind it should then have `activation={"shift": "none", "estimator": "identity"}`: their sign of ±1 changes nothing.
-    ReActNet, ECCV 2020, section 4.2 (code read).
+    The layers behind it should then have `activation={"shift": "none", "estimator": "identity"}`: their sign of ±1
+    changes nothing. ReActNet, ECCV 2020, section 4.2 (code read).
 
     Args:
         channels: C, axis 1 of the input.
@@ -68,8 +69,8 @@ class RSign(Staged):
 class RPReLU(nn.Module):
     """`PReLU(x + shift_in) + shift_out` with learned shifts and slope per channel.
 
-    With gamma = -shift_in: `x - gamma + shift_out` above gamma, `slope (x - gamma) + shift_out` below. ReActNet, ECCV 2020,
-    equation 6 (code read).
+    With gamma = -shift_in: `x - gamma + shift_out` above gamma, `slope (x - gamma) + shift_out` below. ReActNet, ECCV
+    2020, equation 6 (code read).
 
     Args:
         channels: C.

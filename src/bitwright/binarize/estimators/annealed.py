@@ -11,7 +11,9 @@ from bitwright.binarize.estimators.base import EstimatorInfo, ScheduledEstimator
 
 
 class _TemperatureSchedule(ScheduledEstimator):
-    """t(e) = 10^(lg t_min + e/E (lg t_max - lg t_min)), k = max(1/t, 1); e counts from 0 to E-1, so t never reaches t_max."""
+    """t(e) = 10^(lg t_min + e/E (lg t_max - lg t_min)), k = max(1/t, 1); e counts from 0 to E-1, so t never reaches
+    t_max.
+    """
 
     t: Tensor
     k: Tensor
@@ -119,8 +121,8 @@ class Fourier(ScheduledEstimator):
         self.n.fill_(self.n_start + math.floor((self.n_end - self.n_start) * fraction))
 
     def derivative(self, x: Tensor) -> Tensor:
-        # The sum is sin(m u) / (2 sin u), u = omega x, m = 2(n+1) even. u is reduced to [-pi/2, pi/2] (each pi flips the sign of
-        # sin u), where sinc takes the limit at 0 without a special case.
+        # The sum is sin(m u) / (2 sin u), u = omega x, m = 2(n+1) even. u is reduced to [-pi/2, pi/2] (each pi flips
+        # the sign of sin u), where sinc takes the limit at 0 without a special case.
         u = self.omega * x
         turns = torch.round(u / math.pi)
         v = (u - turns * math.pi) / math.pi

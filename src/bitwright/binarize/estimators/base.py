@@ -8,7 +8,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, Union
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -80,19 +80,19 @@ class ScheduledEstimator(Estimator):
         self._warn = False
 
     def forward(self, x: Tensor, value: Tensor | None = None) -> Tensor:
-        if self._warn and self.training and not torch.compiler.is_compiling() and torch.is_grad_enabled():
+        if not torch.compiler.is_compiling() and self._warn and self.training and torch.is_grad_enabled():
             self._warn = False
             if not bool(self.schedule_set):
                 warnings.warn(
                     f"{type(self).__name__} is trained but its schedule was never set, so it stays at its first value: "
-                    "call bitwright.binarize.set_progress(model, epoch=..., epochs=..., step=..., steps=...) every epoch",
+                    "call bitwright.binarize.set_progress(model, epoch=..., epochs=...) every epoch",
                     ScheduleNotSetWarning,
                     stacklevel=2,
                 )
         return super().forward(x, value)
 
 
-EstimatorSpec = Union[str, Mapping[str, Any], Estimator]
+EstimatorSpec = str | Mapping[str, Any] | Estimator
 """A name, a mapping {"name": ..., option: value}, or an estimator (which is copied)."""
 
 ESTIMATORS: Registry[type[Estimator]] = Registry("estimator")
@@ -124,7 +124,7 @@ def estimator_info(name: str) -> EstimatorInfo:
 def get_estimator(name: str, **options: Any) -> Estimator:
     """A new estimator. Raises UnknownNameError for an unknown name or option."""
     cls = ESTIMATORS.get(name)
-    known = [p for p in inspect.signature(cls).parameters]
+    known = list(inspect.signature(cls).parameters)
     for option in options:
         if option not in known:
             raise UnknownNameError(f"option of estimator {name!r}", option, known)

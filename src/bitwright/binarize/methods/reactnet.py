@@ -18,8 +18,8 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
         learned=("activation shift per input channel",),
         stages=("activations", "full"),
         provenance={"weight": "code read", "activation": "code read", "init": "ours"},
-        notes="The weight gradient is not multiplied by the scale (code). The authors start from U(0, 0.001), all signs +1: "
-        "init='tiny_positive'. RPReLU belongs to the block: bitwright.nn.RPReLU.",
+        notes="The weight gradient is not multiplied by the scale (code). The authors start from U(0, 0.001), all "
+        "signs +1: init='tiny_positive'. RPReLU belongs to the block: bitwright.nn.RPReLU.",
     )
 )
 def reactnet(*, estimator: EstimatorSpec = "approxsign", weight_estimator: EstimatorSpec = "clipped") -> MethodParts:

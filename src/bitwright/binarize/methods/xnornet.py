@@ -1,0 +1,75 @@
+"""XNOR-Net and BWN: the least-squares scale per filter."""
+
+from typing import Any
+
+from bitwright.binarize.estimators import EstimatorSpec
+from bitwright.binarize.method import MethodInfo, MethodParts, register_method
+from bitwright.binarize.registry import UnknownNameError
+
+_CLIPPED = {"name": "clipped", "t": 1.0}
+_GRADIENTS: dict[str, dict[str, Any]] = {
+    "a": {"gradient": "paper", "estimator": _CLIPPED},
+    "b": {"gradient": "exact", "estimator": _CLIPPED},
+    "c": {"gradient": "scaled", "estimator": _CLIPPED},
+    "d": {"gradient": "ste", "estimator": "identity"},
+}
+
+
+@register_method(
+    MethodInfo(
+        name="xnornet",
+        paper="XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks",
+        authors="Rastegari, Ordonez, Redmon, Farhadi",
+        year=2016,
+        venue="ECCV 2016",
+        arxiv="1603.05279",
+        summary="per-filter mean-absolute scale; optional input scale map K; activation=None is BWN",
+        binarizes=("weights", "activations"),
+        weight_scale="mean |w| per filter (after centring)",
+        packable="yes; with use_k=True no: K needs the real input",
+        provenance={
+            "weight": "paper read",
+            "weight gradient": "code read",
+            "centring": "code read",
+            "activation": "code read",
+            "input scale map": "paper read",
+            "init": "code read",
+        },
+        notes="The official code never computes K (under 1 % top-1 by the paper), so use_k is False. It centres and "
+        "clamps the latent weight in place before every forward; here centring is part of the differentiated "
+        "expression and clamping is clip_latent_. Its gradient factors (1 - 1/I), n and 1e9 are not reproduced.",
+    )
+)
+def xnornet(
+    *,
+    gradient: str = "b",
+    center: bool = True,
+    use_k: bool = False,
+    estimator: EstimatorSpec | None = None,
+) -> MethodParts:
+    """Weights `alpha bsign(w)`, alpha = mean|w| of each filter; activations `bsign(x)` with gradient `g 1{|x| < 1}`.
+
+    Args:
+        gradient: weight gradient, with m = 1{|w| <= 1}: "a" `g (1/n + alpha m)` as printed; "b" the exact derivative of
+            `alpha bsign(w)`; "c" `g alpha m`; "d" `g`.
+        center: subtract the mean over the input channels first (official code); left out where there is one channel.
+        use_k: multiply the output with K, the mean absolute input under each window.
+        estimator: backward rule of the activations; None: clipped with the ends outside, as in the code.
+    """
+    if gradient not in _GRADIENTS:
+        raise UnknownNameError("weight gradient of method 'xnornet'", gradient, _GRADIENTS)
+    if estimator is None:
+        estimator = {"name": "clipped", "strict": True}
+    weight: dict[str, Any] = {
+        "kind": "sign",
+        "scale": "filter",
+        "center": "input" if center else "none",
+        "latent_range": (-1.0, 1.0),
+        **_GRADIENTS[gradient],
+    }
+    return MethodParts(
+        weight=weight,
+        activation={"kind": "sign", "estimator": estimator},
+        output={"kind": "input_scale_map"} if use_k else None,
+        init="he",
+    )
