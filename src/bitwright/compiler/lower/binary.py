@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import Unsupported
+from ..fold import Known
 from ..graph import DIALECT, Node
 from ..packing import pack_bits, unpack_bits, words_from_bytes
 from ..program import BConv, Const, Dims3, DType, Embed, Geometry, Map, PadMode, Step, StepKind, Value
@@ -226,3 +227,20 @@ def binary_embedding(ctx: Context, node: Node) -> None:
     weight = Const(words.reshape(-1))
     ctx.emit(Embed(node.name, value, [*steps, store], [], node.module, weight, rows, channels, per_row), node)
     ctx.result(node, result)
+
+
+@lowers("UnpackWeight", domain=DIALECT)
+def unpack_weight(ctx: Context, node: Node) -> None:
+    """UnpackWeight of a constant -> the ±1 weights as a float constant (weight-only binarization computes in float)."""
+    shape = [int(n) for n in node.attrs["shape"]]
+    packed = ctx.const(node, 0, "weight")
+    rows, channels, *kernel = shape
+    try:
+        words = words_from_bytes(packed, channels, f"its weight {node.input(0)!r}")
+    except ValueError as error:
+        raise Unsupported(f"{error}.") from error
+    if words.size != rows * math.prod(kernel) * words.shape[-1]:
+        raise Unsupported(f"its weight {node.input(0)!r} has shape {list(packed.shape)} for {shape}.")
+    signs = np.where(unpack_bits(words, channels), np.float32(1), np.float32(-1)).reshape(rows, *kernel, channels)
+    data = np.ascontiguousarray(np.moveaxis(signs, -1, 1))
+    ctx.result(node, Known((data, data)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..dialect import DialectError, read_node
 from ..errors import CompileError, Problem, Unsupported, UnsupportedModelError
 from ..fold import Known, fold
 from ..graph import DIALECT, Graph, GraphInput, Node
@@ -94,6 +95,11 @@ def _lower_node(ctx: Context, node: Node) -> None:
     if handler is None:
         problem = _unknown(node)
         raise Unsupported(problem.why, problem.advice)
+    if node.domain == DIALECT:
+        try:
+            read_node(node.proto)
+        except DialectError as error:
+            raise Unsupported(f"{error}.") from error
     try:
         handler(ctx, node)
     except KeyError as error:
