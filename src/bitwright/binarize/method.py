@@ -24,7 +24,7 @@ class MethodInfo:
 
     Attributes:
         name: registry name, as in the paper, lower case, no punctuation.
-        paper, authors, year, venue, arxiv: the reference (`paper` is the title); `arxiv` is "" if there is none.
+        title, authors, year, venue, arxiv: the reference; `arxiv` is "" if there is none.
         summary: one line.
         binarizes: what becomes binary, such as ("weights", "activations").
         weight_scale: the weight's scale at inference and its granularity.
@@ -38,7 +38,7 @@ class MethodInfo:
     """
 
     name: str
-    paper: str
+    title: str
     authors: str
     year: int
     venue: str
@@ -127,10 +127,10 @@ def register_method(info: MethodInfo) -> Callable[[MethodFunction], MethodFuncti
     return add
 
 
-def list_methods() -> list[str]:
-    """Names of all methods, oldest first."""
+def list_methods() -> list[MethodInfo]:
+    """Facts of all methods, oldest first."""
     _discover()
-    return sorted(_INFOS, key=lambda name: (_INFOS[name].year, name))
+    return sorted(_INFOS.values(), key=lambda info: (info.year, info.name))
 
 
 def method_info(name: str) -> MethodInfo:

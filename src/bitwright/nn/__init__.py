@@ -3,14 +3,19 @@
 from bitwright.nn.base import BinaryLayer
 from bitwright.nn.conv import BinaryConv1d, BinaryConv2d, BinaryConv3d
 from bitwright.nn.conv_transpose import BinaryConvTranspose2d
+from bitwright.nn.convert import UnmatchedPatternError, binarize_, binarize_plan
 from bitwright.nn.embedding import BinaryEmbedding
 from bitwright.nn.linear import BinaryLinear
+from bitwright.nn.model_summary import Summary, SummaryRow, summary
+from bitwright.nn.nonnegative import NonNegativeInputWarning
 from bitwright.nn.packing import pack_bits, pack_filters, packed_bytes, unpack_bits, unpack_filters
+from bitwright.nn.report import BinarizeReport, ReportRow
 from bitwright.nn.shifts import ChannelShift, RPReLU, RSign
 from bitwright.nn.spec import ActivationCode, BinarySpec, NotPackableError
 
 __all__ = [
     "ActivationCode",
+    "BinarizeReport",
     "BinaryConv1d",
     "BinaryConv2d",
     "BinaryConv3d",
@@ -20,12 +25,20 @@ __all__ = [
     "BinaryLinear",
     "BinarySpec",
     "ChannelShift",
+    "NonNegativeInputWarning",
     "NotPackableError",
     "RPReLU",
     "RSign",
+    "ReportRow",
+    "Summary",
+    "SummaryRow",
+    "UnmatchedPatternError",
+    "binarize_",
+    "binarize_plan",
     "pack_bits",
     "pack_filters",
     "packed_bytes",
+    "summary",
     "unpack_bits",
     "unpack_filters",
 ]

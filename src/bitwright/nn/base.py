@@ -88,7 +88,22 @@ class BinaryLayer(BinaryModule):
         if weight.shape != self.weight.shape:
             raise ValueError(f"the latent weight has shape {tuple(self.weight.shape)}, got {tuple(weight.shape)}")
         self.weight.copy_(weight)
-        latent = self.latent_filters()
+        self._tell_latent()
+
+    def adopt(self, weight: nn.Parameter, bias: nn.Parameter | None) -> None:
+        """Makes another layer's parameters this layer's own: the same objects, so optimizers and tied weights stay
+        valid.
+        """
+        if weight.shape != self.weight.shape:
+            raise ValueError(f"the latent weight has shape {tuple(self.weight.shape)}, got {tuple(weight.shape)}")
+        if (bias is None) != (self.bias is None):
+            raise ValueError("adopt: the layer and the adopted parameters disagree about having a bias")
+        self.weight = weight
+        self.bias = bias
+        self._tell_latent()
+
+    def _tell_latent(self) -> None:
+        latent = self.latent_filters().detach()
         for module in (self.weight_binarizer, self.output):
             if module is not None:
                 for part in module.modules():

@@ -111,9 +111,9 @@ def register_estimator(info: EstimatorInfo) -> Callable[[E], E]:
     return add
 
 
-def list_estimators() -> list[str]:
-    """Names of all estimators."""
-    return sorted(ESTIMATORS)
+def list_estimators() -> list[EstimatorInfo]:
+    """Facts of all estimators, by name."""
+    return [ESTIMATORS.get(name).info for name in sorted(ESTIMATORS)]
 
 
 def estimator_info(name: str) -> EstimatorInfo:

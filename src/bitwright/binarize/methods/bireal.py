@@ -16,7 +16,7 @@ _GRADIENTS: dict[str, dict[str, Any]] = {
 @register_method(
     MethodInfo(
         name="bireal",
-        paper="Bi-Real Net: Enhancing the Performance of 1-bit CNNs with Improved Representational Capability and "
+        title="Bi-Real Net: Enhancing the Performance of 1-bit CNNs with Improved Representational Capability and "
         "Advanced Training Algorithm",
         authors="Liu, Wu, Luo, Yang, Liu, Cheng",
         year=2018,

@@ -7,7 +7,7 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
 @register_method(
     MethodInfo(
         name="bnn",
-        paper="Binarized Neural Networks: Training DNNs with Weights and Activations Constrained to +1 or -1",
+        title="Binarized Neural Networks: Training DNNs with Weights and Activations Constrained to +1 or -1",
         authors="Courbariaux, Hubara, Soudry, El-Yaniv, Bengio",
         year=2016,
         venue="NIPS 2016",

@@ -8,7 +8,7 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
 @register_method(
     MethodInfo(
         name="dorefa",
-        paper="DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
+        title="DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
         authors="Zhou, Wu, Ni, Zhou, Wen, Zou",
         year=2016,
         venue="arXiv 2016",

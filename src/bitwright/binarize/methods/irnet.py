@@ -6,7 +6,7 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
 @register_method(
     MethodInfo(
         name="irnet",
-        paper="Forward and Backward Information Retention for Accurate Binary Neural Networks",
+        title="Forward and Backward Information Retention for Accurate Binary Neural Networks",
         authors="Qin, Gong, Liu, Shen, Wei, Yu, Song",
         year=2020,
         venue="CVPR 2020",

@@ -7,7 +7,7 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
 @register_method(
     MethodInfo(
         name="reactnet",
-        paper="ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions",
+        title="ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions",
         authors="Liu, Shen, Savvides, Cheng",
         year=2020,
         venue="ECCV 2020",

@@ -18,7 +18,7 @@ _GRADIENTS: dict[str, dict[str, Any]] = {
 @register_method(
     MethodInfo(
         name="xnornet",
-        paper="XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks",
+        title="XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks",
         authors="Rastegari, Ordonez, Redmon, Farhadi",
         year=2016,
         venue="ECCV 2016",
