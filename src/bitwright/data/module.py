@@ -151,13 +151,16 @@ class ImageData(LightningDataModule):
         images, labels = self.split("train")
         return TrainLoader(images, labels, self.batch_size, self._normalize(), self.augment, self.seed)
 
+    def eval_loader(self, split: str) -> EvalLoader:
+        """Batches of a split in order, without augmentation."""
+        images, labels = self.split(split)
+        return EvalLoader(images, labels, self.eval_batch_size, self._normalize())
+
     def val_dataloader(self) -> EvalLoader | list[Any]:
-        images, labels = self.split("val")
-        return EvalLoader(images, labels, self.eval_batch_size, self._normalize()) if len(images) else []
+        return self.eval_loader("val") if self.val_size else []
 
     def test_dataloader(self) -> EvalLoader:
-        images, labels = self.split("test")
-        return EvalLoader(images, labels, self.eval_batch_size, self._normalize())
+        return self.eval_loader("test")
 
     def _normalize(self) -> Normalize:
         return Normalize(self.facts.mean, self.facts.std, self.facts.max_value)

@@ -1,0 +1,22 @@
+"""Training: one LightningModule, its recipe in typed YAML, checkpoints that rebuild their network."""
+
+from bitwright.train.bits import BitStatistics
+from bitwright.train.checkpoint import CheckpointError, load_checkpoint, read_checkpoint
+from bitwright.train.classifier import Classifier
+from bitwright.train.config import OptimizerConfig, ScheduleConfig, TeacherConfig
+from bitwright.train.evaluate import Evaluation, evaluate
+from bitwright.train.losses import distribution_loss
+
+__all__ = [
+    "BitStatistics",
+    "CheckpointError",
+    "Classifier",
+    "Evaluation",
+    "OptimizerConfig",
+    "ScheduleConfig",
+    "TeacherConfig",
+    "distribution_loss",
+    "evaluate",
+    "load_checkpoint",
+    "read_checkpoint",
+]
