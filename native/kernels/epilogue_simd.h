@@ -20,33 +20,29 @@ struct Source {
   int32_t slope;
 };
 
-// One block: pixels [i0, i0 + P) and channels [j0, j0 + valid) of the tile, j0 a multiple of 32.
+// One block: pixels [i0, i0 + P), one after the other in one sample, and channels [j0, j0 + valid) of the tile, j0 a multiple of 32.
 struct Place {
   const EpilogueTile* tile;
   uint32_t i0, j0, c0, valid;
-  bool run;  // pixels of one sample, one after the other: one address serves all
 };
 
-// Addresses of the block's pixels in a value.
-template <int P, class T>
-struct Rows {
-  T* row[P];
-  BITWRIGHT_INLINE Rows(const ValueRef& v, const Place& b, size_t channel) {
-    T* first = value_pixel<T>(v, b.tile->where, b.i0) + channel;
-    if (b.run) {
-      BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) row[i] = first + static_cast<size_t>(i) * v.pixel_stride;
-    } else {
-      row[0] = first;
-      BITWRIGHT_UNROLL for (int i = 1; i < P; ++i) row[i] = value_pixel<T>(v, b.tile->where, b.i0 + i) + channel;
-    }
-  }
-};
+// The block's first pixel in a value; the others follow at pixel_stride.
+template <class T>
+BITWRIGHT_INLINE T* first_pixel(const ValueRef& v, const Place& b, size_t channel) {
+  return value_pixel<T>(v, b.tile->where, b.i0) + channel;
+}
+
+BITWRIGHT_NOINLINE void store_grouped_block(const uint32_t* bits, uint32_t pixels, const ValueRef& v, const Place& b) {
+  uint32_t* to = first_pixel<uint32_t>(v, b, 0);
+  for (uint32_t i = 0; i < pixels; ++i) store_grouped_bits(to + i * v.pixel_stride, v, b.c0, b.valid, bits[i]);
+}
 
 template <int P, bool kFull, class Count>
 BITWRIGHT_INLINE void load_counts(Simd::F (&x)[P][Simd::kVectors], const Source& s, const Place& b, const Simd::Tail& tail) {
-  BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) {
-    const Count* row = static_cast<const Count*>(s.data) + static_cast<size_t>(b.i0 + i) * b.tile->stride + b.j0;
-    const int32_t* origin = s.origin[b.i0 + i] + b.c0;
+  const Count* row = static_cast<const Count*>(s.data) + static_cast<size_t>(b.i0) * b.tile->stride + b.j0;
+  const int32_t* const* origins = s.origin + b.i0;
+  BITWRIGHT_UNROLL for (int i = 0; i < P; ++i, row += b.tile->stride) {
+    const int32_t* origin = origins[i] + b.c0;
     BITWRIGHT_UNROLL for (int v = 0; v < Simd::kVectors; ++v)
       x[i][v] = Simd::to_float(
           Simd::sub_scaled(Simd::load_i32<kFull>(origin, tail, v), s.slope, Simd::load_count<kFull>(row, tail, v)));
@@ -63,13 +59,10 @@ BITWRIGHT_INLINE void store_bits_step(const Simd::F (&x)[P][Simd::kVectors], con
   }
   const uint32_t flip = s.flip != nullptr ? s.flip[b.c0 / 32] : 0;
   const uint32_t real = kFull ? 0xffffffffu : (1u << b.valid) - 1u;
-  if (bits_are_plain(s.value)) {
-    const Rows<P, uint32_t> to(s.value, b, b.c0 / 32);
-    BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) *to.row[i] = (bits[i] ^ flip) & real;
-  } else {
-    for (int i = 0; i < P; ++i)
-      store_grouped_bits(value_pixel<uint32_t>(s.value, b.tile->where, b.i0 + i), s.value, b.c0, b.valid, (bits[i] ^ flip) & real);
-  }
+  BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) bits[i] = (bits[i] ^ flip) & real;
+  if (!bits_are_plain(s.value)) return store_grouped_block(bits, P, s.value, b);
+  uint32_t* to = first_pixel<uint32_t>(s.value, b, b.c0 / 32);
+  BITWRIGHT_UNROLL for (int i = 0; i < P; ++i, to += s.value.pixel_stride) *to = bits[i];
 }
 
 template <int P, bool kFull>
@@ -81,11 +74,12 @@ void block(const Source& source, const Place& b, const Step* steps, size_t n_ste
   switch (source.from) {
     case From::kCounts16: load_counts<P, kFull, uint16_t>(x, source, b, tail); break;
     case From::kCounts32: load_counts<P, kFull, uint32_t>(x, source, b, tail); break;
-    default:
-      BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
-        BITWRIGHT_UNROLL for (int v = 0; v < V; ++v)
-          x[i][v] = Simd::load<kFull>(static_cast<const float*>(source.data) + static_cast<size_t>(b.i0 + i) * b.tile->stride + b.j0, tail, v);
+    default: {
+      const float* row = static_cast<const float*>(source.data) + static_cast<size_t>(b.i0) * b.tile->stride + b.j0;
+      BITWRIGHT_UNROLL for (int i = 0; i < P; ++i, row += b.tile->stride)
+        BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) x[i][v] = Simd::load<kFull>(row, tail, v);
       break;
+    }
   }
   for (const Step *step = steps, *end = steps + n_steps; step != end; ++step) {
     const Step& s = *step;
@@ -99,21 +93,22 @@ void block(const Source& source, const Place& b, const Step* steps, size_t n_ste
         }
         break;
       case StepKind::kAdd: {
-        const Rows<P, const float> r(s.value, b, b.c0);
-        BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
-          BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) x[i][v] = Simd::add(x[i][v], Simd::load<kFull>(r.row[i], tail, v));
+        const float* row = first_pixel<const float>(s.value, b, b.c0);
+        BITWRIGHT_UNROLL for (int i = 0; i < P; ++i, row += s.value.pixel_stride)
+          BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) x[i][v] = Simd::add(x[i][v], Simd::load<kFull>(row, tail, v));
         break;
       }
       case StepKind::kMul:
         if (s.n == 1) {
-          BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) {
-            const float* gate = value_gate(s.value, b.tile->where, b.i0 + i) + b.c0;
-            BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) x[i][v] = Simd::mul(x[i][v], Simd::load<kFull>(gate, tail, v));
+          const float* gate = value_gate(s.value, b.tile->where, b.i0) + b.c0;
+          BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) {
+            const F g = Simd::load<kFull>(gate, tail, v);
+            BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) x[i][v] = Simd::mul(x[i][v], g);
           }
         } else {
-          const Rows<P, const float> r(s.value, b, b.c0);
-          BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
-            BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) x[i][v] = Simd::mul(x[i][v], Simd::load<kFull>(r.row[i], tail, v));
+          const float* row = first_pixel<const float>(s.value, b, b.c0);
+          BITWRIGHT_UNROLL for (int i = 0; i < P; ++i, row += s.value.pixel_stride)
+            BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) x[i][v] = Simd::mul(x[i][v], Simd::load<kFull>(row, tail, v));
         }
         break;
       case StepKind::kPrelu:
@@ -129,9 +124,9 @@ void block(const Source& source, const Place& b, const Step* steps, size_t n_ste
         break;
       }
       case StepKind::kStore: {
-        const Rows<P, float> r(s.value, b, b.c0);
-        BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
-          BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) Simd::store<kFull>(r.row[i], tail, v, x[i][v]);
+        float* row = first_pixel<float>(s.value, b, b.c0);
+        BITWRIGHT_UNROLL for (int i = 0; i < P; ++i, row += s.value.pixel_stride)
+          BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) Simd::store<kFull>(row, tail, v, x[i][v]);
         break;
       }
       case StepKind::kStoreBits: store_bits_step<P, kFull>(x, s, b, tail); break;
@@ -161,22 +156,14 @@ BITWRIGHT_INLINE BlockFn block_of(uint32_t pixels) {
   return block<P, kFull>;
 }
 
-// Whether the tile's pixels lie one after the other in one sample.
-inline bool is_run(const TilePixels& where) {
-  for (uint32_t i = 1; i < where.pixels; ++i)
-    if (where.n[i] != where.n[0] || where.p[i] != where.p[0] + i) return false;
-  return true;
-}
-
 inline void run(const Source& source, const EpilogueTile& t, const Step* steps, size_t n_steps) {
-  const bool consecutive = is_run(t.where);
-  for (uint32_t j = 0; j < t.channels; j += 32) {
-    const uint32_t valid = t.channels - j < 32 ? t.channels - j : 32;
-    for (uint32_t i = 0; i < t.where.pixels; i += Simd::kPixels) {
-      const uint32_t pixels = t.where.pixels - i < Simd::kPixels ? t.where.pixels - i : Simd::kPixels;
-      const BlockFn f = valid == 32 ? block_of<true>(pixels) : block_of<false>(pixels);
-      f(source, Place{&t, i, j, t.channel0 + j, valid, consecutive}, steps, n_steps);
-    }
+  uint32_t pixels = 0;
+  for (uint32_t i = 0; i < t.where.pixels; i += pixels) {
+    pixels = run_of_pixels(t.where, i, Simd::kPixels);
+    const BlockFn full = block_of<true>(pixels);
+    uint32_t j = 0;
+    for (; j + 32 <= t.channels; j += 32) full(source, Place{&t, i, j, t.channel0 + j, 32}, steps, n_steps);
+    if (j < t.channels) block_of<false>(pixels)(source, Place{&t, i, j, t.channel0 + j, t.channels - j}, steps, n_steps);
   }
 }
 
@@ -196,36 +183,51 @@ struct Limits32 {
   }
 };
 
-// One word of all pixels: channels [j, j + valid) of the tile.
-template <bool kFull, class Limits, class Count>
-BITWRIGHT_INLINE void threshold_word(const Count* counts, const EpilogueTile& t, const int32_t* const* limit, const uint32_t* flip,
-                                     const ValueRef& out, uint32_t j, uint32_t valid, bool plain) {
+// Channels [j, j + valid) of pixels [i, end), which lie one after the other; kWords words of 32 channels, the last one full or not.
+template <int kWords, bool kFull, class Limits, class Count>
+BITWRIGHT_INLINE void threshold_words(const Count* counts, const EpilogueTile& t, const int32_t* const* limit, const uint32_t* flip,
+                                      const ValueRef& out, uint32_t i, uint32_t end, uint32_t j, uint32_t valid) {
   const Simd::Tail tail(valid);
   const uint32_t c = t.channel0 + j;
-  const uint32_t flips = flip != nullptr ? flip[c / 32] : 0;
   const uint32_t real = kFull ? 0xffffffffu : (1u << valid) - 1u;
-  const int32_t* row = nullptr;
-  Limits limits;
-  for (uint32_t i = 0; i < t.where.pixels; ++i) {
-    if (limit[i] != row) {
-      row = limit[i];
-      limits.template set<kFull>(row + c, tail);
+  const bool plain = bits_are_plain(out);
+  uint32_t flips[kWords];
+  Limits limits[kWords];
+  const int32_t* limit_row = limit[i];
+  BITWRIGHT_UNROLL for (int w = 0; w < kWords; ++w) {
+    flips[w] = flip != nullptr ? flip[c / 32 + static_cast<uint32_t>(w)] : 0;
+    limits[w].template set<kFull>(limit_row + c + 32 * w, tail);
+  }
+  const Count* row = counts + static_cast<size_t>(i) * t.stride + j;
+  uint32_t* to = value_pixel<uint32_t>(out, t.where, i);
+  for (; i < end; ++i, row += t.stride, to += out.pixel_stride) {
+    if (limit[i] != limit_row) {
+      limit_row = limit[i];
+      BITWRIGHT_UNROLL for (int w = 0; w < kWords; ++w) limits[w].template set<kFull>(limit_row + c + 32 * w, tail);
     }
-    const uint32_t bits = (limits.template bits<kFull>(counts + static_cast<size_t>(i) * t.stride + j, tail) ^ flips) & real;
-    uint32_t* to = value_pixel<uint32_t>(out, t.where, i);
-    if (plain)
-      to[c / 32] = bits;
-    else
-      store_grouped_bits(to, out, c, valid, bits);
+    BITWRIGHT_UNROLL for (int w = 0; w < kWords; ++w) {
+      const uint32_t bits = (limits[w].template bits<kFull>(row + 32 * w, tail) ^ flips[w]) & real;
+      if (plain)
+        to[c / 32 + static_cast<uint32_t>(w)] = bits;
+      else
+        store_grouped_bits(to, out, c + 32 * static_cast<uint32_t>(w), valid, bits);
+    }
   }
 }
 
 template <class Limits, class Count>
 void threshold(const Count* counts, const EpilogueTile& t, const int32_t* const* limit, const uint32_t* flip, const ValueRef& out) {
-  const bool plain = bits_are_plain(out);
-  uint32_t j = 0;
-  for (; j + 32 <= t.channels; j += 32) threshold_word<true, Limits>(counts, t, limit, flip, out, j, 32, plain);
-  if (j < t.channels) threshold_word<false, Limits>(counts, t, limit, flip, out, j, t.channels - j, plain);
+  uint32_t pixels = 0;
+  for (uint32_t i = 0; i < t.where.pixels; i += pixels) {
+    pixels = run_of_pixels(t.where, i, t.where.pixels);
+    uint32_t j = 0;
+    for (; j + 64 <= t.channels; j += 64) threshold_words<2, true, Limits>(counts, t, limit, flip, out, i, i + pixels, j, 32);
+    if (j + 32 <= t.channels) {
+      threshold_words<1, true, Limits>(counts, t, limit, flip, out, i, i + pixels, j, 32);
+      j += 32;
+    }
+    if (j < t.channels) threshold_words<1, false, Limits>(counts, t, limit, flip, out, i, i + pixels, j, t.channels - j);
+  }
 }
 
 inline void from_counts16(const uint16_t* counts, const EpilogueTile& t, const int32_t* const* origin, int32_t slope, const Step* steps, size_t n) {

@@ -50,11 +50,14 @@
 
 #if defined(__GNUC__)
 #define BITWRIGHT_INLINE inline __attribute__((always_inline))
+#define BITWRIGHT_NOINLINE __attribute__((noinline, unused))
 #define BITWRIGHT_GNU_ASM 1
 #elif defined(_MSC_VER)
 #define BITWRIGHT_INLINE __forceinline
+#define BITWRIGHT_NOINLINE __declspec(noinline)
 #define BITWRIGHT_GNU_ASM 0
 #else
 #define BITWRIGHT_INLINE inline
+#define BITWRIGHT_NOINLINE
 #define BITWRIGHT_GNU_ASM 0
 #endif

@@ -23,7 +23,7 @@ static BITWRIGHT_INLINE bool bits_are_plain(const ValueRef& v) { return v.groups
 
 // Stores the bits of channels [c, c + count), count <= 32, where groups begin inside words. The channels of a pixel must come in increasing order
 // from 0: the first bit of a word clears the rest of it.
-static inline void store_grouped_bits(uint32_t* pixel, const ValueRef& v, uint32_t c, uint32_t count, uint32_t bits) {
+static BITWRIGHT_NOINLINE void store_grouped_bits(uint32_t* pixel, const ValueRef& v, uint32_t c, uint32_t count, uint32_t bits) {
   const uint32_t group_words = (v.group_channels + 31) / 32;
   while (count > 0) {
     const uint32_t in_group = c % v.group_channels;
@@ -38,6 +38,13 @@ static inline void store_grouped_bits(uint32_t* pixel, const ValueRef& v, uint32
     c += n;
     count -= n;
   }
+}
+
+// How many pixels from i on, at most `most`, lie one after the other in one sample: one address serves them all.
+static BITWRIGHT_INLINE uint32_t run_of_pixels(const TilePixels& where, uint32_t i, uint32_t most) {
+  uint32_t length = 1;
+  while (length < most && i + length < where.pixels && where.p[i + length] == where.p[i] + length && where.n[i + length] == where.n[i]) ++length;
+  return length;
 }
 
 // Stores one word of 32 channels (c a multiple of 32) with `count` real ones; bits above them must be 0.
