@@ -22,6 +22,7 @@ from bitwright.export.packed import (
     WeightOnlyLinear,
 )
 from bitwright.export.store import PackedFileError, load_packed, save_packed
+from bitwright.export.torch_reference import TorchReference
 from bitwright.nn.spec import NotPackableError
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "PackedLayer",
     "PackedLinear",
     "PackedOperatorError",
+    "TorchReference",
     "WeightOnlyConv",
     "WeightOnlyLinear",
     "freeze",

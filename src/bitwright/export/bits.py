@@ -1,4 +1,7 @@
-"""Bits of packed weights as tensors, without checks: the operators have checked shapes already (`bitwright.nn.packing` packs)."""
+"""Bits of packed weights as tensors, without checks: the operators have checked shapes already.
+
+`bitwright.nn.packing` packs.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def unpack_filters(packed: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def exchange_channels(weight: Tensor, groups: int) -> Tensor:
-    """A transposed convolution's weight, PyTorch's `[C, O/groups, *kernel]` to gather form `[O, C/groups, *kernel]`, or back.
+    """A transposed convolution's weight `[C, O/groups, *kernel]` to gather form `[O, C/groups, *kernel]`, or back.
 
     Taps keep their order (not flipped).
     """

@@ -38,7 +38,7 @@ class LatentLayerError(ValueError):
 
 
 def latent_layers(model: nn.Module) -> Iterator[tuple[str, BinaryLayer]]:
-    """Path and layer of every binary layer that is not packed yet; a shared layer appears once, under its first path."""
+    """Path and layer of every binary layer that is not packed yet; a shared layer once, under its first path."""
     for path, module in model.named_modules():
         if isinstance(module, BinaryLayer):
             yield path, module
@@ -58,13 +58,13 @@ def check_frozen(model: nn.Module, verb: str) -> None:
 def freeze(model: nn.Module, inplace: bool = False) -> nn.Module:
     """A model in eval mode whose binary layers hold 1-bit weights; everything else is kept, names and hierarchy too.
 
-    The frozen model computes what `model.eval()` computes, bit for bit. A module that appears at several places is packed
-    once and stays shared.
+    The frozen model computes what `model.eval()` computes, bit for bit. A module that appears at several places is
+    packed once and stays shared.
 
     Args:
         model: any module; without binary layers it is only set to eval mode.
-        inplace: change `model` itself (memory for one copy); it is changed completely or, on an error, not at all. If `model`
-            itself is a binary layer, only the returned value is packed.
+        inplace: change `model` itself (memory for one copy); it is changed completely or, on an error, not at all. If
+            `model` itself is a binary layer, only the returned value is packed.
 
     Raises:
         NotPackableError: layers cannot be expressed by one bit plane; the message names each with the reason.

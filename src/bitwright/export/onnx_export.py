@@ -42,14 +42,14 @@ def to_onnx(
 ) -> None:
     """Writes `model` as one ONNX file that stock onnxruntime runs and `bitwright compile` reads. Atomic.
 
-    Binary layers become nodes of domain `ai.bitwright` with packed weights and function bodies; every node names its PyTorch
-    module in its metadata (`bitwright.module`).
+    Binary layers become nodes of domain `ai.bitwright` with packed weights and function bodies; every node names its
+    PyTorch module in its metadata (`bitwright.module`).
 
     Args:
         model: frozen (`freeze`), or without binary layers; in eval mode.
         example: the input tensor, or a sequence of the forward arguments. Dimension 0 is the batch.
         path: the .onnx file.
-        input_names, output_names: names of the graph's inputs and outputs; `input`, `input_1`, … and `output`, … otherwise.
+        input_names, output_names: names of the graph's inputs and outputs; else `input`, `input_1`, … and `output`, ….
         dynamic_batch: dimension 0 of all inputs is the free dimension `batch`; else all shapes are the example's.
         opset: default-domain operator set, 18 (default) to 23.
         metadata: text to store in the file (`metadata_props`).
@@ -148,6 +148,9 @@ def _finish(
         _strip(node.metadata_props)
         if module is not None:
             node.metadata_props[dialect.MODULE_KEY] = module
+            call = _call_number(node.meta.get("node"), module)
+            if call:
+                node.metadata_props[dialect.CALL_KEY] = str(call)
         for value in node.outputs:
             _strip(value.metadata_props)
     for value in [*exported.graph.inputs, *exported.graph.initializers.values()]:
@@ -165,17 +168,23 @@ def _finish(
 
 
 def _module_path(scopes: str, paths: set[str]) -> str | None:
-    """The exporter's scopes are ['', 'layer1', 'layer1.0', 'conv2d']: module paths from outside in, then the node.
-
-    A module that is called a second time has `@1` behind its path.
-    """
+    """The exporter's scopes are ['', 'layer1', 'layer1.0', 'conv2d']: module paths from outside in, then the node."""
     if not scopes:
         return None
     for scope in reversed(ast.literal_eval(scopes)[:-1]):
-        path = str(scope).split("@")[0]
-        if path in paths:
-            return path
+        if scope in paths:
+            return str(scope)
     return None
+
+
+def _call_number(fx_node: Any, module: str) -> int:
+    """torch.export's module stack has the key `L__self__layer1.0@2` for the third call of `layer1.0`."""
+    stack = {} if fx_node is None else fx_node.meta.get("nn_module_stack") or {}
+    for key, (path, _) in reversed(list(stack.items())):
+        if path == module:
+            _, _, number = str(key).rpartition("@")
+            return int(number) if number.isdecimal() else 0
+    return 0
 
 
 def _strip(properties: Any) -> None:

@@ -1,4 +1,4 @@
-"""Light passes over an exported graph. They never touch the bits and never merge float layers: that is the compiler's work.
+"""Light passes over an exported graph. They never touch the bits and never merge float layers: the compiler does that.
 
 torch's own optimizer would inline the dialect's functions and unfold packed weights to floats, so it stays off.
 """
@@ -94,17 +94,17 @@ def drop_zero_bias(model: ir.Model) -> None:
 
 
 def static_reshapes(model: ir.Model) -> None:
-    """A Reshape to a computed shape with at most one unknown dimension gets a constant shape (-1 for the unknown one)."""
+    """A Reshape to a computed shape with at most one unknown dimension gets a constant one (-1 for the unknown)."""
     for node in list(model.graph):
         if node.domain != "" or node.op_type != "Reshape" or node.inputs[1] is None:
             continue
         shape = node.outputs[0].shape
         if _constant(node.inputs[1]) is not None or shape is None:
             continue
-        unknown = [not isinstance(dim, int) for dim in shape]
-        if sum(unknown) > 1 or any(dim == 0 for dim in shape):
+        sizes = [dim if isinstance(dim, int) else -1 for dim in shape]
+        if sizes.count(-1) > 1 or 0 in sizes:
             continue
-        target = np.array([-1 if u else int(d) for u, d in zip(unknown, shape, strict=True)], dtype=np.int64)
+        target = np.array(sizes, dtype=np.int64)
         name = _fresh(model.graph, f"{node.outputs[0].name}.shape")
         node.replace_input_with(1, _initializer(model.graph, name, target))
 
@@ -156,7 +156,8 @@ def _evaluate(node: ir.Node, inputs: list[np.ndarray[Any, Any] | None], opset: i
     graph = onnx.helper.make_graph([proto], "fold", infos, [unknown])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
     feeds = {n: v for n, v in zip(names, inputs, strict=True) if v is not None}
-    return np.array(ReferenceEvaluator(model).run(None, feeds)[0], order="C")
+    outputs: Any = ReferenceEvaluator(model).run(None, feeds)
+    return np.array(outputs[0], order="C")
 
 
 def _constant_name(node: ir.Node) -> str:

@@ -1,7 +1,8 @@
 """Packed layers: 1-bit weights in buffers, one packed operator in forward, inference only.
 
-A packed layer has no parameters and no training mode: `train(True)` raises FrozenModelError, because batch norm statistics
-would move away from what was frozen. Inputs are float32; float16 and bfloat16 (autocast) are widened, which is exact.
+A packed layer has no parameters and no training mode: `train(True)` raises FrozenModelError, because batch norm
+statistics would move away from what was frozen. Inputs are float32; float16 and bfloat16 (autocast) are widened, which
+is exact.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class PackedConv(PackedLayer):
 
 
 class PackedConvTranspose(PackedLayer):
-    """1-, 2- or 3-D transposed convolution of bits; weight uint8 `[O, taps, bytes]` in gather form. Else as PackedConv."""
+    """1-, 2- or 3-D transposed convolution of bits; weight uint8 `[O, taps, bytes]` in gather form. As PackedConv."""
 
     threshold: Tensor
     scale: Tensor

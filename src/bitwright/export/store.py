@@ -52,7 +52,8 @@ def load_packed(model: M, path: str | os.PathLike[str]) -> M:
 
     Raises:
         LatentLayerError: a binary layer of `model` is not frozen.
-        PackedFileError: the file is damaged, of another kind or version, or does not fit the model; the model is unchanged.
+        PackedFileError: the file is damaged, of another kind or version, or does not fit the model, which stays as it
+            was.
         FileNotFoundError: no such file.
     """
     from safetensors import SafetensorError, safe_open
@@ -95,12 +96,12 @@ def _check_fit(wanted: dict[str, Tensor], found: dict[str, Tensor], path: str | 
     missing, extra = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
     if missing or extra:
         raise PackedFileError(
-            f"{path} does not fit the model: it lacks {missing[:5]} ({len(missing)} in all) and has unknown {extra[:5]} "
-            f"({len(extra)} in all)"
+            f"{path} does not fit the model: it lacks {missing[:5]} ({len(missing)} in all) and has unknown "
+            f"{extra[:5]} ({len(extra)} in all)"
         )
     for name, value in wanted.items():
         if value.shape != found[name].shape or value.dtype != found[name].dtype:
             raise PackedFileError(
-                f"{path} does not fit the model: {name} is {found[name].dtype} {list(found[name].shape)}, the model has "
-                f"{value.dtype} {list(value.shape)}"
+                f"{path} does not fit the model: {name} is {found[name].dtype} {list(found[name].shape)}, the model "
+                f"has {value.dtype} {list(value.shape)}"
             )

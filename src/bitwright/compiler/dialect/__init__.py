@@ -8,6 +8,7 @@ Needs numpy, and onnx to read or make nodes; never torch.
 from __future__ import annotations
 
 from bitwright.compiler.dialect.attributes import (
+    CALL_KEY,
     DOMAIN,
     MODULE_KEY,
     OPS,
@@ -26,6 +27,7 @@ from bitwright.compiler.dialect.functions import MAX_OPSET, MIN_OPSET, add_funct
 from bitwright.compiler.dialect.schemas import schema
 
 __all__ = [
+    "CALL_KEY",
     "DOMAIN",
     "MAX_OPSET",
     "MIN_OPSET",

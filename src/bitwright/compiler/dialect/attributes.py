@@ -18,6 +18,8 @@ DOMAIN = "ai.bitwright"
 VERSION = 1
 MODULE_KEY = "bitwright.module"
 """Metadata key of a node: the path of the PyTorch module that it came from."""
+CALL_KEY = "bitwright.call"
+"""Metadata key of a node: which call of that module it came from, from 1; absent for the first call (0)."""
 
 PAD_MODES = ("constant", "edge")
 
