@@ -1,0 +1,354 @@
+// What the records of a model must mean together: shapes, geometry, constants. Liveness is check_plan.cpp's task.
+#include "check.h"
+
+#include <algorithm>
+#include <set>
+
+#include "error.h"
+#include "model.h"
+
+namespace bitwright {
+namespace {
+
+const char* name_of(ConstType type) {
+  switch (type) {
+    case ConstType::kF32: return "f32";
+    case ConstType::kU32: return "u32";
+    case ConstType::kI32: return "i32";
+  }
+  return "?";
+}
+
+const char* const kDimNames[3] = {"D", "H", "W"};
+
+class Checker {
+ public:
+  explicit Checker(Model& model) : model_(model), limits_(model.limits) {}
+
+  void run() {
+    values();
+    for (size_t i = 0; i < model_.ops.size(); ++i) {
+      where_ = text("op ", i, " (", bitwright::name_of(model_.ops[i].opcode), ")");
+      op(model_.ops[i]);
+    }
+  }
+
+ private:
+  void values() {
+    std::set<std::string> names[2];
+    for (uint32_t i = 0; i < model_.values.size(); ++i) {
+      const ValueInfo& v = model_.values[i];
+      const std::string where = text("value ", i);
+      for (int k = 0; k < 4; ++k)
+        if (v.dims[k] == 0) bad_model(where, ": dimension ", "DHWC"[k], " is 0");
+      if (v.channels() > limits_.channels) bad_model(where, ": ", v.channels(), " channels; the limit is ", limits_.channels);
+      if (v.groups == 0 || v.channels() % v.groups != 0) bad_model(where, ": ", v.groups, " groups do not divide ", v.channels(), " channels");
+      if (v.dtype != DType::kBits && v.groups != 1) bad_model(where, ": ", v.groups, " groups; only bits are packed in groups");
+      const uint64_t need = value_bytes(v, limits_.arena_bytes, where + ": bytes of one sample");
+      if (v.bytes != need) bad_model(where, ": says ", v.bytes, " bytes a sample, its shape needs ", need);
+      if (v.offset % 64 != 0) bad_model(where, ": arena offset ", v.offset, " is not a multiple of 64");
+      if (v.offset > limits_.arena_bytes || v.bytes > limits_.arena_bytes - v.offset)
+        bad_model(where, ": arena offset ", v.offset, " plus ", v.bytes, " bytes exceeds the limit of ", limits_.arena_bytes, " bytes a sample");
+      model_.arena_bytes = std::max(model_.arena_bytes, v.offset + v.bytes);
+      axes(v, where);
+      if (v.dtype == DType::kI32 && !v.is_input) bad_model(where, ": an i32 value that is not a model input");
+      if (v.is_input && v.dtype == DType::kBits) bad_model(where, ": a model input of dtype bits, f32 or i32 is expected");
+      if (v.is_output && v.dtype != DType::kF32) bad_model(where, ": a model output of dtype ", bitwright::name_of(v.dtype), ", f32 is expected");
+      if (v.is_input || v.is_output) {
+        const char* role = v.is_input ? "input" : "output";
+        if (v.name.empty()) bad_model(where, ": a model ", role, " without a name");
+        if (!names[v.is_output].insert(v.name).second) bad_model(where, ": two model ", role, "s have the name '", v.name, "'");
+        (v.is_input ? model_.inputs : model_.outputs).push_back(i);
+      }
+    }
+    if (model_.inputs.empty()) bad_model("the model has no input");
+    if (model_.outputs.empty()) bad_model("the model has no output");
+  }
+
+  static void axes(const ValueInfo& v, const std::string& where) {
+    bool named[5] = {};
+    bool ended = false;
+    for (uint8_t a : v.axes) {
+      if (a > 4) bad_model(where, ": external axis ", int{a}, ", known are 0 to 4");
+      if (a == 0) {
+        ended = true;
+        continue;
+      }
+      if (ended) bad_model(where, ": an external axis after the end of the list");
+      if (named[a]) bad_model(where, ": external axis ", int{a}, " is named twice");
+      if (!v.is_input && !v.is_output) bad_model(where, ": external axes of a value that is neither input nor output");
+      named[a] = true;
+    }
+    if (!v.is_input && !v.is_output) return;
+    for (int k = 0; k < 4; ++k)
+      if (!named[k + 1] && v.dims[k] != 1) bad_model(where, ": dimension ", "DHWC"[k], " is ", v.dims[k], " but no external axis names it");
+  }
+
+  const ValueInfo& value(uint32_t id, DType dtype, const char* role) const {
+    const ValueInfo& v = value(id, role);
+    if (v.dtype != dtype)
+      bad_model(where_, ": ", role, " value ", id, " has dtype ", bitwright::name_of(v.dtype), ", ", bitwright::name_of(dtype), " is expected");
+    return v;
+  }
+
+  const ValueInfo& value(uint32_t id, const char* role) const {
+    if (id >= model_.values.size()) bad_model(where_, ": ", role, " value id ", id, ", the file has ", model_.values.size());
+    return model_.values[id];
+  }
+
+  const ConstantInfo& constant(uint32_t id, ConstType type, uint64_t elements, const char* role) const {
+    if (id >= model_.constants.size()) bad_model(where_, ": ", role, " constant id ", id, ", the file has ", model_.constants.size());
+    const ConstantInfo& c = model_.constants[id];
+    if (c.dtype != type) bad_model(where_, ": ", role, " constant ", id, " has dtype ", name_of(c.dtype), ", ", name_of(type), " is expected");
+    if (c.elements != elements) bad_model(where_, ": ", role, " constant ", id, " has ", c.elements, " elements, ", elements, " are expected");
+    return c;
+  }
+
+  void op(OpInfo& op) {
+    std::array<uint32_t, 4> dims{};
+    switch (op.opcode) {
+      case Opcode::kBconv: {
+        const ValueInfo& in = value(op.in, DType::kBits, "input");
+        const uint64_t taps = convolution(op, in);
+        if (in.groups != op.geometry.groups)
+          bad_model(where_, ": ", op.geometry.groups, " groups, but its input is packed in ", in.groups);
+        checked_product({taps, in.words(), 32}, limits_.accumulator_bits, where_ + ": bits of one accumulator");
+        const uint64_t elements = checked_product({op.out_channels, taps, in.words()}, uint64_t{1} << 62, where_ + ": weight elements");
+        packed_rows(constant(op.weight, ConstType::kU32, elements, "weight"), op.weight, in.words(), in.group_channels());
+        dims = {op.out[0], op.out[1], op.out[2], op.out_channels};
+        break;
+      }
+      case Opcode::kFconv: {
+        const ValueInfo& in = value(op.in, DType::kF32, "input");
+        const PadMode mode = op.geometry.pad_mode;
+        if (mode != PadMode::kZero && mode != PadMode::kReplicate)
+          bad_model(where_, ": pad_mode ", static_cast<uint32_t>(mode), ", known for float maps are 0 and 3");
+        const uint64_t taps = convolution(op, in);
+        const uint64_t per_group = in.channels() / op.geometry.groups;
+        const uint64_t elements = checked_product({op.out_channels, taps, per_group}, uint64_t{1} << 62, where_ + ": weight elements");
+        constant(op.weight, ConstType::kF32, elements, "weight");
+        dims = {op.out[0], op.out[1], op.out[2], op.out_channels};
+        break;
+      }
+      case Opcode::kPool: {
+        const ValueInfo& in = value(op.in, DType::kF32, "input");
+        if (op.geometry.groups != 1 || op.geometry.transposed || op.geometry.pad_mode != PadMode::kZero)
+          bad_model(where_, ": pooling has groups 1, pad_mode 0 and no flags");
+        check_pool_geometry(op.geometry, in, op.out, limits_, where_);
+        dims = {op.out[0], op.out[1], op.out[2], in.channels()};
+        break;
+      }
+      case Opcode::kMap: {
+        const ValueInfo& in = value(op.in, "input");
+        if (in.dtype == DType::kI32) bad_model(where_, ": input value ", op.in, " has dtype i32, f32 or bits is expected");
+        op.out = {in.dims[0], in.dims[1], in.dims[2]};
+        dims = in.dims;
+        break;
+      }
+      case Opcode::kCopy:
+        copy(op);
+        return;
+      case Opcode::kEmbed: {
+        const ValueInfo& in = value(op.in, DType::kI32, "input");
+        if (in.channels() != 1) bad_model(where_, ": input value ", op.in, " has ", in.channels(), " channels, 1 is expected");
+        if (op.rows == 0 || op.rows > 0x7FFFFFFFu) bad_model(where_, ": ", op.rows, " rows");
+        if (op.out_channels == 0 || op.out_channels > limits_.channels)
+          bad_model(where_, ": ", op.out_channels, " output channels; the limit is ", limits_.channels);
+        const uint64_t words = (uint64_t{op.out_channels} + 31) / 32;
+        packed_rows(constant(op.weight, ConstType::kU32, op.rows * words, "weight"), op.weight, words, op.out_channels);
+        if (op.scale != kNone) constant(op.scale, ConstType::kF32, op.rows, "scale");
+        op.out = {in.dims[0], in.dims[1], in.dims[2]};
+        dims = {op.out[0], op.out[1], op.out[2], op.out_channels};
+        break;
+      }
+    }
+    steps(op, dims);
+  }
+
+  uint64_t convolution(const OpInfo& op, const ValueInfo& in) const {
+    const uint32_t groups = op.geometry.groups;
+    if (groups == 0 || in.channels() % groups != 0 || op.out_channels % groups != 0)
+      bad_model(where_, ": ", groups, " groups do not divide ", in.channels(), " input and ", op.out_channels, " output channels");
+    if (op.out_channels == 0 || op.out_channels > limits_.channels)
+      bad_model(where_, ": ", op.out_channels, " output channels; the limit is ", limits_.channels);
+    return check_conv_geometry(op.geometry, in, op.out, limits_, where_);
+  }
+
+  void packed_rows(const ConstantInfo& c, uint32_t id, uint64_t words, uint32_t channels) const {
+    if (channels % 32 == 0) return;
+    const uint32_t tail = ~((1u << (channels % 32)) - 1);
+    const auto* data = static_cast<const uint32_t*>(c.data);
+    for (uint64_t i = words - 1; i < c.elements; i += words)
+      if (data[i] & tail) bad_model(where_, ": weight constant ", id, ": bits past channel ", channels, " are set in row ", i / words);
+  }
+
+  void copy(OpInfo& op) const {
+    const ValueInfo& in = value(op.in, DType::kF32, "input");
+    const ValueInfo& out = value(op.copy_out, DType::kF32, "output");
+    if (!op.steps.empty()) bad_model(where_, ": has steps");
+    for (int k = 0; k < 4; ++k) {
+      const char name = "DHWC"[k];
+      if (op.step[k] == 0 || op.count[k] == 0) bad_model(where_, ": step ", op.step[k], " and count ", op.count[k], " in ", name);
+      const uint64_t last = op.start[k] + uint64_t{op.count[k] - 1} * op.step[k];
+      if (last >= in.dims[k]) bad_model(where_, ": the box reaches index ", last, " in ", name, ", the input has ", in.dims[k]);
+      if (k < 3 && out.dims[k] != op.count[k]) bad_model(where_, ": the box has ", op.count[k], " elements in ", name, ", the output ", out.dims[k]);
+    }
+    if (uint64_t{op.dst_channel} + op.count[3] > out.channels())
+      bad_model(where_, ": channels ", op.dst_channel, " to ", uint64_t{op.dst_channel} + op.count[3] - 1, " of an output with ", out.channels());
+    op.out = {op.count[0], op.count[1], op.count[2]};
+  }
+
+  void steps(const OpInfo& op, const std::array<uint32_t, 4>& dims) {
+    const std::string op_where = where_;
+    if (op.writes().empty()) bad_model(where_, ": writes no value");
+    std::set<uint32_t> written;
+    for (size_t k = 0; k < op.steps.size(); ++k) {
+      const StepInfo& s = op.steps[k];
+      where_ = text(op_where, ", step ", k, " (", bitwright::name_of(s.kind), ")");
+      step(op, s, dims);
+      if (s.writes() && !written.insert(s.value).second) bad_model(where_, ": value ", s.value, " is written twice");
+    }
+    where_ = op_where;
+  }
+
+  void unused(uint32_t id, const char* field) const {
+    if (id != kNone) bad_model(where_, ": field ", field, " is not used but not none");
+  }
+
+  void target(const StepInfo& s, DType dtype, const std::array<uint32_t, 4>& dims, bool gate = false) const {
+    const ValueInfo& v = value(s.value, dtype, "step");
+    for (int k = 0; k < 4; ++k) {
+      const uint32_t expected = gate && k < 3 ? 1 : dims[k];
+      if (v.dims[k] != expected) bad_model(where_, ": value ", s.value, " has ", v.dims[k], " in ", "DHWC"[k], ", ", expected, " is expected");
+    }
+  }
+
+  void step(const OpInfo& op, const StepInfo& s, const std::array<uint32_t, 4>& dims) const {
+    const uint64_t channels = dims[3];
+    const auto floats = [&](uint32_t id, const char* role) {
+      if (id != kNone) constant(id, ConstType::kF32, channels, role);
+    };
+    const auto flip = [&] {
+      if (s.b != kNone) constant(s.b, ConstType::kU32, (channels + 31) / 32, "flip");
+    };
+    switch (s.kind) {
+      case StepKind::kThreshold:
+        if (op.opcode != Opcode::kBconv || op.steps.size() != 1) bad_model(where_, ": stands alone and only in a BCONV");
+        constant(s.a, ConstType::kI32, channels, "threshold");
+        flip();
+        target(s, DType::kBits, dims);
+        break;
+      case StepKind::kAffine:
+        floats(s.a, "factor");
+        floats(s.b, "offset");
+        unused(s.value, "value");
+        break;
+      case StepKind::kAdd:
+        unused(s.a, "a");
+        unused(s.b, "b");
+        target(s, DType::kF32, dims);
+        break;
+      case StepKind::kMul:
+        unused(s.a, "a");
+        unused(s.b, "b");
+        if (s.n > 1) bad_model(where_, ": n ", s.n, ", known are 0 and 1");
+        target(s, DType::kF32, dims, s.n == 1);
+        break;
+      case StepKind::kPrelu:
+        floats(s.a, "slope");
+        unused(s.b, "b");
+        unused(s.value, "value");
+        break;
+      case StepKind::kClamp:
+        unused(s.a, "a");
+        unused(s.b, "b");
+        unused(s.value, "value");
+        if (!(s.p0 <= s.p1)) bad_model(where_, ": lower bound ", s.p0, " is not <= upper bound ", s.p1);
+        break;
+      case StepKind::kUnary:
+        unused(s.a, "a");
+        unused(s.b, "b");
+        unused(s.value, "value");
+        if (s.n < 1 || s.n > 9) bad_model(where_, ": function ", s.n, ", known are 1 to 9");
+        break;
+      case StepKind::kStore:
+        unused(s.a, "a");
+        unused(s.b, "b");
+        target(s, DType::kF32, dims);
+        break;
+      case StepKind::kStoreBits:
+        floats(s.a, "threshold");
+        flip();
+        target(s, DType::kBits, dims);
+        break;
+    }
+  }
+
+  Model& model_;
+  const Limits& limits_;
+  std::string where_;
+};
+
+uint64_t kernel_taps(const Geometry& g, const Limits& limits, const std::string& where) {
+  for (int k = 0; k < 3; ++k)
+    if (g.kernel[k] == 0 || g.stride[k] == 0 || g.dilation[k] == 0)
+      bad_model(where, ": kernel ", g.kernel[k], ", stride ", g.stride[k], ", dilation ", g.dilation[k], " in ", kDimNames[k], ", each must be >= 1");
+  return checked_product({g.kernel[0], g.kernel[1], g.kernel[2]}, limits.taps, where + ": number of taps");
+}
+
+void check_size(int k, uint64_t said, uint64_t needed, const std::string& where) {
+  if (said != needed) bad_model(where, ": output ", kDimNames[k], " is ", said, ", its geometry gives ", needed);
+}
+
+}  // namespace
+
+uint64_t check_conv_geometry(const Geometry& g, const ValueInfo& in, const std::array<uint32_t, 3>& out, const Limits& limits,
+                             const std::string& where) {
+  const uint64_t taps = kernel_taps(g, limits, where);
+  if (g.transposed && g.pad_mode != PadMode::kZero)
+    bad_model(where, ": pad_mode ", static_cast<uint32_t>(g.pad_mode), " of a transposed convolution, 0 is expected");
+  for (int k = 0; k < 3; ++k) {
+    const uint64_t extent = g.extent(k);
+    if (g.transposed) {
+      if (g.pad_end[k] != 0) bad_model(where, ": pad_end ", g.pad_end[k], " of a transposed convolution, 0 is expected");
+      // (in-1)*stride < 2^64 - 2^33: two factors below 2^32, and extent < 2^49 (kernel <= 65536).
+      const uint64_t full = std::min<uint64_t>(uint64_t{in.dims[k] - 1} * g.stride[k], uint64_t{1} << 62) + extent;
+      const uint64_t bound = full + std::max(g.stride[k], g.dilation[k]);
+      if (out[k] == 0 || uint64_t{out[k]} + g.pad_begin[k] >= bound)
+        bad_model(where, ": output ", kDimNames[k], " is ", out[k], ", its geometry allows 1 to ",
+                  bound - 1 > g.pad_begin[k] ? bound - 1 - g.pad_begin[k] : 0);
+      continue;
+    }
+    const uint64_t padded = uint64_t{in.dims[k]} + g.pad_begin[k] + g.pad_end[k];
+    if (padded < extent) bad_model(where, ": the kernel spans ", extent, " in ", kDimNames[k], ", the padded map has ", padded);
+    check_size(k, out[k], (padded - extent) / g.stride[k] + 1, where);
+  }
+  checked_product({out[0], out[1], out[2], taps}, limits.table_entries, where + ": output pixels * taps");
+  return taps;
+}
+
+void check_pool_geometry(const Geometry& g, const ValueInfo& in, const std::array<uint32_t, 3>& out, const Limits& limits,
+                         const std::string& where) {
+  kernel_taps(g, limits, where);
+  for (int k = 0; k < 3; ++k) {
+    const uint64_t extent = g.extent(k), begin = g.pad_begin[k], size = in.dims[k];
+    const uint64_t padded = size + begin + g.pad_end[k];
+    const uint64_t floor = padded < extent ? 0 : (padded - extent) / g.stride[k] + 1;
+    const uint64_t ceil = padded < extent ? 1 : (padded - extent + g.stride[k] - 1) / g.stride[k] + 1;
+    if (out[k] == 0 || (out[k] != floor && out[k] != ceil))
+      bad_model(where, ": output ", kDimNames[k], " is ", out[k], ", its geometry gives ", floor, floor == ceil ? "" : text(" or ", ceil));
+    // A step of at most the map's size cannot jump over it, so only the first and the last window can miss it.
+    const uint64_t step = g.kernel[k] > 1 ? g.dilation[k] : 1;
+    if (step > size) bad_model(where, ": dilation ", step, " in ", kDimNames[k], " exceeds the map's ", size);
+    if (begin >= extent) bad_model(where, ": window 0 in ", kDimNames[k], " has no element inside the map");
+    const uint64_t last = (uint64_t{out[k]} - 1) * g.stride[k];
+    if (last >= begin + size) bad_model(where, ": window ", out[k] - 1, " in ", kDimNames[k], " has no element inside the map");
+  }
+}
+
+void check_model(Model& model) {
+  Checker(model).run();
+  check_plan(model);
+}
+
+}  // namespace bitwright

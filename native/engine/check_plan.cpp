@@ -1,0 +1,102 @@
+// The memory plan: who writes a value, how long it lives, that no two living values share bytes.
+#include <algorithm>
+#include <map>
+
+#include "check.h"
+#include "error.h"
+
+namespace bitwright {
+namespace {
+
+std::string label(const Model& model, size_t i) { return text("op ", i, " (", name_of(model.ops[i].opcode), ")"); }
+
+struct Life {
+  int64_t first = -2;  // index of the op that writes it first; -1 for a model input, -2 for nobody
+  int64_t last = -2;   // index of the last op that writes or reads it
+};
+
+// COPYs into one value: consecutive, disjoint, covering all channels. `first` is the index of the first one; returns the last one's.
+size_t check_copies(const Model& model, size_t first) {
+  const OpInfo& head = model.ops[first];
+  std::vector<std::pair<uint32_t, uint32_t>> ranges;
+  size_t end = first;
+  for (; end < model.ops.size() && model.ops[end].opcode == Opcode::kCopy && model.ops[end].copy_out == head.copy_out; ++end) {
+    const OpInfo& op = model.ops[end];
+    if (op.zero_rest && (end != first || (end + 1 < model.ops.size() && model.ops[end + 1].opcode == Opcode::kCopy &&
+                                          model.ops[end + 1].copy_out == head.copy_out)))
+      bad_model(label(model, end), ": zero_rest, but not the only COPY into value ", head.copy_out);
+    ranges.emplace_back(op.dst_channel, op.dst_channel + op.count[3]);
+  }
+  if (head.zero_rest) return end - 1;
+  std::sort(ranges.begin(), ranges.end());
+  uint32_t covered = 0;
+  for (const auto& [from, to] : ranges) {
+    if (from < covered) bad_model(label(model, first), ": COPYs into value ", head.copy_out, " overlap at channel ", from);
+    if (from > covered) bad_model(label(model, first), ": no COPY fills channel ", covered, " of value ", head.copy_out);
+    covered = to;
+  }
+  const uint32_t channels = model.values[head.copy_out].channels();
+  if (covered != channels) bad_model(label(model, first), ": no COPY fills channel ", covered, " of value ", head.copy_out);
+  return end - 1;
+}
+
+std::vector<Life> lives(const Model& model) {
+  std::vector<Life> life(model.values.size());
+  for (uint32_t id : model.inputs) life[id] = {-1, -1};
+  const auto write = [&](uint32_t id, size_t i) {
+    if (model.values[id].is_input) bad_model(label(model, i), ": writes value ", id, ", a model input");
+    if (life[id].first != -2) bad_model(label(model, i), ": writes value ", id, ", which ", label(model, life[id].first), " wrote");
+    life[id] = {static_cast<int64_t>(i), static_cast<int64_t>(i)};
+  };
+  const auto read = [&](size_t i) {
+    for (uint32_t id : model.ops[i].reads()) {
+      if (life[id].first == -2) bad_model(label(model, i), ": reads value ", id, " before it is written");
+      life[id].last = static_cast<int64_t>(i);
+    }
+  };
+  for (size_t i = 0; i < model.ops.size(); ++i) {
+    if (model.ops[i].opcode == Opcode::kCopy) {
+      const size_t last = check_copies(model, i);
+      for (size_t k = i; k <= last; ++k) read(k);  // none of them may read what they fill together
+      write(model.ops[i].copy_out, i);
+      life[model.ops[i].copy_out].last = static_cast<int64_t>(last);
+      i = last;
+      continue;
+    }
+    read(i);
+    for (uint32_t id : model.ops[i].writes()) write(id, i);
+  }
+  for (uint32_t id = 0; id < life.size(); ++id)
+    if (life[id].first == -2) bad_model("value ", id, ": no op writes it");
+  for (uint32_t id : model.outputs) life[id].last = static_cast<int64_t>(model.ops.size());
+  return life;
+}
+
+}  // namespace
+
+void check_plan(const Model& model) {
+  const std::vector<Life> life = lives(model);
+  std::vector<uint32_t> births(model.values.size()), deaths(model.values.size());
+  for (uint32_t id = 0; id < births.size(); ++id) births[id] = deaths[id] = id;
+  std::sort(births.begin(), births.end(), [&](uint32_t a, uint32_t b) { return life[a].first < life[b].first; });
+  std::sort(deaths.begin(), deaths.end(), [&](uint32_t a, uint32_t b) { return life[a].last < life[b].last; });
+  // Sweep over time: before each birth, forget the values whose last reader ran before it.
+  std::map<uint64_t, uint32_t> living;  // arena offset -> value
+  size_t dead = 0;
+  for (uint32_t id : births) {
+    for (; life[deaths[dead]].last < life[id].first; ++dead) living.erase(model.values[deaths[dead]].offset);
+    const ValueInfo& v = model.values[id];
+    const auto after = living.lower_bound(v.offset);
+    uint32_t other = kNone;
+    if (after != living.end() && after->first < v.offset + v.bytes) other = after->second;
+    if (after != living.begin()) {
+      const uint32_t before = std::prev(after)->second;
+      if (model.values[before].offset + model.values[before].bytes > v.offset) other = before;
+    }
+    if (other != kNone)
+      bad_model("value ", id, ": arena bytes ", v.offset, " to ", v.offset + v.bytes - 1, " overlap those of value ", other, ", which lives at the same time");
+    living.emplace(v.offset, id);
+  }
+}
+
+}  // namespace bitwright

@@ -1,0 +1,46 @@
+#include "describe.h"
+
+#include <set>
+
+namespace bitwright {
+
+OpFacts facts_of(const PreparedModel& prepared, size_t index) {
+  const Model& model = *prepared.model;
+  const OpInfo& op = model.ops[index];
+  OpFacts f;
+  const uint64_t outputs = uint64_t{op.out_pixels()} * op.out_channels;
+  const uint64_t per_output = uint64_t{op.geometry.taps()} * (model.values[op.in].channels() / op.geometry.groups);
+  f.epilogue = prepared.kernels.epilogue->name;
+  switch (op.opcode) {
+    case Opcode::kBconv:
+      f.kernel = prepared.kernels.binary->name;
+      f.binary_macs = outputs * per_output;
+      break;
+    case Opcode::kFconv:
+      f.kernel = prepared.kernels.floats->name;
+      f.float_macs = outputs * per_output;
+      break;
+    case Opcode::kPool: f.kernel = "pool"; break;
+    case Opcode::kMap: f.kernel = f.epilogue; break;
+    case Opcode::kEmbed: f.kernel = "embed"; break;
+    case Opcode::kCopy:
+      f.kernel = "copy";
+      f.epilogue = "";
+      break;
+  }
+  std::set<uint32_t> constants;
+  if (op.weight != kNone) {
+    constants.insert(op.weight);
+    f.weight_bytes = model.constants[op.weight].elements * 4;
+  }
+  constants.insert(op.scale);
+  for (const StepInfo& step : op.steps) {
+    constants.insert(step.a);
+    constants.insert(step.b);
+  }
+  constants.erase(kNone);
+  for (uint32_t id : constants) f.constant_bytes += model.constants[id].elements * 4;
+  return f;
+}
+
+}  // namespace bitwright

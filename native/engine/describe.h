@@ -1,0 +1,21 @@
+// Facts about a model's ops, for people and tools.
+#pragma once
+
+#include <cstdint>
+
+#include "prepare.h"
+
+namespace bitwright {
+
+struct OpFacts {
+  uint64_t binary_macs = 0;     // of one sample, taps in the padding counted
+  uint64_t float_macs = 0;
+  uint64_t weight_bytes = 0;    // in the file
+  uint64_t constant_bytes = 0;  // of all its constants in the file, weights included
+  const char* kernel = "";
+  const char* epilogue = "";
+};
+
+OpFacts facts_of(const PreparedModel& prepared, size_t op);
+
+}  // namespace bitwright

@@ -1,0 +1,204 @@
+// Convolutions. The elementwise ops are in executor_maps.cpp.
+//
+// A convolution's output pixels, of all samples of the micro-batch, form one row of M = samples * pixels; so a dense layer's tiles run over
+// the batch. Work items are chunks of that row (times slices of the units of output channels, where there are few chunks). Within an item units
+// are the outer and tiles the inner loop: a panel of weights stays in L1 while the chunk's pixels pass.
+#include "executor.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "error.h"
+#include "executor_maps.h"
+
+namespace bitwright {
+namespace {
+
+constexpr uint32_t kChunk = 128;  // pixels of a work item, at most
+
+// The output pixels of a work item: everything that tiles need, once per chunk instead of once per tile.
+struct Chunk {
+  uint32_t pixels = 0;
+  uint32_t n[kChunk];
+  uint32_t p[kChunk];
+  const uint32_t* base[kChunk];   // of the sample; floats are read through the same pointers
+  const int32_t* offsets[kChunk];
+  const int32_t* rows[kChunk];    // limits or origins
+};
+
+void fill_chunk(Chunk& chunk, const PreparedOp& op, const View& in, size_t first, uint32_t pixels) {
+  const uint32_t per_sample = op.table->pixels;
+  const int32_t* rows = op.rows.as<int32_t>();
+  const bool one_class = op.rows.size() <= op.rows_stride * 4;
+  auto n = static_cast<uint32_t>(first / per_sample), p = static_cast<uint32_t>(first % per_sample);
+  chunk.pixels = pixels;
+  for (uint32_t i = 0; i < pixels; ++i) {
+    chunk.n[i] = n;
+    chunk.p[i] = p;
+    chunk.base[i] = static_cast<const uint32_t*>(in.data) + n * in.sample_stride;
+    chunk.offsets[i] = op.table->row(p);
+    if (rows) chunk.rows[i] = one_class ? rows : rows + op.table->class_of[p] * op.rows_stride;
+    if (++p == per_sample) p = 0, ++n;
+  }
+}
+
+// Loops of one work item. compute(out, group, panel, first pixel, pixels) fills [pixels][panel]; emit(rows, stride, first channel, channels,
+// first pixel, pixels) runs the epilogue.
+template <class Element, class Compute, class Emit>
+void run_units(const PreparedOp& op, uint32_t mr, uint32_t pixels, uint32_t unit_begin, uint32_t unit_end, uint8_t* scratch,
+               const Compute& compute, const Emit& emit) {
+  const Cut& cut = op.cut;
+  auto* tile = reinterpret_cast<Element*>(scratch);
+  auto* unit_rows = reinterpret_cast<Element*>(scratch + (size_t{mr} * cut.panel * 4 + 63) / 64 * 64);
+  const uint32_t panels = op.panel_bytes ? static_cast<uint32_t>(op.weights.size() / op.panel_bytes) : 0;
+  for (uint32_t u = unit_begin; u < unit_end; ++u) {
+    // Panels are numbered group by group.
+    uint32_t begin = 0, end = panels;
+    if (!cut.whole_rows) {
+      const uint32_t group = u / cut.units_per_group, q = u % cut.units_per_group * cut.panels_per_unit;
+      begin = group * cut.panels_per_group + q;
+      end = group * cut.panels_per_group + std::min(q + cut.panels_per_unit, cut.panels_per_group);
+    }
+    const auto channel_of = [&](uint32_t panel) {
+      return panel / cut.panels_per_group * cut.group_outputs + panel % cut.panels_per_group * cut.panel;
+    };
+    const auto channels_in = [&](uint32_t panel) {
+      return std::min(cut.panel, cut.group_outputs - panel % cut.panels_per_group * cut.panel);
+    };
+    const uint32_t channel0 = channel_of(begin);
+    for (uint32_t i = 0; i < pixels; i += mr) {
+      const uint32_t count = std::min(mr, pixels - i);
+      if (end - begin == 1) {
+        compute(tile, begin / cut.panels_per_group, begin, i, count);
+        emit(tile, cut.panel, channel0, channels_in(begin), i, count);
+        continue;
+      }
+      for (uint32_t panel = begin; panel < end; ++panel) {
+        compute(tile, panel / cut.panels_per_group, panel, i, count);
+        const uint32_t at = channel_of(panel) - channel0, channels = channels_in(panel);
+        for (uint32_t k = 0; k < count; ++k)
+          std::memcpy(unit_rows + size_t{k} * cut.row_stride + at, tile + size_t{k} * cut.panel, channels * sizeof(Element));
+      }
+      emit(unit_rows, cut.row_stride, channel0, channel_of(end - 1) + channels_in(end - 1) - channel0, i, count);
+    }
+  }
+}
+
+// Cuts M pixels and the units into items and hands them to the pool: item(first pixel, pixels, first unit, last unit, thread).
+template <class Item>
+void for_items(const RunContext& run, const PreparedOp& op, uint32_t mr, const Item& item) {
+  const size_t total = size_t{run.samples} * op.table->pixels;
+  const uint32_t chunk = kChunk / mr * mr;
+  const size_t chunks = (total + chunk - 1) / chunk;
+  const size_t wanted = run.pool->threads() == 1 ? 1 : size_t{run.pool->threads()} * 4;
+  const size_t slices = std::clamp<size_t>((wanted + chunks - 1) / chunks, 1, op.cut.units);
+  run.pool->run(chunks * slices, [&](size_t i, unsigned thread) {
+    const size_t first = i / slices * chunk, slice = i % slices;
+    const auto pixels = static_cast<uint32_t>(std::min<size_t>(chunk, total - first));
+    const auto begin = static_cast<uint32_t>(slice * op.cut.units / slices), end = static_cast<uint32_t>((slice + 1) * op.cut.units / slices);
+    item(first, pixels, begin, end, thread);
+  });
+}
+
+// Writes the padding pixel of every sample.
+void fill_padding(const RunContext& run, const ValueInfo& in, const View& view, uint32_t fill) {
+  const uint32_t words = in.words(), tail = in.group_channels() % 32;
+  const uint32_t last = tail ? fill & ((1u << tail) - 1) : fill;
+  for (uint32_t n = 0; n < run.samples; ++n) {
+    uint32_t* pixel = static_cast<uint32_t*>(view.data) + n * view.sample_stride + in.pixels() * in.pixel_stride();
+    for (uint32_t g = 0; g < in.groups; ++g, pixel += words) {
+      std::fill_n(pixel, words - 1, fill);
+      pixel[words - 1] = last;
+    }
+  }
+}
+
+template <class Count>
+void run_binary(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
+  const Kernels& kernels = run.prepared->kernels;
+  const BinaryKernel& kernel = *kernels.binary;
+  const ValueInfo& in = run.prepared->model->values[info.in];
+  const View& view = run.views[info.in];
+  constexpr bool narrow = sizeof(Count) == 2;
+  if (op.table->has_padding) fill_padding(run, in, view, op.fill);
+  const StepList steps(run, op);
+  for_items(run, op, kernel.mr, [&](size_t first, uint32_t pixels, uint32_t unit_begin, uint32_t unit_end, unsigned thread) {
+    Chunk chunk;
+    fill_chunk(chunk, op, view, first, pixels);
+    const auto compute = [&](Count* out, uint32_t group, uint32_t panel, uint32_t i, uint32_t count) {
+      const uint32_t* base[kMaxTilePixels];
+      for (uint32_t k = 0; k < count; ++k) base[k] = chunk.base[i + k] + size_t{group} * in.words();
+      const BinaryTile tile{base, chunk.offsets + i, count, op.taps, op.depth, op.weights.as<uint8_t>() + panel * op.panel_bytes};
+      if constexpr (narrow)
+        kernel.count16(out, tile);
+      else
+        kernel.count32(out, tile);
+    };
+    const auto emit = [&](const Count* rows, uint32_t stride, uint32_t channel0, uint32_t channels, uint32_t i, uint32_t count) {
+      const EpilogueTile tile{{count, chunk.n + i, chunk.p + i}, channel0, channels, stride};
+      const EpilogueKernel& epilogue = *kernels.epilogue;
+      if (op.threshold) {
+        if constexpr (narrow)
+          epilogue.threshold16(rows, tile, chunk.rows + i, op.flip, steps.data()[0].value);
+        else
+          epilogue.threshold32(rows, tile, chunk.rows + i, op.flip, steps.data()[0].value);
+      } else {
+        if constexpr (narrow)
+          epilogue.from_counts16(rows, tile, chunk.rows + i, op.slope, steps.data(), steps.size());
+        else
+          epilogue.from_counts32(rows, tile, chunk.rows + i, op.slope, steps.data(), steps.size());
+      }
+    };
+    run_units<Count>(op, kernel.mr, pixels, unit_begin, unit_end, run.scratch + thread * run.prepared->scratch_bytes, compute, emit);
+  });
+}
+
+void run_float(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
+  const Kernels& kernels = run.prepared->kernels;
+  const FloatKernel& kernel = *kernels.floats;
+  const View& view = run.views[info.in];
+  const StepList steps(run, op);
+  for_items(run, op, kernel.mr, [&](size_t first, uint32_t pixels, uint32_t unit_begin, uint32_t unit_end, unsigned thread) {
+    Chunk chunk;
+    fill_chunk(chunk, op, view, first, pixels);
+    const auto compute = [&](float* out, uint32_t group, uint32_t panel, uint32_t i, uint32_t count) {
+      const float* base[kMaxTilePixels];
+      for (uint32_t k = 0; k < count; ++k) base[k] = reinterpret_cast<const float*>(chunk.base[i + k]) + size_t{group} * op.depth;
+      const FloatTile tile{base, chunk.offsets + i, count, op.taps, op.depth,
+                           reinterpret_cast<const float*>(op.weights.as<uint8_t>() + panel * op.panel_bytes)};
+      kernel.run(out, tile);
+    };
+    const auto emit = [&](const float* rows, uint32_t stride, uint32_t channel0, uint32_t channels, uint32_t i, uint32_t count) {
+      const EpilogueTile tile{{count, chunk.n + i, chunk.p + i}, channel0, channels, stride};
+      kernels.epilogue->from_float(rows, tile, steps.data(), steps.size());
+    };
+    run_units<float>(op, kernel.mr, pixels, unit_begin, unit_end, run.scratch + thread * run.prepared->scratch_bytes, compute, emit);
+  });
+}
+
+}  // namespace
+
+StepList::StepList(const RunContext& run, const PreparedOp& op) {
+  steps_.reserve(op.steps.size());
+  for (const PreparedStep& p : op.steps) {
+    steps_.push_back(p.step);
+    if (p.value == kNone) continue;
+    steps_.back().value.data = run.views[p.value].data;
+    steps_.back().value.sample_stride = run.views[p.value].sample_stride;
+  }
+}
+
+void run_op(const RunContext& run, size_t index) {
+  const OpInfo& info = run.prepared->model->ops[index];
+  const PreparedOp& op = run.prepared->ops[index];
+  switch (info.opcode) {
+    case Opcode::kBconv: op.wide ? run_binary<uint32_t>(run, info, op) : run_binary<uint16_t>(run, info, op); break;
+    case Opcode::kFconv: run_float(run, info, op); break;
+    case Opcode::kPool: run_pool(run, info, op); break;
+    case Opcode::kMap: run_map(run, info, op); break;
+    case Opcode::kCopy: run_copy(run, info); break;
+    case Opcode::kEmbed: run_embed(run, info, op); break;
+  }
+}
+
+}  // namespace bitwright

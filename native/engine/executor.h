@@ -1,0 +1,28 @@
+// Runs one prepared op on a micro-batch whose values already have memory.
+#pragma once
+
+#include <cstdint>
+
+#include "pool.h"
+#include "prepare.h"
+
+namespace bitwright {
+
+// Where the samples of a value lie.
+struct View {
+  void* data = nullptr;
+  size_t sample_stride = 0;  // in elements of 4 bytes
+};
+
+struct RunContext {
+  const PreparedModel* prepared = nullptr;
+  const View* views = nullptr;  // by value id
+  uint32_t samples = 0;
+  Pool* pool = nullptr;
+  uint8_t* scratch = nullptr;  // threads * prepared->scratch_bytes
+};
+
+// Throws Error(kInput) if an EMBED op meets an id out of range.
+void run_op(const RunContext& run, size_t index);
+
+}  // namespace bitwright

@@ -1,0 +1,194 @@
+#include "executor_maps.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "error.h"
+
+namespace bitwright {
+namespace {
+
+// Cuts the op's output into tiles of pixel_block pixels x channel_block channels; make(row, n, p, channel, channels) writes the elements of
+// one pixel, then the epilogue takes the tile.
+template <class Make>
+void for_tiles(const RunContext& run, const PreparedOp& op, size_t pixels, uint32_t channels, const Make& make) {
+  const StepList steps(run, op);
+  const EpilogueKernel& epilogue = *run.prepared->kernels.epilogue;
+  const size_t total = run.samples * pixels;
+  const uint32_t block = op.pixel_block;
+  run.pool->run((total + block - 1) / block, [&](size_t item, unsigned thread) {
+    auto* rows = reinterpret_cast<float*>(run.scratch + thread * run.prepared->scratch_bytes);
+    uint32_t n[kMaxTilePixels], p[kMaxTilePixels];
+    const size_t first = item * block;
+    const auto count = static_cast<uint32_t>(std::min<size_t>(block, total - first));
+    for (uint32_t i = 0; i < count; ++i) {
+      n[i] = static_cast<uint32_t>((first + i) / pixels);
+      p[i] = static_cast<uint32_t>((first + i) % pixels);
+    }
+    for (uint32_t c = 0; c < channels; c += op.channel_block) {
+      const uint32_t width = std::min(op.channel_block, channels - c);
+      for (uint32_t i = 0; i < count; ++i) make(rows + size_t{i} * width, n[i], p[i], c, width);
+      epilogue.from_float(rows, {{count, n, p}, c, width, width}, steps.data(), steps.size());
+    }
+  });
+}
+
+// Taps of one window in one dimension that lie in [0, size): first, count; and how many lie in the padded map.
+struct Window {
+  int64_t start;  // coordinate of tap 0
+  uint32_t first, count, padded;
+};
+
+Window window(const Geometry& g, int dim, int64_t size, int64_t o) {
+  Window w{};
+  const int64_t step = g.dilation[dim], kernel = g.kernel[dim];
+  w.start = o * g.stride[dim] - g.pad_begin[dim];
+  const auto taps_below = [&](int64_t bound) {  // taps with coordinate < bound
+    return bound <= w.start ? int64_t{0} : std::min(kernel, (bound - w.start + step - 1) / step);
+  };
+  const int64_t first = taps_below(0), end = taps_below(size);
+  w.first = static_cast<uint32_t>(first);
+  w.count = static_cast<uint32_t>(end - first);
+  w.padded = static_cast<uint32_t>(taps_below(size + g.pad_end[dim]));
+  return w;
+}
+
+void pool_max(float* row, const float* x, uint32_t width) {
+  // A NaN wins and stays.
+  for (uint32_t c = 0; c < width; ++c) row[c] = (x[c] > row[c]) | (x[c] != x[c]) ? x[c] : row[c];
+}
+
+// Bits of one pixel as -1/+1, channels [c, c + width).
+void unpack_row(float* row, const uint32_t* pixel, const ValueInfo& v, uint32_t c, uint32_t width) {
+  const uint32_t group_channels = v.group_channels(), words = v.words();
+  uint32_t in_group = c % group_channels;
+  const uint32_t* group = pixel + size_t{c / group_channels} * words;
+  for (uint32_t i = 0; i < width; ++i) {
+    row[i] = (group[in_group / 32] >> (in_group % 32)) & 1 ? 1.0f : -1.0f;
+    if (++in_group == group_channels) in_group = 0, group += words;
+  }
+}
+
+}  // namespace
+
+void run_pool(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
+  const ValueInfo& in = run.prepared->model->values[info.in];
+  const View& view = run.views[info.in];
+  const Geometry& g = info.geometry;
+  const bool max = info.pool == PoolKind::kMax;
+  const auto make = [&](float* row, uint32_t n, uint32_t p, uint32_t c, uint32_t width) {
+    const float* x = static_cast<const float*>(view.data) + n * view.sample_stride + c;
+    const Window w[3] = {window(g, 0, in.dims[0], p / info.out[2] / info.out[1]), window(g, 1, in.dims[1], p / info.out[2] % info.out[1]),
+                         window(g, 2, in.dims[2], p % info.out[2])};
+    bool fresh = true;
+    for (uint32_t i = 0; i < w[0].count; ++i)
+      for (uint32_t j = 0; j < w[1].count; ++j)
+        for (uint32_t k = 0; k < w[2].count; ++k) {
+          const int64_t d = w[0].start + int64_t{w[0].first + i} * g.dilation[0], h = w[1].start + int64_t{w[1].first + j} * g.dilation[1],
+                        v = w[2].start + int64_t{w[2].first + k} * g.dilation[2];
+          const float* element = x + static_cast<size_t>((d * in.dims[1] + h) * in.dims[2] + v) * in.channels();
+          if (fresh)
+            std::memcpy(row, element, width * sizeof(float));
+          else if (max)
+            pool_max(row, element, width);
+          else
+            for (uint32_t q = 0; q < width; ++q) row[q] += element[q];
+          fresh = false;
+        }
+    if (max) return;
+    uint64_t divisor = 1;
+    for (const Window& axis : w) divisor *= info.pool == PoolKind::kAverage ? axis.count : axis.padded;
+    const auto by = static_cast<float>(divisor);
+    for (uint32_t q = 0; q < width; ++q) row[q] /= by;
+  };
+  for_tiles(run, op, info.out_pixels(), in.channels(), make);
+}
+
+void run_map(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
+  const ValueInfo& in = run.prepared->model->values[info.in];
+  const View& view = run.views[info.in];
+  const size_t pixels = in.pixels();
+  const uint32_t channels = in.channels();
+  if (in.dtype == DType::kBits) {
+    const auto make = [&](float* row, uint32_t n, uint32_t p, uint32_t c, uint32_t width) {
+      unpack_row(row, static_cast<const uint32_t*>(view.data) + n * view.sample_stride + p * in.pixel_stride(), in, c, width);
+    };
+    for_tiles(run, op, pixels, channels, make);
+    return;
+  }
+  // Float maps are read where they lie. A vector's rows are the samples.
+  const StepList steps(run, op);
+  const EpilogueKernel& epilogue = *run.prepared->kernels.epilogue;
+  const bool vector = pixels == 1;
+  const size_t rows = vector ? run.samples : pixels;
+  const size_t stride = vector ? view.sample_stride : channels;
+  const uint32_t block = op.pixel_block;
+  const size_t blocks = (rows + block - 1) / block;
+  run.pool->run(vector ? blocks : blocks * run.samples, [&](size_t item, unsigned) {
+    uint32_t n[kMaxTilePixels], p[kMaxTilePixels];
+    const size_t sample = vector ? 0 : item / blocks, first = (vector ? item : item % blocks) * block;
+    const auto count = static_cast<uint32_t>(std::min<size_t>(block, rows - first));
+    for (uint32_t i = 0; i < count; ++i) {
+      n[i] = static_cast<uint32_t>(vector ? first + i : sample);
+      p[i] = static_cast<uint32_t>(vector ? 0 : first + i);
+    }
+    const float* x = static_cast<const float*>(view.data) + sample * view.sample_stride + first * stride;
+    for (uint32_t c = 0; c < channels; c += op.channel_block)
+      epilogue.from_float(x + c, {{count, n, p}, c, std::min(op.channel_block, channels - c), static_cast<uint32_t>(stride)}, steps.data(),
+                          steps.size());
+  });
+}
+
+void run_copy(const RunContext& run, const OpInfo& info) {
+  const ValueInfo& in = run.prepared->model->values[info.in];
+  const ValueInfo& out = run.prepared->model->values[info.copy_out];
+  const View &from = run.views[info.in], &to = run.views[info.copy_out];
+  const uint32_t width = info.count[3], step = info.step[3];
+  // A work item is one row of pixels.
+  const size_t rows = size_t{info.count[0]} * info.count[1];
+  run.pool->run(run.samples * rows, [&](size_t item, unsigned) {
+    const size_t n = item / rows, d = item % rows / info.count[1], h = item % rows % info.count[1];
+    const float* x = static_cast<const float*>(from.data) + n * from.sample_stride;
+    float* y = static_cast<float*>(to.data) + n * to.sample_stride + item % rows * info.count[2] * out.channels();
+    const size_t line = ((info.start[0] + d * info.step[0]) * in.dims[1] + info.start[1] + h * info.step[1]) * in.dims[2];
+    for (uint32_t w = 0; w < info.count[2]; ++w, y += out.channels()) {
+      const float* source = x + (line + info.start[2] + size_t{w} * info.step[2]) * in.channels() + info.start[3];
+      if (info.zero_rest) {
+        std::fill_n(y, info.dst_channel, 0.0f);
+        std::fill(y + info.dst_channel + width, y + out.channels(), 0.0f);
+      }
+      float* target = y + info.dst_channel;
+      if (step == 1)
+        std::memcpy(target, source, width * sizeof(float));
+      else
+        for (uint32_t c = 0; c < width; ++c) target[c] = source[size_t{c} * step];
+    }
+  });
+}
+
+void run_embed(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
+  const Model& model = *run.prepared->model;
+  const ValueInfo& in = model.values[info.in];
+  const View& view = run.views[info.in];
+  const size_t pixels = in.pixels();
+  for (uint32_t n = 0; n < run.samples; ++n) {
+    const int32_t* ids = static_cast<const int32_t*>(view.data) + n * view.sample_stride;
+    for (size_t p = 0; p < pixels; ++p)
+      if (static_cast<uint32_t>(ids[p]) >= info.rows)
+        fail(Status::kInput, "id ", ids[p], " is out of range: the embedding '", info.name, "' has ", info.rows, " rows");
+  }
+  ValueInfo row_layout;
+  row_layout.dtype = DType::kBits;
+  row_layout.dims[3] = info.out_channels;
+  const auto* weights = static_cast<const uint32_t*>(model.constants[info.weight].data);
+  const float* scale = info.scale == kNone ? nullptr : static_cast<const float*>(model.constants[info.scale].data);
+  const auto make = [&](float* row, uint32_t n, uint32_t p, uint32_t c, uint32_t width) {
+    const int32_t id = (static_cast<const int32_t*>(view.data) + n * view.sample_stride)[p];
+    unpack_row(row, weights + size_t(id) * row_layout.words(), row_layout, c, width);
+    if (!scale) return;
+    for (uint32_t i = 0; i < width; ++i) row[i] *= scale[id];
+  };
+  for_tiles(run, op, pixels, info.out_channels, make);
+}
+
+}  // namespace bitwright

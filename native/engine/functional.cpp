@@ -1,0 +1,74 @@
+#include "functional.h"
+
+#include <vector>
+
+#include "error.h"
+
+namespace bitwright {
+namespace {
+
+struct Arrays : Storage {
+  std::vector<uint32_t> weight;
+  std::vector<float> threshold;
+};
+
+uint32_t add_value(Model& model, DType dtype, const std::array<uint32_t, 4>& dims, uint32_t groups) {
+  ValueInfo v;
+  v.dtype = dtype;
+  v.dims = dims;
+  v.groups = groups;
+  for (uint32_t d : dims)
+    if (d == 0) bad_model("a dimension of the map is 0");
+  if (groups == 0 || dims[3] % groups != 0) bad_model(groups, " groups do not divide ", dims[3], " channels");
+  if (dtype != DType::kBits) v.axes = {1, 2, 3, 4};
+  v.bytes = value_bytes(v, model.limits.arena_bytes, "bytes of one sample");
+  v.offset = model.values.empty() ? 0 : model.values.back().offset + model.values.back().bytes;
+  model.values.push_back(v);
+  return static_cast<uint32_t>(model.values.size() - 1);
+}
+
+}  // namespace
+
+std::shared_ptr<const Model> binary_conv_model(const BinaryConvProblem& problem) {
+  auto model = std::make_shared<Model>();
+  auto arrays = std::make_shared<Arrays>();
+  arrays->weight.assign(problem.weight, problem.weight + problem.weight_elements);
+  arrays->threshold.assign(problem.threshold, problem.threshold + problem.threshold_elements);
+  model->constants.push_back({ConstType::kU32, arrays->weight.size(), arrays->weight.data()});
+  model->constants.push_back({ConstType::kF32, arrays->threshold.size(), arrays->threshold.data()});
+  const uint32_t x = add_value(*model, DType::kF32, problem.in, 1);
+  const uint32_t bits = add_value(*model, DType::kBits, problem.in, problem.geometry.groups);
+  const uint32_t y = add_value(*model, DType::kF32, {problem.out[0], problem.out[1], problem.out[2], problem.out_channels}, 1);
+  model->values[x].is_input = true;
+  model->values[x].name = "x";
+  model->values[y].is_output = true;
+  model->values[y].name = "y";
+
+  OpInfo pack;
+  pack.opcode = Opcode::kMap;
+  pack.name = "pack";
+  pack.in = x;
+  pack.steps.push_back({StepKind::kStoreBits, bits, kNone, kNone, 0, 0, 0});
+  if (problem.threshold_elements == 1)
+    pack.steps[0].p0 = problem.threshold[0];
+  else
+    pack.steps[0].a = 1;
+  model->ops.push_back(pack);
+
+  OpInfo conv;
+  conv.opcode = Opcode::kBconv;
+  conv.name = "conv";
+  conv.in = bits;
+  conv.weight = 0;
+  conv.out_channels = problem.out_channels;
+  conv.low = problem.low;
+  conv.out = problem.out;
+  conv.geometry = problem.geometry;
+  conv.steps.push_back({StepKind::kStore, y, kNone, kNone, 0, 0, 0});
+  model->ops.push_back(conv);
+  check_model(*model);
+  model->storage = std::move(arrays);
+  return model;
+}
+
+}  // namespace bitwright

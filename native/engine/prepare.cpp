@@ -1,0 +1,243 @@
+#include "prepare.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <numeric>
+#include <string>
+
+#include "error.h"
+
+namespace bitwright {
+namespace {
+
+uint32_t popcount(uint32_t v) {
+  v -= (v >> 1) & 0x55555555u;
+  v = (v & 0x33333333u) + ((v >> 2) & 0x33333333u);
+  return (((v + (v >> 4)) & 0x0F0F0F0Fu) * 0x01010101u) >> 24;
+}
+
+template <class T>
+const T* constant(const Model& model, uint32_t id) {
+  return id == kNone ? nullptr : static_cast<const T*>(model.constants[id].data);
+}
+
+uint64_t round_up(uint64_t n, uint64_t unit) { return (n + unit - 1) / unit * unit; }
+
+// A kernel that covers the map without padding reads it from end to end: one long tap.
+bool covers_map(const Geometry& g, const ValueInfo& in) {
+  if (g.transposed || g.groups != 1) return false;
+  for (int k = 0; k < 3; ++k)
+    if (g.kernel[k] != in.dims[k] || g.dilation[k] != 1 || g.pad_begin[k] != 0 || g.pad_end[k] != 0) return false;
+  return true;
+}
+
+class Preparer {
+ public:
+  Preparer(std::shared_ptr<const Model> model, const Kernels& kernels) : model_(*model) {
+    result_->model = std::move(model);
+    result_->kernels = kernels;
+  }
+
+  std::shared_ptr<const PreparedModel> run() {
+    result_->ops.reserve(model_.ops.size());
+    for (size_t i = 0; i < model_.ops.size(); ++i) {
+      const OpInfo& op = model_.ops[i];
+      where_ = text("op ", i, " (", name_of(op.opcode), ")");
+      PreparedOp p;
+      steps(op, p);
+      switch (op.opcode) {
+        case Opcode::kBconv: binary(op, p); break;
+        case Opcode::kFconv: floats(op, p); break;
+        case Opcode::kCopy: break;
+        default: elementwise(op, p); break;
+      }
+      result_->ops.push_back(std::move(p));
+    }
+    return std::move(result_);
+  }
+
+ private:
+  void charge(uint64_t bytes) {
+    result_->bytes += bytes;
+    if (result_->bytes > model_.limits.prepared_bytes)
+      bad_model(where_, ": packed weights and tables exceed the limit of ", model_.limits.prepared_bytes, " bytes");
+  }
+
+  void scratch(uint64_t bytes) { result_->scratch_bytes = std::max<size_t>(result_->scratch_bytes, bytes); }
+
+  void steps(const OpInfo& op, PreparedOp& p) {
+    for (const StepInfo& s : op.steps) {
+      PreparedStep out;
+      out.value = s.value;
+      out.step.kind = s.kind;
+      out.step.n = s.n;
+      out.step.p0 = s.p0;
+      out.step.p1 = s.p1;
+      if (s.kind != StepKind::kThreshold) out.step.a = constant<float>(model_, s.a);
+      if (s.kind == StepKind::kAffine) out.step.b = constant<float>(model_, s.b);
+      if (s.kind == StepKind::kStoreBits || s.kind == StepKind::kThreshold) out.step.flip = constant<uint32_t>(model_, s.b);
+      if (s.value != kNone) {
+        const ValueInfo& v = model_.values[s.value];
+        const bool gate = s.kind == StepKind::kMul && s.n == 1;
+        out.step.value.pixel_stride = gate ? 0 : v.pixel_stride();
+        out.step.value.groups = v.groups;
+        out.step.value.group_channels = v.group_channels();
+      }
+      p.steps.push_back(out);
+    }
+  }
+
+  static bool writes_bits(const PreparedOp& p) {
+    return std::any_of(p.steps.begin(), p.steps.end(),
+                       [](const PreparedStep& s) { return s.step.kind == StepKind::kStoreBits || s.step.kind == StepKind::kThreshold; });
+  }
+
+  // A bits value with groups that share words with their neighbours' tile: only whole pixels can be written.
+  static bool straddles(const PreparedOp& p) {
+    return std::any_of(p.steps.begin(), p.steps.end(), [](const PreparedStep& s) {
+      const bool bits = s.step.kind == StepKind::kStoreBits || s.step.kind == StepKind::kThreshold;
+      return bits && s.step.value.groups > 1 && s.step.value.group_channels % 32 != 0;
+    });
+  }
+
+  void cut(const OpInfo& op, PreparedOp& p, uint32_t panel, uint32_t mr) {
+    const uint32_t groups = op.geometry.groups;
+    Cut& c = p.cut;
+    c.group_outputs = op.out_channels / groups;
+    c.panel = panel;
+    c.panels_per_group = (c.group_outputs + panel - 1) / panel;
+    c.whole_rows = straddles(p) || (groups > 1 && c.group_outputs % 32 != 0);
+    c.panels_per_unit = writes_bits(p) ? std::lcm(panel, 32u) / panel : 1;
+    c.units_per_group = (c.panels_per_group + c.panels_per_unit - 1) / c.panels_per_unit;
+    c.units = c.whole_rows ? 1 : groups * c.units_per_group;
+    c.row_stride = c.whole_rows ? static_cast<uint32_t>(round_up(op.out_channels, 64)) : c.panels_per_unit * panel;
+    // One panel's tile, then the unit's rows.
+    scratch(round_up(uint64_t{mr} * panel * 4, 64) + uint64_t{mr} * c.row_stride * 4);
+  }
+
+  std::shared_ptr<const Table> table(const OpInfo& op, const ValueInfo& in, bool one_tap, size_t pixel_stride, int32_t padding) {
+    Geometry g;
+    std::array<uint32_t, 3> size{1, 1, 1}, out{1, 1, 1};
+    if (!one_tap) {
+      g = op.geometry;
+      size = {in.dims[0], in.dims[1], in.dims[2]};
+      out = op.out;
+    }
+    std::string key;
+    const auto add = [&](const auto& x) { key.append(reinterpret_cast<const char*>(&x), sizeof x); };
+    add(g.kernel), add(g.stride), add(g.dilation), add(g.pad_begin), add(g.pad_end), add(size), add(out), add(pixel_stride), add(padding);
+    add(static_cast<uint8_t>(g.transposed)), add(static_cast<uint8_t>(g.pad_mode == PadMode::kReplicate));
+    auto& shared = tables_[key];
+    if (!shared) {
+      charge(uint64_t{out[0]} * out[1] * out[2] * (g.taps() + 1) * 4);
+      shared = make_table(g, size, out, pixel_stride, padding);
+    }
+    return shared;
+  }
+
+  // Packed panels of all groups, one after the other.
+  template <class Kernel, class Word, class PanelBytes>
+  void pack(const OpInfo& op, PreparedOp& p, const Kernel* kernel, const Word* canonical, PanelBytes panel_bytes) {
+    const uint32_t groups = op.geometry.groups;
+    p.panel_bytes = panel_bytes(p.taps, p.depth);
+    const uint64_t panels = uint64_t{groups} * p.cut.panels_per_group;
+    const uint64_t total = checked_product({panels, p.panel_bytes}, model_.limits.prepared_bytes, where_ + ": packed weights");
+    charge(total);
+    result_->weight_bytes += total;
+    p.weights = AlignedBuffer(total);
+    for (uint32_t g = 0; g < groups; ++g)
+      kernel->pack(reinterpret_cast<Word*>(p.weights.as<uint8_t>() + uint64_t{g} * p.cut.panels_per_group * p.panel_bytes),
+                   canonical + size_t{g} * p.cut.group_outputs * p.taps * p.depth, p.cut.group_outputs, p.taps, p.depth);
+  }
+
+  void binary(const OpInfo& op, PreparedOp& p) {
+    const ValueInfo& in = model_.values[op.in];
+    const BinaryKernel* kernel = result_->kernels.binary;
+    const bool dense = covers_map(op.geometry, in);
+    const size_t stride = in.pixel_stride();
+    p.table = table(op, in, dense, stride, static_cast<int32_t>(in.pixels() * stride));
+    p.taps = dense ? 1 : op.geometry.taps();
+    p.depth = dense ? op.geometry.taps() * in.words() : in.words();
+    p.wide = uint64_t{p.taps} * p.depth * 32 > 65535;
+    p.threshold = op.steps.size() == 1 && op.steps[0].kind == StepKind::kThreshold;
+    p.slope = op.low == 1 ? 1 : 2;
+    p.fill = op.geometry.pad_mode == PadMode::kOne ? 0xFFFFFFFFu : 0;
+    cut(op, p, kernel->panel, kernel->mr);
+    const auto* canonical = constant<uint32_t>(model_, op.weight);
+    pack(op, p, kernel, canonical, kernel->panel_bytes);
+    rows(op, p, in, canonical);
+    if (p.threshold) p.flip = p.steps[0].step.flip;
+  }
+
+  // origin[class][c], so that acc = origin - slope*count exactly. The kernel counts differing bits over all taps, a tap in the padding as the
+  // padding pixel's bits. ±1: acc = K - 2*count. With a true zero the missing taps, read as bits 0, added one count per weight bit 1 and none of
+  // their products belongs to acc: origin = K of the present taps + 2*(weight bits of the missing taps). {0,1}: acc = sum over taps of
+  // 2*p(a & w) - p(a) = p(w) - p(a ^ w), so origin is the number of weight bits and a padding of 0 is exact by itself.
+  void rows(const OpInfo& op, PreparedOp& p, const ValueInfo& in, const uint32_t* weights) {
+    const bool exact_zero = op.low == 0 && op.geometry.pad_mode == PadMode::kZero;
+    const uint32_t classes = exact_zero ? p.table->classes() : 1;
+    const uint32_t channels = op.out_channels;
+    p.rows_stride = round_up(channels, 64);
+    charge(uint64_t{classes} * p.rows_stride * 4);
+    p.rows = AlignedBuffer(uint64_t{classes} * p.rows_stride * 4, true);
+    const int64_t bits_per_tap = int64_t{in.group_channels()} * (p.depth / in.words());
+    std::vector<int32_t> tap_bits(p.taps);
+    for (uint32_t c = 0; c < channels; ++c) {
+      int64_t all = 0;
+      const uint32_t* w = weights + size_t{c} * p.taps * p.depth;
+      for (uint32_t t = 0; t < p.taps; ++t) {
+        int32_t bits = 0;
+        for (uint32_t k = 0; k < p.depth; ++k) bits += static_cast<int32_t>(popcount(w[size_t{t} * p.depth + k]));
+        tap_bits[t] = bits;
+        all += bits;
+      }
+      for (uint32_t k = 0; k < classes; ++k) {
+        int64_t origin = op.low == 1 ? all : bits_per_tap * p.taps;
+        if (exact_zero)
+          for (uint32_t t : p.table->missing[k]) origin += 2 * int64_t{tap_bits[t]} - bits_per_tap;
+        p.rows.as<int32_t>()[k * p.rows_stride + c] = static_cast<int32_t>(p.threshold ? limit(op, p, c, origin) : origin);
+      }
+    }
+  }
+
+  // acc >= T  <=>  count <= floor((origin - T) / slope), cut to what a count can be; -1: never.
+  int64_t limit(const OpInfo& op, const PreparedOp& p, uint32_t c, int64_t origin) const {
+    const int64_t room = origin - constant<int32_t>(model_, op.steps[0].a)[c];
+    if (room < 0) return -1;
+    return std::min<int64_t>(room / p.slope, int64_t{p.taps} * p.depth * 32);
+  }
+
+  void floats(const OpInfo& op, PreparedOp& p) {
+    const ValueInfo& in = model_.values[op.in];
+    const FloatKernel* kernel = result_->kernels.floats;
+    const bool dense = covers_map(op.geometry, in);
+    p.table = table(op, in, dense, in.channels(), -1);
+    p.taps = dense ? 1 : op.geometry.taps();
+    p.depth = dense ? op.geometry.taps() * in.channels() : in.channels() / op.geometry.groups;
+    cut(op, p, kernel->panel, kernel->mr);
+    pack(op, p, kernel, constant<float>(model_, op.weight),
+         [&](uint32_t taps, uint32_t depth) { return kernel->panel_floats(taps, depth) * sizeof(float); });
+  }
+
+  // POOL, MAP, EMBED: rows of a tile stay in L1.
+  void elementwise(const OpInfo& op, PreparedOp& p) {
+    const uint32_t channels = op.opcode == Opcode::kEmbed ? op.out_channels : model_.values[op.in].channels();
+    p.channel_block = straddles(p) ? channels : std::min(channels, 512u);
+    p.pixel_block = std::clamp(4096u / p.channel_block, 1u, kMaxTilePixels);
+    scratch(uint64_t{p.pixel_block} * p.channel_block * 4);
+  }
+
+  const Model& model_;
+  std::shared_ptr<PreparedModel> result_ = std::make_shared<PreparedModel>();
+  std::map<std::string, std::shared_ptr<const Table>> tables_;
+  std::string where_;
+};
+
+}  // namespace
+
+std::shared_ptr<const PreparedModel> prepare(std::shared_ptr<const Model> model, const Kernels& kernels) {
+  return Preparer(std::move(model), kernels).run();
+}
+
+}  // namespace bitwright

@@ -1,0 +1,64 @@
+// A model made ready for a choice of kernels: weights in the kernel's layout, indirection tables, thresholds as limits on counts.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "model.h"
+#include "selection.h"
+#include "storage.h"
+#include "table.h"
+
+namespace bitwright {
+
+struct PreparedStep {
+  Step step;               // value.data is filled in when it runs
+  uint32_t value = kNone;  // id
+};
+
+// How the executor cuts the output channels of a convolution. A panel is what a micro-kernel computes at a time; a unit is what the epilogue
+// consumes at a time: one panel, or the panels that together make whole 32-bit words, or all channels where words straddle groups.
+struct Cut {
+  uint32_t group_outputs = 0;
+  uint32_t panel = 0;             // channels
+  uint32_t panels_per_group = 0;
+  uint32_t panels_per_unit = 0;
+  uint32_t units_per_group = 0;
+  bool whole_rows = false;        // one unit with all groups
+  uint32_t row_stride = 0;        // elements of a row of the unit's buffer
+  uint32_t units = 0;
+};
+
+struct PreparedOp {
+  std::vector<PreparedStep> steps;
+  // Convolutions
+  std::shared_ptr<const Table> table;
+  Cut cut;
+  uint32_t taps = 0, depth = 0;   // depth: words (BCONV) or channels (FCONV) of one tap of one group
+  AlignedBuffer weights;
+  size_t panel_bytes = 0;
+  bool wide = false;              // counts need 32 bits
+  bool threshold = false;
+  int32_t slope = 2;
+  AlignedBuffer rows;             // int32 [classes][row_stride]: count limits (threshold) or origins, by absolute channel
+  size_t rows_stride = 0;
+  const uint32_t* flip = nullptr;
+  uint32_t fill = 0;              // what the padding pixel holds: 0 or all ones (cut to the real channels)
+  // Elementwise kinds
+  uint32_t channel_block = 0;     // channels of a tile
+  uint32_t pixel_block = 0;       // pixels of a tile
+};
+
+struct PreparedModel {
+  std::shared_ptr<const Model> model;
+  Kernels kernels;
+  std::vector<PreparedOp> ops;
+  size_t scratch_bytes = 0;   // of one thread
+  uint64_t bytes = 0;         // weights, tables and rows held
+  uint64_t weight_bytes = 0;  // packed weights alone
+};
+
+std::shared_ptr<const PreparedModel> prepare(std::shared_ptr<const Model> model, const Kernels& kernels);
+
+}  // namespace bitwright

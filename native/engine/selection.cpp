@@ -1,0 +1,85 @@
+#include "selection.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "error.h"
+
+namespace bitwright {
+namespace {
+
+template <class Kernel>
+void add_facts(std::vector<KernelFacts>& facts, const char* operation, const Kernel* const* list, const Kernel* best) {
+  for (; *list; ++list)
+    facts.push_back({(*list)->name, operation, (*list)->isa, (*list)->about, (*list)->supported(), *list == best});
+}
+
+std::string known_names() {
+  std::string known = "instruction sets ";
+  for (const char* const* isa = isa_names(); *isa; ++isa) known += text(isa == isa_names() ? "" : ", ", *isa);
+  known += "; kernels ";
+  bool first = true;
+  for (const KernelFacts& k : list_kernels()) {
+    if (k.operation == "pack") continue;
+    known += text(first ? "" : ", ", k.name);
+    first = false;
+  }
+  return known;
+}
+
+void choose(Kernels& kernels, const std::string& name, const std::string& origin) {
+  for (const char* const* isa = isa_names(); *isa; ++isa) {
+    if (name != *isa) continue;
+    if (!isa_supported(*isa)) fail(Status::kKernel, "kernel '", name, "'", origin, ": this CPU does not support the instruction set ", name);
+    kernels = {find_binary_kernel(*isa), find_float_kernel(*isa), find_epilogue_kernel(*isa)};
+    return;
+  }
+  for (const KernelFacts& k : list_kernels()) {
+    if (k.name != name || k.operation == "pack") continue;
+    if (!k.supported) fail(Status::kKernel, "kernel '", name, "'", origin, " needs the instruction set ", k.isa, ", which this CPU does not support");
+    if (k.operation == "bconv")
+      kernels.binary = find_binary_kernel(name.c_str());
+    else if (k.operation == "fconv")
+      kernels.floats = find_float_kernel(name.c_str());
+    else
+      kernels.epilogue = find_epilogue_kernel(name.c_str());
+    return;
+  }
+  fail(Status::kKernel, "unknown kernel '", name, "'", origin, "; known: ", known_names());
+}
+
+}  // namespace
+
+std::vector<KernelFacts> list_kernels() {
+  std::vector<KernelFacts> facts;
+  add_facts(facts, "bconv", binary_kernels(), find_binary_kernel(nullptr));
+  add_facts(facts, "fconv", float_kernels(), find_float_kernel(nullptr));
+  add_facts(facts, "epilogue", epilogue_kernels(), find_epilogue_kernel(nullptr));
+  add_facts(facts, "pack", pack_kernels(), find_pack_kernel(nullptr));
+  return facts;
+}
+
+Kernels select_kernels(const std::string& request) {
+  std::string names = request;
+  std::string origin;
+  if (names.empty()) {
+    const char* environment = std::getenv("BITWRIGHT_KERNEL");
+    if (environment && *environment) {
+      names = environment;
+      origin = " (from the environment variable BITWRIGHT_KERNEL)";
+    }
+  }
+  Kernels kernels{find_binary_kernel(nullptr), find_float_kernel(nullptr), find_epilogue_kernel(nullptr)};
+  for (size_t at = 0; at < names.size();) {
+    const size_t comma = std::min(names.find(',', at), names.size());
+    choose(kernels, names.substr(at, comma - at), origin);
+    at = comma + 1;
+  }
+  if (!kernels.binary || !kernels.floats || !kernels.epilogue) fail(Status::kInternal, "this build has no portable kernels");
+  if (kernels.binary->mr > kMaxTilePixels || kernels.floats->mr > kMaxTilePixels || kernels.binary->panel > kMaxPanel ||
+      kernels.floats->panel > kMaxPanel)
+    fail(Status::kInternal, "a kernel's tile is larger than the executor's");
+  return kernels;
+}
+
+}  // namespace bitwright

@@ -1,0 +1,32 @@
+// Which kernels run: the best that the CPU has, or the ones that the user forces.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernel.h"
+
+namespace bitwright {
+
+struct Kernels {
+  const BinaryKernel* binary = nullptr;
+  const FloatKernel* floats = nullptr;
+  const EpilogueKernel* epilogue = nullptr;
+};
+
+// `request`: empty for the environment variable BITWRIGHT_KERNEL or, without it, the best. Else the name of an instruction set ("avx2": no
+// kernel uses more than that) or kernel names separated by commas ("bconv_avx2,epilogue_portable"; other operations keep the best).
+// Throws Error(kKernel) for an unknown name or one that this CPU cannot run.
+Kernels select_kernels(const std::string& request);
+
+struct KernelFacts {
+  std::string name, operation, isa, about;
+  bool supported, is_default;
+};
+std::vector<KernelFacts> list_kernels();
+
+// Tiles never have more pixels, panels never more channels.
+constexpr uint32_t kMaxTilePixels = 64;
+constexpr uint32_t kMaxPanel = 256;
+
+}  // namespace bitwright

@@ -1,0 +1,122 @@
+#include "storage.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "error.h"
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#define BITWRIGHT_HAS_MMAP 1
+#endif
+
+namespace bitwright {
+namespace {
+
+[[noreturn]] void file_error(const std::string& path, int error) {
+  throw Error(Status::kFile, text("cannot read '", path, "': ", std::strerror(error)), error);
+}
+
+class OwnedBytes : public ByteStorage {
+ public:
+  explicit OwnedBytes(size_t size) : buffer_(size) {
+    data_ = buffer_.as<const uint8_t>();
+    size_ = size;
+  }
+  uint8_t* writable() { return buffer_.as<uint8_t>(); }
+
+ private:
+  AlignedBuffer buffer_;
+};
+
+#ifdef BITWRIGHT_HAS_MMAP
+class MappedBytes : public ByteStorage {
+ public:
+  explicit MappedBytes(const std::string& path) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) file_error(path, errno);
+    struct stat info {};
+    if (::fstat(fd, &info) != 0) {
+      const int error = errno;
+      ::close(fd);
+      file_error(path, error);
+    }
+    if (!S_ISREG(info.st_mode)) {
+      ::close(fd);
+      file_error(path, S_ISDIR(info.st_mode) ? EISDIR : EINVAL);
+    }
+    size_ = static_cast<size_t>(info.st_size);
+    if (size_ > 0) {
+      void* memory = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
+      const int error = errno;
+      ::close(fd);
+      if (memory == MAP_FAILED) file_error(path, error);
+      data_ = static_cast<const uint8_t*>(memory);
+    } else {
+      ::close(fd);
+    }
+  }
+  ~MappedBytes() override {
+    if (data_) ::munmap(const_cast<uint8_t*>(data_), size_);
+  }
+};
+#endif
+
+}  // namespace
+
+#ifdef BITWRIGHT_HAS_MMAP
+std::shared_ptr<ByteStorage> map_file(const std::string& path) { return std::make_shared<MappedBytes>(path); }
+#else
+std::shared_ptr<ByteStorage> map_file(const std::string& path) {
+  std::FILE* file = std::fopen(path.c_str(), "rb");
+  if (!file) file_error(path, errno);
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> closer(file, &std::fclose);
+  if (std::fseek(file, 0, SEEK_END) != 0) file_error(path, errno);
+  const long size = std::ftell(file);
+  if (size < 0 || std::fseek(file, 0, SEEK_SET) != 0) file_error(path, errno);
+  auto bytes = std::make_shared<OwnedBytes>(static_cast<size_t>(size));
+  if (std::fread(bytes->writable(), 1, bytes->size(), file) != bytes->size()) file_error(path, EIO);
+  return bytes;
+}
+#endif
+
+std::shared_ptr<ByteStorage> copy_bytes(const void* data, size_t size) {
+  auto bytes = std::make_shared<OwnedBytes>(size);
+  if (size) std::memcpy(bytes->writable(), data, size);
+  return bytes;
+}
+
+AlignedBuffer::AlignedBuffer(size_t bytes, bool zero) : size_(bytes) {
+  if (bytes > SIZE_MAX - 64) throw std::bad_alloc();
+  const size_t rounded = (bytes + 63) / 64 * 64;
+  if (rounded == 0) return;
+#if defined(_WIN32)
+  data_ = _aligned_malloc(rounded, 64);
+#else
+  data_ = std::aligned_alloc(64, rounded);
+#endif
+  if (!data_) throw std::bad_alloc();
+  if (zero) std::memset(data_, 0, rounded);
+}
+
+AlignedBuffer& AlignedBuffer::operator=(AlignedBuffer&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+AlignedBuffer::~AlignedBuffer() {
+#if defined(_WIN32)
+  _aligned_free(data_);
+#else
+  std::free(data_);
+#endif
+}
+
+}  // namespace bitwright

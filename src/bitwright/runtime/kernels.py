@@ -1,0 +1,38 @@
+"""The kernels of this build: what they are, which this CPU can run, which one runs by default."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from bitwright.runtime._load import native
+
+__all__ = ["KernelInfo", "available_cpus", "kernels"]
+
+
+class KernelInfo(TypedDict):
+    """Facts about one kernel."""
+
+    name: str
+    operation: str
+    isa: str
+    supported: bool
+    default: bool
+    about: str
+
+
+def kernels() -> list[KernelInfo]:
+    """Lists the kernels.
+
+    Returns:
+        One dict a kernel: ``name`` ("bconv_avx2"), ``operation`` ("bconv": binary convolution and dense layers; "fconv": float ones; "epilogue":
+        everything after the sum; "pack": float to bits), ``isa``, ``supported`` (by this CPU), ``default`` (runs if nothing is forced), ``about``.
+
+    A session takes ``kernel=``, or else the environment variable ``BITWRIGHT_KERNEL``: the name of an instruction set ("portable", "avx2": no kernel
+    uses more than that) or kernel names separated by commas ("bconv_avx2,epilogue_portable": the other operations keep their default).
+    """
+    return list(native.kernels())
+
+
+def available_cpus() -> int:
+    """The number of CPUs that this process may use (its affinity mask)."""
+    return int(native.available_cpus())

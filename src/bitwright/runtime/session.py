@@ -1,0 +1,244 @@
+"""Running compiled models: numpy in, numpy out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bitwright.runtime._load import native
+from bitwright.runtime.errors import InputError, ModelError
+
+__all__ = ["Session", "TensorInfo"]
+
+_DTYPES: dict[str, type[np.generic]] = {"f32": np.float32, "i32": np.int32}
+
+
+class TensorInfo(NamedTuple):
+    """An input or output of a model. ``shape`` begins with "N", the batch size, which is free."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: np.dtype[Any]
+
+
+class Session:
+    """A compiled model, ready to run.
+
+    Args:
+        model: the path of a ``.bwm`` file (mapped, so replace it by renaming while it is in use), or its bytes (copied).
+        threads: threads of a run, the caller's included; 0 for as many as the process may use.
+        kernel: forces kernels: an instruction set ("portable", "avx2", "avx512", "avx512vpopcnt") or kernel names separated by commas, see
+            :func:`bitwright.runtime.kernels`. Without it, the environment variable ``BITWRIGHT_KERNEL``; without that, the best for this CPU.
+
+    Raises:
+        ModelError: the file is damaged, unsupported, newer or too large.
+        KernelError: the kernel is unknown, or this CPU cannot run it.
+        OSError: the file cannot be read.
+
+    A session may be shared by threads: every call has memory of its own, and the interpreter lock is released while the engine works. Results do
+    not depend on the number of threads or on how a batch is cut.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | bytes | bytearray | memoryview,
+        threads: int = 1,
+        kernel: str | None = None,
+    ) -> None:
+        if isinstance(threads, bool) or not isinstance(threads, int) or not 0 <= threads <= 1024:
+            raise ValueError(f"threads is {threads!r}; an integer from 0 (all CPUs of the process) to 1024 is expected")
+        if kernel is not None and not isinstance(kernel, str):
+            raise TypeError(f"kernel is a {type(kernel).__name__}; a str such as 'avx2' is expected")
+        if isinstance(model, (bytes, bytearray, memoryview)):
+            self._native = native.open_bytes(bytes(model), threads, kernel or "")
+        else:
+            self._native = native.open_file(os.fspath(model), threads, kernel or "")
+        self._values: list[dict[str, Any]] = [self._native.value(i) for i in range(self._native.value_count)]
+        self._inputs = [self._describe(i) for i in self._native.inputs]
+        self._outputs = [self._describe(i) for i in self._native.outputs]
+        try:
+            self._meta = json.loads(self._native.meta)
+        except (ValueError, RecursionError) as error:
+            raise ModelError(f"section META: the JSON cannot be read: {error}") from None
+
+    def _describe(self, value: int) -> TensorInfo:
+        facts = self._values[value]
+        return TensorInfo(facts["name"], ("N", *facts["shape"]), np.dtype(_DTYPES[facts["dtype"]]))
+
+    @property
+    def inputs(self) -> list[TensorInfo]:
+        """The model's inputs, in the order in which :meth:`run` takes them."""
+        return list(self._inputs)
+
+    @property
+    def outputs(self) -> list[TensorInfo]:
+        """The model's outputs, in the order in which :meth:`run` returns them."""
+        return list(self._outputs)
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What the compiler wrote about the model, for people and for ``verify``."""
+        return dict(self._meta)
+
+    @property
+    def threads(self) -> int:
+        """Threads of a run, the caller's included."""
+        return int(self._native.threads)
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """Sizes in bytes: ``file_bytes``; ``arena_bytes`` (activations of one sample); ``prepared_bytes`` (packed weights and tables in memory); and
+        ``micro_batch``, the number of samples that go through the network together, chosen so that their activations stay in the cache."""
+        names = ("file_bytes", "arena_bytes", "prepared_bytes", "micro_batch")
+        return {name: int(getattr(self._native, name)) for name in names}
+
+    def run(self, *inputs: npt.ArrayLike | Mapping[str, npt.ArrayLike]) -> Any:
+        """Runs a batch.
+
+        Args:
+            inputs: one array for each input, in order; or one dict from input names to arrays. Shapes as in :attr:`inputs`; float32 (ids: int32 or
+                int64), any strides. An array that lies as the engine reads it (channels last, or one channel) is not copied.
+
+        Returns:
+            The output array, or a list of them if the model has several.
+
+        Raises:
+            TypeError: an array of another element type.
+            InputError: a wrong number of inputs, name, shape or batch size; an id out of range.
+        """
+        arrays = self._check(inputs)
+        outputs = self._allocate(arrays[0].shape[0])
+        self._native.run(arrays, outputs, False)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def profile(self, *inputs: npt.ArrayLike | Mapping[str, npt.ArrayLike], repeats: int = 10) -> list[dict[str, Any]]:
+        """Times each op on the given inputs (see :meth:`run`), after one run to warm up.
+
+        Returns:
+            :meth:`ops`, each with ``ns``: the median over ``repeats`` of the nanoseconds that the op took for the whole batch.
+        """
+        if repeats < 1:
+            raise ValueError(f"repeats is {repeats}; at least 1 is expected")
+        arrays = self._check(inputs)
+        if arrays[0].shape[0] == 0:
+            raise InputError("the batch is empty: there is nothing to time")
+        outputs = self._allocate(arrays[0].shape[0])
+        self._native.run(arrays, outputs, False)
+        times = [self._native.run(arrays, outputs, True) for _ in range(repeats)]
+        return [
+            {**op, "ns": int(median(column))} for op, column in zip(self.ops(), zip(*times, strict=True), strict=True)
+        ]
+
+    def ops(self) -> list[dict[str, Any]]:
+        """Facts about each op, in the order of execution.
+
+        Returns:
+            Dicts of ``index``, ``name``, ``kind`` ("BCONV", …), ``kernel`` and ``epilogue`` (that run it), ``steps`` (kinds, in order), ``in_shape`` and
+            ``out_shape`` ((D, H, W, C) of one sample), ``groups``, ``kernel_shape``, ``reads`` and ``writes`` (value ids), ``binary_macs`` and
+            ``float_macs`` (of one sample; taps in the padding count), ``weight_bytes`` and ``constant_bytes`` (in the file).
+        """
+        return list(self._native.ops())
+
+    def values(self) -> list[dict[str, Any]]:
+        """Facts about each activation tensor.
+
+        Returns:
+            Dicts of ``id``, ``name``, ``dtype`` ("f32", "bits", "i32"), ``dims`` ((D, H, W, C) of one sample), ``groups``, ``role`` ("input", "output" or
+            ""), ``shape`` (external, of inputs and outputs, without N), ``arena_offset`` and ``bytes`` (of one sample).
+        """
+        return [dict(v) for v in self._values]
+
+    def run_op(self, index: int, values: Mapping[int, npt.ArrayLike]) -> dict[int, npt.NDArray[Any]]:
+        """Runs one op on given values: what ``verify`` does to feed each layer the reference's inputs.
+
+        Args:
+            index: the op's index in :meth:`ops`.
+            values: for each value that the op reads, an array [N, D, H, W, C]: float32, bool for bits, int32 for ids.
+
+        Returns:
+            The same for each value that it writes. A COPY fills only its own channels; the others are 0.
+        """
+        ops = self._native.ops()
+        if not 0 <= index < len(ops):
+            raise InputError(f"op {index}: the model has ops 0 to {len(ops) - 1}")
+        op = ops[index]
+        arrays: dict[int, npt.NDArray[Any]] = {}
+        samples: int | None = None
+        for key in op["reads"]:
+            if key not in values:
+                raise InputError(f"op {index} ({op['kind']}) reads the values {op['reads']}; value {key} is missing")
+            array = np.asarray(values[key])
+            facts = self._values[key]
+            kind = np.dtype(np.bool_ if facts["dtype"] == "bits" else _DTYPES[facts["dtype"]])
+            if array.dtype != kind:
+                raise TypeError(f"value {key} ({facts['dtype']}) is {array.dtype}; {kind} is expected")
+            if array.ndim != 5 or array.shape[1:] != tuple(facts["dims"]) or samples not in (None, array.shape[0]):
+                raise InputError(
+                    f"value {key} has the shape {array.shape}; [{samples or 'N'}, D, H, W, C] = {('N', *facts['dims'])} is expected"
+                )
+            samples = array.shape[0]
+            array = np.ascontiguousarray(array)
+            arrays[key] = array.view(np.uint8) if facts["dtype"] == "bits" else array
+        outputs: dict[int, npt.NDArray[Any]] = {}
+        for key in op["writes"]:
+            facts = self._values[key]
+            outputs[key] = np.empty(
+                (samples or 0, *facts["dims"]), np.uint8 if facts["dtype"] == "bits" else np.float32
+            )
+        self._native.run_op(index, arrays, outputs)
+        return {
+            key: array.view(np.bool_) if self._values[key]["dtype"] == "bits" else array
+            for key, array in outputs.items()
+        }
+
+    def _allocate(self, samples: int) -> list[npt.NDArray[np.float32]]:
+        return [np.empty((samples, *info.shape[1:]), np.float32) for info in self._outputs]  # type: ignore[arg-type]
+
+    def _check(self, given: Sequence[Any]) -> list[npt.NDArray[Any]]:
+        names = [info.name for info in self._inputs]
+        if len(given) == 1 and isinstance(given[0], Mapping):
+            unknown = [name for name in given[0] if name not in names]
+            missing = [name for name in names if name not in given[0]]
+            if unknown or missing:
+                raise InputError(f"inputs are named {names}; unknown: {unknown}, missing: {missing}")
+            given = [given[0][name] for name in names]
+        if len(given) != len(names):
+            raise InputError(f"{len(given)} inputs were given; the model has {len(names)}: {names}")
+        arrays = [_check_input(info, array) for info, array in zip(self._inputs, given, strict=True)]
+        for info, array in zip(self._inputs, arrays, strict=True):
+            if array.shape[0] != arrays[0].shape[0]:
+                raise InputError(
+                    f"input {info.name!r} has a batch of {array.shape[0]}, input {names[0]!r} of {arrays[0].shape[0]}"
+                )
+        return arrays
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(f"{i.name}: {list(i.shape)}" for i in self._inputs)
+        outputs = ", ".join(f"{o.name}: {list(o.shape)}" for o in self._outputs)
+        return f"Session({inputs} -> {outputs}; {len(self._native.ops())} ops, {self.threads} threads)"
+
+
+def _check_input(info: TensorInfo, given: Any) -> npt.NDArray[Any]:
+    array = np.asarray(given)
+    if info.dtype == np.float32:
+        if array.dtype != np.float32:
+            raise TypeError(
+                f"input {info.name!r} is {array.dtype}; float32 is expected: pass x.astype(numpy.float32), scaled as in training"
+            )
+    elif array.dtype not in (np.int32, np.int64):
+        raise TypeError(
+            f"input {info.name!r} is {array.dtype}; int32 or int64 ids are expected: pass x.astype(numpy.int64)"
+        )
+    expected = info.shape[1:]
+    if array.ndim != len(info.shape) or array.shape[1:] != expected:
+        hint = " (a batch dimension is missing: pass x[None])" if array.shape == expected else ""
+        raise InputError(f"input {info.name!r} has the shape {list(array.shape)}; {list(info.shape)} is expected{hint}")
+    if not array.dtype.isnative or not array.flags.aligned or any(stride % array.itemsize for stride in array.strides):
+        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    return array
