@@ -16,6 +16,7 @@ namespace {
 using F = __m256;
 constexpr uint32_t kPanel = 16;
 constexpr uint32_t kPixels = 6;
+constexpr int kRegisters = 16;
 constexpr int kLanes = 8;
 BITWRIGHT_INLINE F load(const float* p) { return _mm256_load_ps(p); }
 BITWRIGHT_INLINE void store(float* p, F x) { _mm256_storeu_ps(p, x); }

@@ -16,6 +16,7 @@ namespace {
 using F = __m512;
 constexpr uint32_t kPanel = 32;
 constexpr uint32_t kPixels = 8;
+constexpr int kRegisters = 32;
 constexpr int kLanes = 16;
 BITWRIGHT_INLINE F load(const float* p) { return _mm512_load_ps(p); }
 BITWRIGHT_INLINE void store(float* p, F x) { _mm512_storeu_ps(p, x); }

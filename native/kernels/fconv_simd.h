@@ -1,5 +1,6 @@
 // The float convolution of the SIMD instruction sets. Included by one translation unit per instruction set, inside namespace bitwright and an
-// unnamed namespace, after it has defined the vector F of kLanes floats, load, store, broadcast, zero, fma, kPanel (2 vectors) and kPixels.
+// unnamed namespace, after it has defined the vector F of kLanes floats, load, store,
+// broadcast, zero, fma, kRegisters (of the CPU), kPanel (2 vectors) and kPixels.
 
 constexpr int kVectors = static_cast<int>(kPanel) / kLanes;
 
@@ -34,10 +35,21 @@ BITWRIGHT_INLINE void accumulate(F (&acc)[P][kVectors], const float* const (&x)[
 }
 
 template <int P>
-void tile(float* out, const FloatTile& t) {
-  F acc[P][kVectors];
+BITWRIGHT_INLINE void clear(F (&acc)[P][kVectors]) {
   BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
     BITWRIGHT_UNROLL for (int v = 0; v < kVectors; ++v) acc[i][v] = zero();
+}
+
+template <int P>
+BITWRIGHT_INLINE void store_all(float* out, const F (&acc)[P][kVectors]) {
+  BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
+    BITWRIGHT_UNROLL for (int v = 0; v < kVectors; ++v) store(out + i * static_cast<int>(kPanel) + v * kLanes, acc[i][v]);
+}
+
+template <int P>
+void tile(float* out, const FloatTile& t) {
+  F acc[P][kVectors];
+  clear<P>(acc);
   const float* w = t.weights;
   for (uint32_t tap = 0; tap < t.taps; ++tap)
     for (uint32_t first = 0; first < t.channels; first += kStretch) {
@@ -50,18 +62,55 @@ void tile(float* out, const FloatTile& t) {
       accumulate<P>(acc, x, w, channels);
       w += static_cast<size_t>(channels) * kPanel;
     }
-  BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
-    BITWRIGHT_UNROLL for (int v = 0; v < kVectors; ++v) store(out + i * static_cast<int>(kPanel) + v * kLanes, acc[i][v]);
+  store_all<P>(out, acc);
+}
+
+// Stems: kChannels input channels, few enough that finding a tap's pixel costs as much as its products. The loop over them is unrolled; where the
+// registers hold a whole tap's weights, the pixels are taken one after the other, so that one pointer is alive at a time.
+template <int P, int kChannels>
+void stem_tile(float* out, const FloatTile& t) {
+  F acc[P][kVectors];
+  clear<P>(acc);
+  const float* w = t.weights;
+  constexpr bool kWeightsFit = P * kVectors + kChannels * kVectors + 1 <= kRegisters;
+  for (size_t tap = 0; tap < t.taps; ++tap, w += kChannels * kPanel) {
+    if constexpr (!kWeightsFit) {
+      const float* x[P];
+      BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) {
+        const int32_t offset = t.offset[i][tap];
+        x[i] = offset < 0 ? zeros : t.base[i] + offset;
+      }
+      accumulate<P>(acc, x, w, kChannels);
+      continue;
+    }
+    F b[kChannels][kVectors];
+    BITWRIGHT_UNROLL for (int k = 0; k < kChannels; ++k)
+      BITWRIGHT_UNROLL for (int v = 0; v < kVectors; ++v) b[k][v] = load(w + k * static_cast<int>(kPanel) + v * kLanes);
+    BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) {
+      const int32_t offset = t.offset[i][tap];
+      const float* x = offset < 0 ? zeros : t.base[i] + offset;
+      BITWRIGHT_UNROLL for (int k = 0; k < kChannels; ++k) {
+        const F a = broadcast(x + k);
+        BITWRIGHT_UNROLL for (int v = 0; v < kVectors; ++v) acc[i][v] = fma(a, b[k][v], acc[i][v]);
+      }
+    }
+  }
+  store_all<P>(out, acc);
 }
 
 using TileFn = void (*)(float*, const FloatTile&);
 
 template <int P = 1>
-BITWRIGHT_INLINE TileFn tile_of(uint32_t pixels) {
+BITWRIGHT_INLINE TileFn tile_of(uint32_t pixels, uint32_t channels) {
   if constexpr (P < static_cast<int>(kPixels)) {
-    if (pixels > P) return tile_of<P + 1>(pixels);
+    if (pixels > P) return tile_of<P + 1>(pixels, channels);
   }
-  return tile<P>;
+  switch (channels) {
+    case 1: return stem_tile<P, 1>;
+    case 2: return stem_tile<P, 2>;
+    case 3: return stem_tile<P, 3>;
+    default: return tile<P>;
+  }
 }
 
-void run(float* out, const FloatTile& t) { tile_of(t.pixels)(out, t); }
+void run(float* out, const FloatTile& t) { tile_of(t.pixels, t.channels)(out, t); }
