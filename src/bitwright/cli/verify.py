@@ -77,5 +77,5 @@ def main(argv: Sequence[str]) -> int:
         verify,
         argv,
         "  bitwright verify digits.onnx digits.bwm --data digits\n"
-        "  bitwright verify digits.onnx digits.bwm --ckpt_path runs/digits_cnn/checkpoints/last.ckpt --threads 2",
+        "  bitwright verify digits.onnx digits.bwm --ckpt_path runs/digits_cnn/last.ckpt --threads 2",
     )
