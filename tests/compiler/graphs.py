@@ -26,7 +26,9 @@ OPSET = 20
 class Builder:
     """A graph under construction; every method returns the name of its output."""
 
-    def __init__(self, shape: Sequence[int], *, seed: int = 0, dtype: int = TensorProto.FLOAT, batch: Any = "N") -> None:
+    def __init__(
+        self, shape: Sequence[int], *, seed: int = 0, dtype: int = TensorProto.FLOAT, batch: Any = "N"
+    ) -> None:
         self.rng = np.random.default_rng(seed)
         self.shape = tuple(shape)
         self.inputs = [helper.make_tensor_value_info("x", dtype, [batch, *shape])]
@@ -116,7 +118,15 @@ class Builder:
         return self._own(attrs, inputs, "")
 
     def blinear(
-        self, x: str, features: int, outputs: int, *, low: float = -1.0, threshold: Any = 0.0, scale: Any = None, bias: Any = None
+        self,
+        x: str,
+        features: int,
+        outputs: int,
+        *,
+        low: float = -1.0,
+        threshold: Any = 0.0,
+        scale: Any = None,
+        bias: Any = None,
     ) -> str:
         w = pack_bits(self.rng.random((outputs, features)) < 0.5)
         attrs = BinaryLinearAttrs(channels=features, low=low)
@@ -128,7 +138,17 @@ class Builder:
         inputs = [x, self.const(w, np.uint8), self.const(np.atleast_1d(scale))]
         return self._own(BinaryEmbeddingAttrs(channels=channels), inputs, "")
 
-    def conv(self, x: str, channels: int, outputs: int, kernel: Sequence[int] = (3, 3), *, group: int = 1, bias: bool = True, **attrs: Any) -> str:
+    def conv(
+        self,
+        x: str,
+        channels: int,
+        outputs: int,
+        kernel: Sequence[int] = (3, 3),
+        *,
+        group: int = 1,
+        bias: bool = True,
+        **attrs: Any,
+    ) -> str:
         w = self.normal(outputs, channels // group, *kernel) / np.sqrt(np.prod(kernel) * channels)
         inputs = [x, self.const(w)]
         if bias:

@@ -99,9 +99,7 @@ class _Encoder:
             return f.MAP_FIELDS.pack(inp, 0)
         if isinstance(op, Copy):
             out = self.ids[id(op.dst)]
-            return f.COPY_FIELDS.pack(
-                inp, out, *op.start, *op.step, *op.count, op.dst_channel, int(op.zero_rest)
-            )
+            return f.COPY_FIELDS.pack(inp, out, *op.start, *op.step, *op.count, op.dst_channel, int(op.zero_rest))
         if isinstance(op, Embed):
             return f.EMBED_FIELDS.pack(inp, add(op.weight), op.rows, op.out_channels, add(op.scale), 0)
         raise TypeError(f"unknown op {type(op).__name__}")

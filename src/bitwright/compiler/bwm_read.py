@@ -125,7 +125,9 @@ class _Decoder:
             _check(dtype in (1, 2, 3), f"value {i} has dtype {dtype}")
             _check(min(d, h, w, c) >= 1 and groups >= 1 and c % groups == 0, f"value {i} has dims {[d, h, w, c]}")
             _check(flags < 3 and all(a <= 4 for a in axes), f"value {i} has flags {flags}, axes {axes}")
-            v = Value(DType(dtype), (d, h, w, c), groups, self.name(name), bool(flags & 1), bool(flags & 2), axes, arena)
+            v = Value(
+                DType(dtype), (d, h, w, c), groups, self.name(name), bool(flags & 1), bool(flags & 2), axes, arena
+            )
             _check(v.bytes == size and arena % 64 == 0, f"value {i} takes {v.bytes} bytes, the file says {size}")
             values.append(v)
         return values
@@ -161,7 +163,9 @@ class _Decoder:
     def program(self) -> Program:
         count, offset, length = self.sections["OPS"]
         end = offset + length
-        p = Program([v for v in self.values if v.is_input], [v for v in self.values if v.is_output], [], self.meta, self.values)
+        p = Program(
+            [v for v in self.values if v.is_input], [v for v in self.values if v.is_output], [], self.meta, self.values
+        )
         at = offset
         for i in range(count):
             _check(at + 16 <= end, f"op {i} is cut off")
@@ -188,9 +192,12 @@ class _Decoder:
             ready.update(id(v) for v in op.writes())
         _check(all(id(v) in ready for v in self.values), "a value is never written")
         _check(bool(p.inputs) and bool(p.outputs), "no input or no output")
-        known = self.meta.get("ops", [])
-        for op, info in zip(p.ops, known, strict=False):
-            op.nodes, op.module = list(info.get("nodes", [])), str(info.get("module", ""))
+        known = self.meta.get("ops")
+        for op, info in zip(p.ops, known if isinstance(known, list) else [], strict=False):
+            if isinstance(info, dict):
+                nodes = info.get("nodes")
+                op.nodes = [str(n) for n in nodes] if isinstance(nodes, list) else []
+                op.module = str(info.get("module", ""))
 
     def _geometry(self, at: int) -> Geometry:
         g = f.GEOMETRY.unpack_from(self.data, at)
@@ -205,11 +212,15 @@ class _Decoder:
         if code in (1, 2):
             inp, weight, outputs, low, d, h, w, _ = f.CONV_FIELDS.unpack_from(self.data, at)
             v, g = self.value(inp), self._geometry(at + 32)
-            _check(v.channels % g.groups == 0 and outputs >= 1 and outputs % g.groups == 0, f"{name}: groups {g.groups}")
+            _check(
+                v.channels % g.groups == 0 and outputs >= 1 and outputs % g.groups == 0, f"{name}: groups {g.groups}"
+            )
             row = v.channels // g.groups
             out: Dims3 = (d, h, w)
             if code == 1:
-                _check(v.dtype is DType.BITS and v.groups == g.groups, f"{name}: its input is no bits value of its groups")
+                _check(
+                    v.dtype is DType.BITS and v.groups == g.groups, f"{name}: its input is no bits value of its groups"
+                )
                 _check(low <= 1, f"{name}: low is {low}")
                 const = self.constant(weight, np.uint32, outputs * g.taps * words_of(row), name)
                 return BConv(name, v, [], [], "", const, outputs, low, out, g), 112
@@ -227,7 +238,9 @@ class _Decoder:
             v, dst = self.value(x[0]), self.value(x[1])
             start, step, count = x[2:6], x[6:10], x[10:14]
             _check(
-                all(step[i] >= 1 and count[i] >= 1 and start[i] + (count[i] - 1) * step[i] < v.dims[i] for i in range(4))
+                all(
+                    step[i] >= 1 and count[i] >= 1 and start[i] + (count[i] - 1) * step[i] < v.dims[i] for i in range(4)
+                )
                 and count[:3] == dst.spatial
                 and x[14] + count[3] <= dst.channels,
                 f"{name}: its box lies outside",
@@ -255,7 +268,9 @@ class _Decoder:
             wanted = (1, 1, 1, channels) if k is StepKind.MUL and n == 1 else dims
             bits = k in (StepKind.THRESHOLD, StepKind.STORE_BITS)
             _check(step.value.dims == wanted, f"{what}: value {value} has dims {step.value.dims}, not {wanted}")
-            _check(step.value.dtype is (DType.BITS if bits else DType.F32), f"{what}: value {value} has the wrong dtype")
+            _check(
+                step.value.dtype is (DType.BITS if bits else DType.F32), f"{what}: value {value} has the wrong dtype"
+            )
         if a != f.NONE:
             dtype = np.int32 if k is StepKind.THRESHOLD else np.float32
             step.a = self.constant(a, dtype, channels, what)

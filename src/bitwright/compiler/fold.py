@@ -34,7 +34,9 @@ class Known:
     def constant(self, what: str) -> Array:
         """The array, if it is the same for every batch size; raises `Unsupported` otherwise."""
         if not self.fixed or not isinstance(self.values[0], np.ndarray):
-            raise Unsupported(f"its {what} depends on the batch size.", "Samples of a batch must not influence each other.")
+            raise Unsupported(
+                f"its {what} depends on the batch size.", "Samples of a batch must not influence each other."
+            )
         return self.values[0]
 
 

@@ -168,7 +168,9 @@ def load_graph(source: ModelSource) -> Graph:
     proto = _inline(proto)
     g = proto.graph
     if g.sparse_initializer:
-        raise CompileError(f"the model has sparse initializers ({g.sparse_initializer[0].values.name!r}); make them dense.")
+        raise CompileError(
+            f"the model has sparse initializers ({g.sparse_initializer[0].values.name!r}); make them dense."
+        )
     constants = {t.name: numpy_helper.to_array(t) for t in g.initializer}
     nodes: list[Node] = []
     for n in g.node:
@@ -202,7 +204,9 @@ def _graph_input(info: onnx.ValueInfoProto) -> GraphInput:
         raise CompileError(f"input {info.name!r} is not a tensor")
     tensor = info.type.tensor_type
     if not tensor.HasField("shape"):
-        raise CompileError(f"input {info.name!r} has no shape; export the model with one (only the batch may be dynamic)")
+        raise CompileError(
+            f"input {info.name!r} has no shape; export the model with one (only the batch may be dynamic)"
+        )
     shape: list[int | str | None] = []
     for d in tensor.shape.dim:
         shape.append(d.dim_value if d.HasField("dim_value") else (d.dim_param or None))

@@ -39,9 +39,7 @@ def lifetimes(program: Program) -> list[Lifetime]:
         for v in (*op.reads(), *op.writes()):
             last[id(v)] = i
     end = len(program.ops)
-    return [
-        Lifetime(v, first.get(id(v), -1), end if v.is_output else last.get(id(v), -1)) for v in program.values()
-    ]
+    return [Lifetime(v, first.get(id(v), -1), end if v.is_output else last.get(id(v), -1)) for v in program.values()]
 
 
 def plan(program: Program) -> Plan:

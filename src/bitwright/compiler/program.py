@@ -194,9 +194,7 @@ class Geometry:
 
     def out(self, size: Dims3) -> Dims3:
         """Output size of a plain convolution or of pooling with floor; an entry below 1 means that nothing fits."""
-        o = [
-            (size[i] + self.pad_begin[i] + self.pad_end[i] - self.extent(i)) // self.stride[i] + 1 for i in range(3)
-        ]
+        o = [(size[i] + self.pad_begin[i] + self.pad_end[i] - self.extent(i)) // self.stride[i] + 1 for i in range(3)]
         return (o[0], o[1], o[2])
 
 

@@ -34,7 +34,9 @@ def _words(ctx: Context, node: Node, channels: int, shape: tuple[int, ...] | Non
     except ValueError as error:
         raise Unsupported(f"{error}.") from error
     if shape is not None and words.shape[:-1] != shape:
-        raise Unsupported(f"its weight {node.input(1)!r} has shape {list(words.shape[:-1])} + [bytes], not {list(shape)}.")
+        raise Unsupported(
+            f"its weight {node.input(1)!r} has shape {list(words.shape[:-1])} + [bytes], not {list(shape)}."
+        )
     return words
 
 

@@ -72,7 +72,9 @@ class Context:
         """Input i as a constant; `what` names it in errors."""
         item = self._item(node, i)
         if not isinstance(item, Known):
-            raise Unsupported(f"its {what} ({node.input(i)!r}) is computed from the model's input; it must be a constant.")
+            raise Unsupported(
+                f"its {what} ({node.input(i)!r}) is computed from the model's input; it must be a constant."
+            )
         return item.constant(what)
 
     def floats(self, node: Node, i: int, what: str) -> npt.NDArray[np.float32]:
@@ -106,7 +108,9 @@ class Context:
         op.module = op.module or node.module
         self.program.ops.append(op)
 
-    def store(self, dims: Dims4, axes: Axes, node: Node, order: npt.NDArray[np.int64] | None = None) -> tuple[Step, View]:
+    def store(
+        self, dims: Dims4, axes: Axes, node: Node, order: npt.NDArray[np.int64] | None = None
+    ) -> tuple[Step, View]:
         """A STORE step into a new float value that stands for the node's first output, and the view of it."""
         value = Value(DType.F32, dims)
         view = View(value, axes, order)

@@ -130,7 +130,9 @@ def _input(given: GraphInput, graph: Graph) -> View:
             "Export with fixed sizes for the others."
         )
     if len(fixed) > 4:
-        raise CompileError(f"input {given.name!r} has {len(fixed) + 1} axes; at most 5 are supported (batch, C, D, H, W)")
+        raise CompileError(
+            f"input {given.name!r} has {len(fixed) + 1} axes; at most 5 are supported (batch, C, D, H, W)"
+        )
     dtype = kinds[given.dtype]
     if dtype is DType.I32:
         if len(fixed) > 3:
@@ -193,6 +195,3 @@ def _permuted(ctx: Context, view: View, node: Node) -> View:
     store, result = ctx.store((1, 1, 1, n), axes, node)
     ctx.emit(FConv(node.name, view.value, [store], weight=Const(weight), out_channels=n), node)
     return result
-
-
-

@@ -166,7 +166,9 @@ def _is_gate(a: View, b: View) -> bool:
     if a.order is not None or b.order is not None or b.value.dims != (1, 1, 1, a.value.channels):
         return False
     where = [i for i, axis in enumerate(a.axes) if C in axis]
-    return all((axis in ((C,),) and b.axes[i] == (C,)) if i in where else b.shape[i] == 1 for i, axis in enumerate(a.axes))
+    return all(
+        (axis in ((C,),) and b.axes[i] == (C,)) if i in where else b.shape[i] == 1 for i, axis in enumerate(a.axes)
+    )
 
 
 def _both(ctx: Context, node: Node, kind: StepKind) -> None:
@@ -248,5 +250,3 @@ def power(ctx: Context, node: Node) -> None:
         ctx.result(node, view)
     else:
         raise Unsupported(f"its exponent is {exponent:g}.", "Only 0.5, 1 and 2 are supported.")
-
-

@@ -39,7 +39,9 @@ def concat(ctx: Context, node: Node) -> None:
     axes = tuple((C,) if i == lead - 1 else tuple(d for d in a if d != C) for i, a in enumerate(first.axes))
     for v in views:
         same = [a for i, a in enumerate(v.effective()) if i != lead - 1]
-        if v.value.spatial != first.value.spatial or same != [a for i, a in enumerate(first.effective()) if i != lead - 1]:
+        if v.value.spatial != first.value.spatial or same != [
+            a for i, a in enumerate(first.effective()) if i != lead - 1
+        ]:
             raise Unsupported(f"its inputs {['N', *first.shape]} and {['N', *v.shape]} differ in size or layout.")
     total = sum(v.value.channels for v in views)
     store, result = ctx.store((*first.value.spatial, total), axes, node)
@@ -90,7 +92,9 @@ def slice_(ctx: Context, node: Node) -> None:
         dim = _axis(view, a)
         n = len(range(lo, hi, stride))
         if k < 1 or n < 1:
-            raise Unsupported(f"it takes {n} elements with step {k} of axis {a}.", "Steps must be positive, results not empty.")
+            raise Unsupported(
+                f"it takes {n} elements with step {k} of axis {a}.", "Steps must be positive, results not empty."
+            )
         if dim:
             start[dim - 1], step[dim - 1], count[dim - 1] = lo, stride, n
     _box(ctx, node, view, _tuple4(start), _tuple4(step), _tuple4(count))
@@ -223,5 +227,3 @@ def pad(ctx: Context, node: Node) -> None:
     high: Dims3 = (end[0], end[1], end[2])
     pending = PendingPad(low, high, mode == "edge", value, node.outputs[0])
     ctx.result(node, View(view.value, view.axes, view.order, pending))
-
-

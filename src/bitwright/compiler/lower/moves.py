@@ -102,9 +102,13 @@ def _target(ctx: Context, node: Node, view: View) -> tuple[int, ...]:
             raise Unsupported(f"cannot reshape {['N', *source]} to {['N', *target]}.", _MIXES)
         target[target.index(-1)] = total // known
     first = pairs[0]
-    keeps = is_batch(first) or first[0] in (*batch, *(() if zero_is_zero else (0,))) or (first[0] == -1 and known == total)
+    keeps = (
+        is_batch(first) or first[0] in (*batch, *(() if zero_is_zero else (0,))) or (first[0] == -1 and known == total)
+    )
     if not keeps or math.prod(target) != total:
-        raise Unsupported(f"it reshapes {['N', *source]} to {[first[0], *target]}, which moves data between samples.", _MIXES)
+        raise Unsupported(
+            f"it reshapes {['N', *source]} to {[first[0], *target]}, which moves data between samples.", _MIXES
+        )
     return tuple(target)
 
 
@@ -170,5 +174,3 @@ def expand(ctx: Context, node: Node) -> None:
                 ctx.result(node, view)
                 return
     raise Unsupported(f"it enlarges its input {['N', *view.shape]}.", "Let the operator that follows broadcast.")
-
-

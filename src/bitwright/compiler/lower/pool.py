@@ -7,7 +7,7 @@ from dataclasses import replace
 from ..errors import Unsupported
 from ..graph import Node
 from ..program import Dims3, DType, Geometry, Pool, PoolKind
-from ..view import C, Axes, View, map_axes, spatial_dims
+from ..view import Axes, C, View, map_axes, spatial_dims
 from .context import Context, lowers
 from .window import Window, conv_window, dims3
 

@@ -19,7 +19,7 @@ F32 = npt.NDArray[np.float32]
 def fold_thresholds(program: Program) -> None:
     """Rewrites every BCONV whose only result is one bits value and whose steps are monotone."""
     for op in program.ops:
-        if isinstance(op, BConv) and _foldable(op.steps):
+        if isinstance(op, BConv) and _foldable(op.steps) and _monotone(op):
             op.steps = [_fold(op)]
 
 
@@ -35,6 +35,12 @@ def _foldable(steps: list[Step]) -> bool:
         elif s.kind not in (StepKind.AFFINE, StepKind.CLAMP):
             return False
     return True
+
+
+def _monotone(op: BConv) -> bool:
+    """No NaN: where a step overflows, inf * 0 or inf - inf would break the monotony, and it would show at the ends first."""
+    ends = np.array([[n] * op.out_channels for n in reachable(op)], dtype=np.int64)
+    return not bool(np.isnan(evaluate(op.steps[:-1], ends)).any())
 
 
 def reachable(op: BConv) -> tuple[int, int]:

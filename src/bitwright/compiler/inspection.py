@@ -1,0 +1,239 @@
+"""`inspect`: what a `.bwm` file holds, counted from its bytes. Needs no native module."""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from . import bwm_format as f
+from .bwm_read import read
+from .costs import macs, parameter_bytes, precision, weight_bytes
+from .program import BConv, Copy, FConv, Op, Pool, Program, Value, out_dims
+from .tables import dims, size, table
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One op."""
+
+    index: int
+    name: str
+    kind: str
+    module: str  # path of the PyTorch module, "" if unknown
+    precision: str  # "binary", "float" or "-"
+    input: tuple[int, ...]  # D, H, W, C
+    output: tuple[int, ...]
+    detail: str  # kernel, stride, groups ... of a convolution or pooling
+    steps: tuple[str, ...]
+    results: tuple[str, ...]  # "f32" and "bits" in the order of the values written
+    binary_macs: int
+    float_macs: int
+    weight_bytes: int
+    parameter_bytes: int
+    kernel: str  # the kernel that would run here, "?" without the native module
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A model input or output."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect` found."""
+
+    path: str
+    name: str
+    version: str
+    producer: str
+    source: str
+    file_bytes: int
+    bytes_by_kind: dict[str, int]  # sums to file_bytes
+    arena_bytes: int  # activations of one sample
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    layers: tuple[Layer, ...]
+    binary_macs: int
+    float_macs: int
+    binary_weights: int  # bits that carry a weight
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        rows = [
+            [
+                str(x.index),
+                x.module or x.name,
+                x.kind,
+                x.precision,
+                f"{dims(x.input)} -> {dims(x.output)}",
+                x.detail,
+                " ".join(x.steps).lower(),
+                "+".join(x.results),
+                size(x.binary_macs),
+                size(x.float_macs),
+                size(x.weight_bytes + x.parameter_bytes),
+                x.kernel,
+            ]
+            for x in self.layers
+        ]
+        columns = [">#", "layer", "op", "weights", "shape (..HWC)", "window", "epilogue", "writes"]
+        columns += [">binary MACs", ">float MACs", ">bytes", "kernel"]
+        kinds = [[k, f"{n:,}", f"{100 * n / self.file_bytes:.1f} %"] for k, n in self.bytes_by_kind.items()]
+        kinds.append(["file", f"{self.file_bytes:,}", "100 %"])
+        ends = [f"  {role} {t.name}: {t.dtype} {list(t.shape)}" for role, ts in self._ends() for t in ts]
+        return "\n".join(
+            [
+                f"{self.path}: {self.name}, .bwm {self.version}, written by {self.producer} from {self.source}",
+                *ends,
+                f"  {self.binary_macs:,} binary MACs, {self.float_macs:,} float MACs, "
+                f"{self.arena_bytes:,} bytes of activations a sample",
+                table("Layers", columns, rows),
+                table("Bytes on disk", ["kind", ">bytes", ">share"], kinds),
+            ]
+        )
+
+    def _ends(self) -> tuple[tuple[str, tuple[Tensor, ...]], ...]:
+        return (("input", self.inputs), ("output", self.outputs))
+
+    def print(self) -> None:
+        """Prints the tables."""
+        print(str(self))
+
+
+def inspect(path: str | os.PathLike[str]) -> Inspection:
+    """Reads a `.bwm` file.
+
+    Raises FileNotFoundError, or `BwmFormatError` when the file is damaged or newer.
+    """
+    data = Path(path).read_bytes()
+    program = read(data)
+    kernels = _kernels(path, len(program.ops))
+    layers = tuple(_layer(i, op, kernels[i]) for i, op in enumerate(program.ops))
+    source = program.meta.get("source")
+    producer = program.meta.get("producer")
+    return Inspection(
+        path=os.fspath(path),
+        name=str(program.meta.get("name", "")),
+        version=".".join(map(str, struct.unpack_from("<HH", data, 8))),
+        producer=" ".join(str(v) for v in producer.values()) if isinstance(producer, dict) else "?",
+        source=str(source.get("file", "?")) if isinstance(source, dict) else "?",
+        file_bytes=len(data),
+        bytes_by_kind=_bytes_by_kind(data, program),
+        arena_bytes=max(v.offset + v.bytes for v in program.values()),
+        inputs=tuple(_tensor(v) for v in program.inputs),
+        outputs=tuple(_tensor(v) for v in program.outputs),
+        layers=layers,
+        binary_macs=sum(x.binary_macs for x in layers),
+        float_macs=sum(x.float_macs for x in layers),
+        binary_weights=sum(_weight_bits(op) for op in program.ops),
+    )
+
+
+def _tensor(v: Value) -> Tensor:
+    return Tensor(v.name, v.dtype.name.lower(), ("N", *v.external_shape))
+
+
+def _weight_bits(op: Op) -> int:
+    if isinstance(op, BConv):
+        return op.out_channels * op.geometry.taps * (op.inp.channels // op.geometry.groups)
+    return op.rows * op.out_channels if type(op).__name__ == "Embed" else 0  # type: ignore[attr-defined]
+
+
+def _layer(index: int, op: Op, kernel: str) -> Layer:
+    binary, floating = macs(op)
+    return Layer(
+        index=index,
+        name=op.name,
+        kind=type(op).__name__,
+        module=op.module,
+        precision=precision(op),
+        input=op.inp.dims,
+        output=out_dims(op),
+        detail=_detail(op),
+        steps=tuple(s.kind.name for s in op.steps if not s.stores or s.kind.name == "THRESHOLD"),
+        results=tuple(v.dtype.name.lower() for v in op.writes()),
+        binary_macs=binary,
+        float_macs=floating,
+        weight_bytes=weight_bytes(op),
+        parameter_bytes=parameter_bytes(op),
+        kernel=kernel,
+    )
+
+
+def _detail(op: Op) -> str:
+    if isinstance(op, Copy):
+        return f"to channel {op.dst_channel}" + (f", step {dims(op.step)}" if max(op.step) > 1 else "")
+    if not isinstance(op, (BConv, FConv, Pool)):
+        return ""
+    g = op.geometry
+    text = dims(g.kernel)
+    for label, values, usual in (("/", g.stride, 1), (" dil ", g.dilation, 1), (" pad ", g.pad_begin, 0)):
+        if any(v != usual for v in values):
+            text += label + dims(values)
+    if g.groups > 1:
+        text += f" groups {g.groups}"
+    if g.pad_mode:
+        text += f" {g.pad_mode.name.lower()}"
+    if isinstance(op, BConv) and op.low:
+        text += " {0,1}"
+    return text + (" transposed" if g.transposed else "")
+
+
+def _bytes_by_kind(data: bytes, program: Program) -> dict[str, int]:
+    """Every byte of the file, by what it is for. Shared constants count once, for their first user."""
+
+    kinds = {"binary weights": 0, "float weights": 0, "thresholds, scales, biases": 0}
+    seen: set[int] = set()
+    for op in program.ops:
+        for const, kind in _constants(op):
+            at = const.__array_interface__["data"][0]
+            if at not in seen:
+                seen.add(at)
+                kinds[kind] += const.nbytes
+    for label, name in (
+        ("value table", "VALUES"),
+        ("op table", "OPS"),
+        ("constant table", "CONSTANTS"),
+        ("names, JSON", "META"),
+    ):
+        kinds[label] = _section(data, name)[2]
+    kinds["header, alignment"] = len(data) - sum(kinds.values())
+    return kinds
+
+
+def _constants(op: Op) -> list[tuple[Any, str]]:
+    found = []
+    if weight_bytes(op):
+        found.append((op.weight.data, f"{precision(op)} weights"))  # type: ignore[attr-defined]
+    for s in op.steps:
+        found += [(c.data, "thresholds, scales, biases") for c in (s.a, s.b) if c is not None]
+    scale = getattr(op, "scale", None)
+    if scale is not None:
+        found.append((scale.data, "thresholds, scales, biases"))
+    return found
+
+
+def _section(data: bytes, name: str) -> tuple[int, int, int]:
+    _, count, offset, length, _ = f.SECTION.unpack_from(data, 64 + 32 * f.SECTIONS.index(name))
+    return count, offset, length
+
+
+def _kernels(path: str | os.PathLike[str], count: int) -> list[str]:
+    """The kernel of each op on this machine, as the engine says; "?" where the native module is not built."""
+    try:
+        from bitwright.runtime import Session
+
+        ops = Session(path).ops()
+    except (ImportError, AttributeError):
+        return ["?"] * count
+    return [str(o["kernel"]) if isinstance(o, dict) else str(o.kernel) for o in ops]

@@ -1,0 +1,389 @@
+"""`verify`: the engine against the source model, layer by layer on real inputs, then the whole network (agreement: docs/develop/compiler.md).
+
+Layer by layer, each op of the engine gets the *reference's* inputs, so that no difference travels on. Bits and integer accumulators must be
+equal; floats agree to 1e-5 of the layer's spread; a bit may differ only where the reference's float lies within 1e-5 of the spread from
+its threshold. Then the engine runs the whole network by itself, and each input whose argmax differs must be explained by such flips.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .bwm_read import read
+from .checks import (
+    TOLERANCE,
+    ValueCheck,
+    accumulator_map,
+    check_bits,
+    check_floats,
+    check_integers,
+    spread_of,
+    written_part,
+)
+from .errors import VerifyError
+from .graph import ModelSource
+from .meta import array_of, meanings
+from .program import DType, Op, Program, Value
+from .reference import Reference, make_reference
+from .tables import size, table
+
+Array = np.ndarray[Any, Any]
+Inputs = Array | Mapping[str, Array] | Iterable[Array | Mapping[str, Array]]
+AGREEMENT = 0.999
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """An input whose argmax differs between the engine and the reference."""
+
+    sample: int
+    output: str
+    engine: int
+    reference: int
+    explained: bool
+    why: str
+
+
+@dataclass
+class VerifyReport:
+    """What `verify` found. `ok` says whether the contract holds."""
+
+    model: str
+    bwm: str
+    reference: str
+    kernel: str
+    threads: int
+    samples: int = 0
+    values: list[ValueCheck] = field(default_factory=list)
+    not_compared: list[str] = field(default_factory=list)  # values the reference does not know
+    outputs_equal: int = 0  # inputs whose outputs are equal in every bit
+    argmax_equal: int = 0
+    max_output_error: float = 0.0  # whole network, relative to the output's spread
+    disagreements: list[Disagreement] = field(default_factory=list)
+
+    @property
+    def flips(self) -> int:
+        return sum(v.flips for v in self.values)
+
+    @property
+    def bugs(self) -> int:
+        return sum(v.bugs for v in self.values) + sum(not d.explained for d in self.disagreements)
+
+    @property
+    def agreement(self) -> float:
+        """Share of inputs whose argmax is equal."""
+        return self.argmax_equal / self.samples if self.samples else 0.0
+
+    @property
+    def ok(self) -> bool:
+        """No bug in any layer, every disagreement explained, and at most 0.1 % (or one) of the inputs disagree."""
+        allowed = max(1, int(self.samples * (1 - AGREEMENT)))
+        return self.samples > 0 and self.bugs == 0 and self.samples - self.argmax_equal <= allowed
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        own = {k: v for k, v in asdict(self).items() if k != "values"}
+        summary = {"ok": self.ok, "bugs": self.bugs, "flips": self.flips, "agreement": self.agreement}
+        return {**own, **summary, "tolerance": TOLERANCE, "values": [v.to_dict() for v in self.values]}
+
+    def to_json(self) -> str:
+        """As JSON text."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    def __str__(self) -> str:
+        rows = []
+        for v in self.values:
+            detail = f"{v.max_error:.1e}" if v.dtype == "f32" else f"{v.flips} flips" if v.flips else "equal"
+            if v.flips:
+                detail += f", farthest {v.max_distance:.1e}"
+            integers = "" if not v.integers else "equal" if not v.integer_errors else f"{v.integer_errors} wrong"
+            share = "-" if not v.compared else f"{100 * v.equal / v.compared:.4f} %"
+            rows.append(
+                [
+                    str(v.op),
+                    v.name,
+                    v.kind,
+                    v.dtype,
+                    size(v.compared),
+                    share,
+                    integers,
+                    detail,
+                    "ok" if v.ok else f"BUG ({v.bugs})",
+                ]
+            )
+        columns = [">#", "layer", "op", "value", ">elements", ">identical", "integers", "error / flips", "verdict"]
+        lines = [
+            table(
+                f"{self.bwm} against {self.reference}, {self.samples:,} inputs, each layer on the reference's inputs",
+                columns,
+                rows,
+            ),
+            f"Whole network: argmax equal on {self.argmax_equal:,} of {self.samples:,} ({100 * self.agreement:.3f} %), "
+            f"outputs identical on {self.outputs_equal:,}, largest difference {self.max_output_error:.1e} of the spread.",
+        ]
+        lines += [
+            f"  input {d.sample}: engine {d.engine}, reference {d.reference}: {'explained' if d.explained else 'NOT explained'}, {d.why}"
+            for d in self.disagreements[:20]
+        ]
+        if len(self.disagreements) > 20:
+            lines.append(f"  ... and {len(self.disagreements) - 20} more")
+        if self.not_compared:
+            lines.append(f"Not compared, because the reference does not know them: {', '.join(self.not_compared)}.")
+        lines.append(
+            f"Verdict: {'ok' if self.ok else f'NOT ok ({self.bugs} bugs)'}, {self.flips} bits within tolerance of a threshold."
+        )
+        return "\n".join(lines)
+
+    def print(self) -> None:
+        """Prints the tables."""
+        print(str(self))
+
+
+def verify(
+    source: ModelSource,
+    bwm: str | os.PathLike[str],
+    inputs: Inputs,
+    *,
+    reference: object = "onnxruntime",
+    threads: int = 1,
+    kernel: str | None = None,
+    batch: int = 32,
+) -> VerifyReport:
+    """Compares a compiled file with its source on real inputs.
+
+    Args:
+        source: the ONNX model that the file was compiled from.
+        bwm: the file.
+        inputs: an array [N, ...] (a memory map is read in pieces), a mapping of input names to arrays, or an iterable of such batches.
+        reference: "onnxruntime", an object with `tensors(*inputs) -> {ONNX tensor name: array}`, or such a callable.
+        threads: threads of the engine (and of onnxruntime).
+        kernel: force a kernel or instruction set of the engine.
+        batch: samples a call.
+
+    Raises:
+        VerifyError: the file does not belong to the model, or the inputs do not fit it.
+        BwmFormatError: the file is damaged.
+    """
+    if batch < 1:
+        raise VerifyError(f"batch must be at least 1, got {batch}")
+    program = read(bwm)
+    engine = _Engine(program, bwm, threads, kernel)
+    try:
+        known = meanings(program)
+    except (ValueError, KeyError, TypeError) as error:
+        raise VerifyError(f"{os.fspath(bwm)}: {error}") from error
+    wanted = sorted({m.tensor for m in known.values()})
+    provider = make_reference(reference, source, wanted, threads)
+    label = reference if isinstance(reference, str) else type(reference).__name__
+    name = program.meta.get("name", "")
+    report = VerifyReport(str(name), os.fspath(bwm), label, kernel or "default", threads)
+    walk = _Walk(program, engine, known, report)
+    for feed in _batches(program, inputs, batch):
+        walk.batch(provider, feed)
+    if not report.samples:
+        raise VerifyError("there are no inputs")
+    return report
+
+
+def _batches(program: Program, inputs: Inputs, batch: int) -> Iterator[list[Array]]:
+    """Pieces of at most `batch` samples, each a list in the order of the model's inputs."""
+    names = [v.name for v in program.inputs]
+
+    def feed(piece: Array | Mapping[str, Array]) -> list[Array]:
+        if isinstance(piece, Mapping):
+            missing = [n for n in names if n not in piece]
+            if missing:
+                raise VerifyError(f"inputs {missing} are missing; given: {sorted(piece)}")
+            arrays = [piece[n] for n in names]
+        elif len(names) == 1:
+            arrays = [piece]
+        else:
+            raise VerifyError(f"the model has the inputs {names}; give a mapping of names to arrays")
+        for v, x in zip(program.inputs, arrays, strict=True):
+            if np.ndim(x) == 0 or np.shape(x)[1:] != v.external_shape:
+                raise VerifyError(
+                    f"input {v.name!r} has shape {list(np.shape(x))}, the model takes {['N', *v.external_shape]}"
+                )
+        if len({len(x) for x in arrays}) != 1:
+            raise VerifyError("the inputs have different numbers of samples")
+        return arrays
+
+    pieces = [inputs] if isinstance(inputs, (np.ndarray, Mapping)) else inputs
+    for piece in pieces:
+        whole = feed(piece)
+        for at in range(0, len(whole[0]), batch):
+            part = [np.ascontiguousarray(x[at : at + batch]) for x in whole]
+            kinds = [np.float32 if v.dtype is DType.F32 else np.int64 for v in program.inputs]
+            yield [np.asarray(x, dtype=k) for x, k in zip(part, kinds, strict=True)]
+
+
+class _Engine:
+    """The native engine behind the names of the program."""
+
+    def __init__(self, program: Program, path: str | os.PathLike[str], threads: int, kernel: str | None) -> None:
+        from bitwright.runtime import Session
+
+        self._program = program
+        self._session = Session(os.fspath(path), threads=threads, kernel=kernel)
+        self._ids = {id(v): i for i, v in enumerate(program.values())}
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        names = [v.name for v in self._program.inputs]
+        result: Any = self._session.run(inputs[0] if len(inputs) == 1 else dict(zip(names, inputs, strict=True)))
+        outputs = self._program.outputs
+        if isinstance(result, Mapping):
+            return [np.asarray(result[v.name]) for v in outputs]
+        return [np.asarray(r) for r in (result if isinstance(result, (list, tuple)) else [result])]
+
+    def run_op(self, index: int, op: Op, arrays: Mapping[int, Array]) -> dict[int, Array]:
+        """id(value) -> [N, D, H, W, C], for what the op writes."""
+        given = {self._ids[id(v)]: arrays[id(v)] for v in op.reads()}
+        result = self._session.run_op(index, given)
+        return {id(v): np.asarray(result[self._ids[id(v)]]) for v in op.writes()}
+
+
+class _Walk:
+    """Runs batches through both sides and keeps the sums."""
+
+    def __init__(self, program: Program, engine: _Engine, known: Mapping[int, Any], report: VerifyReport) -> None:
+        self.program, self.engine, self.known, self.report = program, engine, known, report
+        self.checks: dict[tuple[int, int], ValueCheck] = {}
+        self.unknown: dict[int, str] = {}
+        for i, op in enumerate(program.ops):
+            for v in op.writes():
+                meaning = known.get(id(v))
+                tensor = meaning.tensor if meaning is not None else ""
+                self.checks[i, id(v)] = ValueCheck(
+                    i, op.module or op.name, type(op).__name__, tensor, v.dtype.name.lower()
+                )
+        report.values = list(self.checks.values())
+
+    def batch(self, provider: Reference, feed: list[Array]) -> None:
+        tensors = provider.tensors(*feed)
+        arrays = self._layers(tensors, feed)
+        self._network(tensors, feed, arrays)
+        self.report.samples += len(feed[0])
+
+    def _reference(self, value: Value, tensors: Mapping[str, Array]) -> tuple[Array, Array] | None:
+        """(the value, its float tensor) according to the reference, both [N, D, H, W, C]; None if it does not know."""
+        meaning = self.known.get(id(value))
+        if meaning is None or meaning.tensor not in tensors:
+            return None
+        try:
+            tensor = np.asarray(tensors[meaning.tensor])
+            wanted = array_of(meaning, value, tensor)
+        except ValueError as error:
+            raise VerifyError(f"the reference does not fit the file: {error}") from error
+        if value.dtype is not DType.BITS:
+            return wanted, wanted
+        plain = Value(DType.F32, value.dims)
+        return wanted, array_of(meaning, plain, tensor)
+
+    def _layers(self, tensors: Mapping[str, Array], feed: list[Array]) -> dict[int, Array]:
+        arrays: dict[int, Array] = {}
+        for v, x in zip(self.program.inputs, feed, strict=True):
+            meaning = self.known.get(id(v))
+            if meaning is None:
+                raise VerifyError(f"META does not say what input {v.name!r} stands for")
+            arrays[id(v)] = array_of(meaning, v, x).astype(np.int32 if v.dtype is DType.I32 else np.float32)
+        for i, op in enumerate(self.program.ops):
+            outputs = self.engine.run_op(i, op, arrays)
+            for v in op.writes():
+                got = outputs[id(v)]
+                if v.dtype is DType.BITS:
+                    got = got.astype(bool)
+                pair = self._reference(v, tensors)
+                check = self.checks[i, id(v)]
+                if pair is None:
+                    if check.tensor not in self.report.not_compared:
+                        self.report.not_compared.append(check.tensor or check.name)
+                    self._keep(arrays, op, v, got)
+                    continue
+                self._compare(check, op, v, got, *pair)
+                arrays[id(v)] = pair[0]
+        return arrays
+
+    @staticmethod
+    def _keep(arrays: dict[int, Array], op: Op, v: Value, got: Array) -> None:
+        """The engine's own result, where the reference has none (several COPYs fill one value)."""
+        part = written_part(op, v)
+        if id(v) in arrays:
+            arrays[id(v)][..., part] = got[..., part]
+        else:
+            arrays[id(v)] = got.copy()
+
+    def _compare(self, check: ValueCheck, op: Op, v: Value, got: Array, wanted: Array, floats: Array) -> None:
+        part = written_part(op, v)
+        spread = spread_of(floats)
+        if v.dtype is DType.BITS:
+            threshold = np.broadcast_to(self.known[id(v)].threshold, v.channels)
+            check_bits(check, got, wanted, floats, threshold, spread, self.report.samples)
+            return
+        check_floats(check, got[..., part], wanted[..., part], spread)
+        form = accumulator_map(op, v)
+        if form is not None:
+            g = op.geometry  # type: ignore[attr-defined]
+            check_integers(check, got, wanted, *form, g.taps * (op.inp.channels // g.groups))
+
+    # --- the whole network
+
+    def _network(self, tensors: Mapping[str, Array], feed: list[Array], arrays: Mapping[int, Array]) -> None:
+        results = self.engine.run(feed)
+        n = len(feed[0])
+        identical, agreed = np.ones(n, dtype=bool), np.ones(n, dtype=bool)
+        for v, got in zip(self.program.outputs, results, strict=True):
+            if v.name not in tensors:
+                raise VerifyError(f"the reference does not give the output {v.name!r}")
+            wanted = np.asarray(tensors[v.name]).reshape(got.shape)
+            flat, ref = got.reshape(n, -1), wanted.reshape(n, -1)
+            identical &= (flat == ref).all(axis=1)
+            error = np.abs(flat.astype(np.float64) - ref) / spread_of(ref)
+            worst = float(np.nan_to_num(error, nan=np.inf, posinf=np.inf).max(initial=0.0))
+            self.report.max_output_error = max(self.report.max_output_error, worst)
+            if flat.shape[1] < 2:
+                continue
+            a, b = flat.argmax(axis=1), ref.argmax(axis=1)
+            for s in np.flatnonzero(a != b):
+                agreed[s] = False
+                explained, why = self._explain(int(s), v, ref, int(a[s]), tensors, feed)
+                entry = Disagreement(self.report.samples + int(s), v.name, int(a[s]), int(b[s]), explained, why)
+                self.report.disagreements.append(entry)
+        self.report.outputs_equal += int(identical.sum())
+        self.report.argmax_equal += int(agreed.sum())
+
+    def _explain(
+        self, sample: int, output: Value, ref: Array, engine: int, tensors: Mapping[str, Array], feed: list[Array]
+    ) -> tuple[bool, str]:
+        """Follows one input through the engine on its own values: the first bits that differ must lie at their threshold."""
+        one = {
+            k: np.asarray(t)[sample : sample + 1] for k, t in tensors.items() if np.ndim(t) and len(t) == len(feed[0])
+        }
+        arrays: dict[int, Array] = {}
+        for v, x in zip(self.program.inputs, feed, strict=True):
+            part = array_of(self.known[id(v)], v, x[sample : sample + 1])
+            arrays[id(v)] = part.astype(np.int32 if v.dtype is DType.I32 else np.float32)
+        for i, op in enumerate(self.program.ops):
+            outputs = self.engine.run_op(i, op, arrays)
+            for v in op.writes():
+                self._keep(arrays, op, v, outputs[id(v)])
+                pair = self._reference(v, one) if v.dtype is DType.BITS else None
+                if pair is None:
+                    continue
+                wrong = outputs[id(v)].astype(bool) != pair[0]
+                if not wrong.any():
+                    continue
+                meaning = self.known[id(v)]
+                spread = spread_of(np.asarray(tensors[meaning.tensor]))
+                distance = np.abs(pair[1].astype(np.float64) - meaning.threshold) / spread
+                far = float(distance[wrong].max())
+                where = op.module or op.name
+                text = f"{int(wrong.sum())} bits flip first in {where} at {far:.1e} of the spread from their threshold"
+                return far <= TOLERANCE, text
+        gap = float(np.max(ref[sample]) - ref[sample, engine]) / spread_of(ref)
+        return gap <= TOLERANCE, f"no bit flips; the two answers differ by {gap:.1e} of the spread"

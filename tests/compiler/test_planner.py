@@ -1,0 +1,68 @@
+"""The arena: values that live together never overlap, offsets are aligned, the peak is what it says."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bitwright.compiler.planner import lifetimes, plan
+from bitwright.compiler.program import DType, Map, Program, Step, StepKind, Value
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> Program:
+    """Random graphs of elementwise ops whose values have random sizes (the planner looks at sizes and lifetimes only)."""
+
+    def value() -> Value:
+        dtype = draw(st.sampled_from([DType.F32, DType.BITS]))
+        return Value(dtype, (1, 1, draw(st.integers(1, 40)), draw(st.integers(1, 70))))
+
+    first = value()
+    values = [first]
+    program = Program([first])
+    for i in range(draw(st.integers(1, 14))):
+        steps = [Step(StepKind.ADD, draw(st.sampled_from(values))) for _ in range(draw(st.integers(0, 2)))]
+        new = [value() for _ in range(draw(st.integers(1, 3)))]
+        source = draw(st.sampled_from(values))
+        program.ops.append(Map(f"op{i}", source, [*steps, *(Step(StepKind.STORE, v) for v in new)]))
+        values += new
+    for v in draw(st.lists(st.sampled_from(values[1:]), min_size=1, max_size=2, unique_by=id)):
+        v.is_output = True
+        program.outputs.append(v)
+    return program
+
+
+@settings(max_examples=200, deadline=None)
+@given(programs())
+def test_no_overlap(program: Program) -> None:
+    result = plan(program)
+    lives = lifetimes(program)
+    for i, a in enumerate(lives):
+        assert a.value.offset % 64 == 0
+        assert a.value.offset + a.value.bytes <= result.peak
+        for b in lives[i + 1 :]:
+            if max(a.first, b.first) <= min(a.last, b.last):
+                assert (
+                    a.value.offset + a.value.bytes <= b.value.offset or b.value.offset + b.value.bytes <= a.value.offset
+                )
+    end = len(program.ops)
+    together = max(sum(v.value.bytes for v in lives if v.first <= t <= v.last) for t in range(-1, end + 1))
+    assert together <= result.peak <= result.naive
+
+
+@settings(max_examples=30, deadline=None)
+@given(programs())
+def test_deterministic(program: Program) -> None:
+    plan(program)
+    before = [v.offset for v in program.values()]
+    plan(program)
+    assert [v.offset for v in program.values()] == before
+
+
+def test_a_chain_needs_two_buffers() -> None:
+    values = [Value(DType.F32, (1, 1, 16, 16)) for _ in range(6)]
+    program = Program([values[0]], [values[-1]])
+    values[-1].is_output = True
+    for i in range(5):
+        program.ops.append(Map(str(i), values[i], [Step(StepKind.STORE, values[i + 1])]))
+    assert plan(program).peak == 2 * 1024
