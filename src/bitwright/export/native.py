@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -101,7 +100,10 @@ def binary_linear(
 ) -> Tensor:
     """`bitwright::binary_linear` by the native engine (a convolution with one tap): x `[..., F]` to `[..., O]`."""
     point = BinaryConvAttrs((1,), (1,), (1,), (0, 0), 1, attrs.channels, attrs.low, "constant", 0.0)
+    # Rows run along the width: the engine's tiles then hold many of them.
     rows = x.reshape(1, -1, attrs.channels)
+    if rows.shape[1] == 0:
+        return x.new_zeros(*x.shape[:-1], weight.shape[0])
     sums = _accumulate(rows, weight.unsqueeze(1), threshold, point, pad_mode="constant", pad_value=0.0, low=attrs.low)
     return _affine(sums, scale, bias).reshape(*x.shape[:-1], weight.shape[0])
 
@@ -121,11 +123,12 @@ def _accumulate(
     size = attrs.output_size(x.shape[1:-1])
     if x.numel() == 0:
         return x.new_zeros(x.shape[0], *size, weight.shape[0])
-    volume = x.detach().reshape(x.shape[0], *_three(x.shape[1:-1], 1), x.shape[-1]).contiguous()
+    volume = x.detach().reshape(x.shape[0], *_three(x.shape[1:-1], 1), x.shape[-1])
     sums = _native_conv()(
         volume.numpy(),
         weight.contiguous().numpy(),
         threshold.contiguous().numpy(),
+        out_channels=weight.shape[0],
         kernel=_three(attrs.kernel_shape, 1),
         stride=_three(attrs.strides, 1),
         dilation=_three(attrs.dilations, 1),
@@ -135,4 +138,4 @@ def _accumulate(
         threads=torch.get_num_threads(),
         **how,
     )
-    return torch.from_numpy(np.ascontiguousarray(sums)).reshape(x.shape[0], *size, weight.shape[0])
+    return torch.from_numpy(sums).reshape(x.shape[0], *size, weight.shape[0])

@@ -60,6 +60,15 @@ _CHANNELS = """
   one = Constant <value_float = 1.0> ()
 """
 
+# The spatial axes, 2 to rank + 1.
+_AXES = """
+  first_axis = Constant <value_int = 2> ()
+  rank0 = Squeeze (rank)
+  last_axis = Add (first_axis, rank0)
+  axis_step = Constant <value_int = 1> ()
+  axes = Range (first_axis, last_axis, axis_step)
+"""
+
 _WHOLE_WEIGHT = """
   packed = Identity (W)
   axis1 = Constant <value = int64[1] {1}> ()
@@ -76,6 +85,7 @@ _EPILOGUE = """
 
 _BODIES = {
     "BinaryConv": _COLUMN
+    + _AXES
     + _WHOLE_WEIGHT
     + "  level = Reshape (threshold, column)"
     + _BINARIZE
@@ -88,18 +98,15 @@ _BODIES = {
   weight = Reshape (by_channel, weight_shape)
   pad_widths = Constant <value_ints: ints = @pads> ()
   pad_level = Constant <value_float: float = @pad_value> ()
-  first_axis = Constant <value_int = 2> ()
-  rank0 = Squeeze (rank)
-  last_axis = Add (first_axis, rank0)
-  axis_step = Constant <value_int = 1> ()
-  axes = Range (first_axis, last_axis, axis_step)
   padded = Pad <mode: string = @pad_mode> (activation, pad_widths, pad_level, axes)
   sums = Conv <kernel_shape: ints = @kernel_shape, strides: ints = @strides, dilations: ints = @dilations,
                group: int = @group> (padded, weight)
 """
     + _EPILOGUE,
-    # ONNX wants [C, O/group, *kernel]; W has a row of C/group channels for every output channel.
+    # ONNX wants [C, O/group, *kernel]; W has a row of C/group channels for every output channel. Pad crops (negative
+    # widths) and adds output_padding, because onnxruntime refuses an output_padding that only the dilation allows.
     "BinaryConvTranspose": _COLUMN
+    + _AXES
     + _WHOLE_WEIGHT
     + "  level = Reshape (threshold, column)"
     + _BINARIZE
@@ -117,9 +124,15 @@ _BODIES = {
   all_channels = Mul (groups1, channels1)
   weight_shape = Concat <axis = 0> (all_channels, outputs_of_group, kernel)
   weight = Reshape (by_channel, weight_shape)
-  sums = ConvTranspose <kernel_shape: ints = @kernel_shape, strides: ints = @strides, dilations: ints = @dilations,
-                        pads: ints = @pads, output_padding: ints = @output_padding, group: int = @group>
-         (activation, weight)
+  full = ConvTranspose <kernel_shape: ints = @kernel_shape, strides: ints = @strides, dilations: ints = @dilations,
+                        group: int = @group> (activation, weight)
+  extra = Constant <value_ints: ints = @output_padding> ()
+  zeros = Mul (extra, zero)
+  extra_at_end = Concat <axis = 0> (zeros, extra)
+  crop = Constant <value_ints: ints = @pads> ()
+  widths = Sub (extra_at_end, crop)
+  nothing = Constant <value_float = 0.0> ()
+  sums = Pad <mode = "constant"> (full, widths, nothing, axes)
 """
     + _EPILOGUE,
     "BinaryLinear": """
