@@ -66,7 +66,7 @@ void pack(void* panels, const uint32_t* weights, uint32_t outputs, uint32_t taps
 BITWRIGHT_INLINE void add_lookup(__m256i& acc, __m256i row, __m256i w) {
 #if BITWRIGHT_GNU_ASM
   __m256i t;
-  __asm__("vpshufb %2, %3, %1\n\tvpaddb %1, %0, %0" : "+x"(acc), "=&x"(t) : "xm"(w), "x"(row));
+  __asm__("vpshufb %2, %3, %1\n\tvpaddb %1, %0, %0" : "+x"(acc), "=&x"(t) : "x"(w), "x"(row));
 #else
   acc = _mm256_add_epi8(acc, _mm256_shuffle_epi8(row, w));
 #endif

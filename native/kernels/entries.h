@@ -14,6 +14,7 @@ constexpr int kRankAvx512Vpopcnt = 40;
 
 extern const BinaryKernel* const bconv_portable;
 extern const BinaryKernel* const bconv_avx2;
+extern const BinaryKernel* const bconv_avx512;
 extern const BinaryKernel* const bconv_avx512vpopcnt;
 
 extern const FloatKernel* const fconv_portable;

@@ -1,7 +1,7 @@
 // Every binary convolution kernel against one brute-force oracle.
 #include "kernels_common.h"
 
-namespace bitwright {
+namespace bitwright::kernels_test {
 namespace {
 
 struct Shape {
@@ -109,4 +109,4 @@ TEST_P(BinaryKernelTest, CountsBeyond16Bits) {
 INSTANTIATE_TEST_SUITE_P(Kernels, BinaryKernelTest, testing::ValuesIn(supported(binary_kernels())), kernel_name<BinaryKernel>);
 
 }  // namespace
-}  // namespace bitwright
+}  // namespace bitwright::kernels_test

@@ -16,7 +16,7 @@
 
 #include "kernel.h"
 
-namespace bitwright {
+namespace bitwright::kernels_test {
 
 using Random = std::mt19937;
 
@@ -75,4 +75,4 @@ class Aligned {
   T* data_;
 };
 
-}  // namespace bitwright
+}  // namespace bitwright::kernels_test

@@ -1,7 +1,7 @@
 // Every epilogue against one element-wise oracle: equal bits, no tolerance. UNARY's functions are compared with double precision apart.
 #include "kernels_common.h"
 
-namespace bitwright {
+namespace bitwright::kernels_test {
 namespace {
 
 // A value's storage and the reference to it. Everything starts as a pattern, so that a write out of place shows.
@@ -341,4 +341,4 @@ TEST(Unary, AgreesWithDoublePrecision) {
 INSTANTIATE_TEST_SUITE_P(Kernels, EpilogueTest, testing::ValuesIn(supported(epilogue_kernels())), kernel_name<EpilogueKernel>);
 
 }  // namespace
-}  // namespace bitwright
+}  // namespace bitwright::kernels_test

@@ -1,7 +1,7 @@
 // Every float convolution kernel against a double-precision reference: 1e-5 of the sum of absolute products.
 #include "kernels_common.h"
 
-namespace bitwright {
+namespace bitwright::kernels_test {
 namespace {
 
 class FloatKernelTest : public testing::TestWithParam<const FloatKernel*> {
@@ -80,4 +80,4 @@ TEST_P(FloatKernelTest, AllTapsInThePadding) {
 INSTANTIATE_TEST_SUITE_P(Kernels, FloatKernelTest, testing::ValuesIn(supported(float_kernels())), kernel_name<FloatKernel>);
 
 }  // namespace
-}  // namespace bitwright
+}  // namespace bitwright::kernels_test

@@ -1,7 +1,7 @@
 // Lists and look-ups: by name, by instruction set, the best; and packing, which is too small for a file of its own.
 #include "kernels_common.h"
 
-namespace bitwright {
+namespace bitwright::kernels_test {
 namespace {
 
 TEST(Registry, PortableIsAlwaysThere) {
@@ -95,4 +95,4 @@ TEST_P(PackKernelTest, ZerosAreOneAndNanIsZero) {
 INSTANTIATE_TEST_SUITE_P(Kernels, PackKernelTest, testing::ValuesIn(supported(pack_kernels())), kernel_name<PackKernel>);
 
 }  // namespace
-}  // namespace bitwright
+}  // namespace bitwright::kernels_test
