@@ -1,4 +1,5 @@
-"""Runs a program in numpy, by the words of docs/bwm.md: the oracle for the compiler's output. Slow and simple on purpose."""
+"""Runs a program in numpy, by the words of docs/bwm.md: the oracle for the compiler's output. Slow and simple on
+purpose."""
 
 from __future__ import annotations
 
@@ -199,7 +200,8 @@ def _epilogue(op: Op, acc: Array, data: dict[int, Array]) -> None:
     channels = acc.shape[-1]
     if op.steps and op.steps[0].kind is StepKind.THRESHOLD:
         (s,) = op.steps
-        assert s.a is not None and acc.dtype == np.int64
+        assert s.a is not None
+        assert acc.dtype == np.int64
         data[id(s.value)] = (acc >= s.a.data) ^ _flip(s, channels)
         return
     x = acc.astype(np.float32)

@@ -43,11 +43,14 @@ def test_header(data: bytes) -> None:
     assert data[:8] == b"\x89BWM\r\n\x1a\n"
     major, minor, sections, size, crc, head = struct.unpack_from("<HHIQII", data, 8)
     assert (major, minor, sections, size) == (1, 0, 5, len(data))
-    assert crc == zlib.crc32(data[64:]) and head == zlib.crc32(data[:28])
+    assert crc == zlib.crc32(data[64:])
+    assert head == zlib.crc32(data[:28])
     end = 64 + 5 * 32
     for i in range(5):
         kind, _, offset, length, zero = struct.unpack_from("<IIQQQ", data, 64 + 32 * i)
-        assert kind == i + 1 and offset % 64 == 0 and zero == 0
+        assert kind == i + 1
+        assert offset % 64 == 0
+        assert zero == 0
         assert not any(data[end:offset])
         end = offset + length
     assert end == len(data)
@@ -71,7 +74,8 @@ def test_meta_says_what_values_are(data: bytes) -> None:
     values = program.values()
     assert len(found) == len(values)
     bits = [v for v in values if v.dtype is DType.BITS]
-    assert bits and all(found[id(v)].threshold is not None for v in bits)
+    assert bits
+    assert all(found[id(v)].threshold is not None for v in bits)
     assert any(op.module == "features.3" for op in program.ops)
     x = np.random.default_rng(0).standard_normal((2, 3, 9, 9)).astype(np.float32)
     got = array_of(found[id(values[0])], values[0], x)

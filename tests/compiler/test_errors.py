@@ -69,7 +69,7 @@ def test_inputs(tmp_path: Path) -> None:
     b = Builder((6, "height", 4))  # type: ignore[arg-type]
     with pytest.raises(CompileError, match="only the first axis"):
         build(b.model(b.op("Relu", "x")))
-    with pytest.raises(FileNotFoundError, match="nothing.onnx"):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.onnx"):
         build(tmp_path / "nothing.onnx")
     (tmp_path / "bad.onnx").write_bytes(b"this is no model")
     with pytest.raises(CompileError, match=r"bad\.onnx"):

@@ -121,11 +121,20 @@ SIMPLE: dict[str, tuple[tuple[int, ...], Callable[[Builder], str]]] = {
     "conv_transpose": (
         MAP,
         lambda b: b.op(
-            "ConvTranspose", "x", b.const(b.normal(6, 4, 3, 2)), b.const(b.normal(8)),
-            group=2, strides=[2, 2], pads=[1, 0, 1, 0], output_padding=[1, 1],
+            "ConvTranspose",
+            "x",
+            b.const(b.normal(6, 4, 3, 2)),
+            b.const(b.normal(8)),
+            group=2,
+            strides=[2, 2],
+            pads=[1, 0, 1, 0],
+            output_padding=[1, 1],
         ),
     ),
-    "gemm": ((30,), lambda b: b.op("Gemm", "x", b.const(b.normal(7, 30)), b.const(b.normal(7)), transB=1, alpha=0.5, beta=2.0)),
+    "gemm": (
+        (30,),
+        lambda b: b.op("Gemm", "x", b.const(b.normal(7, 30)), b.const(b.normal(7)), transB=1, alpha=0.5, beta=2.0),
+    ),
     "gemm_no_bias": ((30,), lambda b: b.op("Gemm", "x", b.const(b.normal(30, 7)))),
     "matmul_sequence": ((5, 30), lambda b: b.op("MatMul", "x", b.const(b.normal(30, 7)))),
     "flatten_gemm": (MAP, lambda b: b.op("Gemm", b.op("Flatten", "x"), b.const(b.normal(336, 7)))),
@@ -185,13 +194,20 @@ SIMPLE: dict[str, tuple[tuple[int, ...], Callable[[Builder], str]]] = {
     "slice_slice": (
         MAP,
         lambda b: b.op(
-            "Slice", b.op("Slice", "x", b.ints(1), b.ints(7), b.ints(2), b.ints(2)), b.ints(1, 1), b.ints(3, 5), b.ints(2, 1), b.ints(1, 2)
+            "Slice",
+            b.op("Slice", "x", b.ints(1), b.ints(7), b.ints(2), b.ints(2)),
+            b.ints(1, 1),
+            b.ints(3, 5),
+            b.ints(2, 1),
+            b.ints(1, 2),
         ),
     ),
     "option_a": (
         MAP,
         lambda b: b.op(
-            "Pad", b.op("Slice", "x", b.ints(0, 0), b.ints(99, 99), b.ints(2, 3), b.ints(2, 2)), b.ints(0, 3, 0, 0, 0, 4, 0, 0)
+            "Pad",
+            b.op("Slice", "x", b.ints(0, 0), b.ints(99, 99), b.ints(2, 3), b.ints(2, 2)),
+            b.ints(0, 3, 0, 0, 0, 4, 0, 0),
         ),
     ),
     "pad_conv": (MAP, lambda b: b.conv(b.op("Pad", "x", b.ints(0, 0, 1, 2, 0, 0, 0, 1)), 6, 4, pads=[1, 1, 1, 1])),
@@ -204,20 +220,29 @@ SIMPLE: dict[str, tuple[tuple[int, ...], Callable[[Builder], str]]] = {
     "pad_max_pool": (
         MAP,
         lambda b: b.op(
-            "MaxPool", b.op("Pad", "x", b.ints(0, 0, 1, 1, 0, 0, 1, 1), b.const(-np.inf)), kernel_shape=[3, 3], strides=[2, 2]
+            "MaxPool",
+            b.op("Pad", "x", b.ints(0, 0, 1, 1, 0, 0, 1, 1), b.const(-np.inf)),
+            kernel_shape=[3, 3],
+            strides=[2, 2],
         ),
     ),
     "squeeze": (MAP, lambda b: b.op("Squeeze", b.op("GlobalAveragePool", "x"), b.ints(2, 3))),
     "unsqueeze_conv": ((6, 12), lambda b: b.conv(b.op("Unsqueeze", "x", b.ints(2)), 6, 4, (1, 3))),
     "unsqueeze_last_conv": ((6, 12), lambda b: b.conv(b.op("Unsqueeze", "x", b.ints(3)), 6, 4, (3, 1))),
-    "transposed_space_conv": (MAP, lambda b: b.conv(b.op("Transpose", "x", perm=[0, 1, 3, 2]), 6, 4, (3, 2), strides=[2, 1])),
+    "transposed_space_conv": (
+        MAP,
+        lambda b: b.conv(b.op("Transpose", "x", perm=[0, 1, 3, 2]), 6, 4, (3, 2), strides=[2, 1]),
+    ),
     "transpose_output": (MAP, lambda b: b.op("Transpose", b.op("Relu", "x"), perm=[0, 3, 1, 2])),
     "flatten_output": (MAP, lambda b: b.op("Flatten", b.op("Relu", "x"))),
     "flatten_one_channel": ((1, 7, 8), lambda b: b.op("Gemm", b.op("Flatten", "x"), b.const(b.normal(56, 3)))),
     "identity_output": (MAP, lambda b: b.op("Identity", "x")),
     "dropout": (MAP, lambda b: b.op("Dropout", b.op("Relu", "x"))),
-    "constant_folding": (MAP, lambda b: b.op("Mul", "x", b.op("Exp", b.op("Reshape", b.const(b.normal(6)), b.ints(1, 6, 1, 1))))),
-}  # fmt: skip
+    "constant_folding": (
+        MAP,
+        lambda b: b.op("Mul", "x", b.op("Exp", b.op("Reshape", b.const(b.normal(6)), b.ints(1, 6, 1, 1)))),
+    ),
+}
 
 
 @pytest.mark.parametrize("name", SIMPLE)
@@ -284,3 +309,16 @@ def test_two_binary_layers_run_on_bits_alone() -> None:
     program = build(b.model(y))
     assert [type(op).__name__ for op in program.ops] == ["Map", "BConv", "BConv"]
     assert [s.kind.name for s in program.ops[1].steps] == ["THRESHOLD"]
+
+
+def test_a_strided_shortcut_is_added_in_the_epilogue() -> None:
+    """ResNet's option A: slice and pad channels, added to the convolution that stands before them in the graph."""
+    b = Builder((16, 8, 8))
+    x = b.op("Relu", "x")
+    y = b.batch_norm(b.bconv(x, 16, 32, stride=2, pads=(1, 1, 1, 1)), 32)
+    s = b.op("Slice", x, b.ints(0, 0), b.ints(99, 99), b.ints(2, 3), b.ints(2, 2))
+    s = b.op("Pad", s, b.ints(0, 8, 0, 0, 0, 8, 0, 0))
+    out = b.op("Add", y, s)
+    check(b, [out])
+    program = build(b.model(out))
+    assert [type(op).__name__ for op in program.ops] == ["Map", "Copy", "BConv"]

@@ -11,7 +11,8 @@ from bitwright.compiler.program import DType, Map, Program, Step, StepKind, Valu
 
 @st.composite
 def programs(draw: st.DrawFn) -> Program:
-    """Random graphs of elementwise ops whose values have random sizes (the planner looks at sizes and lifetimes only)."""
+    """Random graphs of elementwise ops whose values have random sizes (the planner looks at sizes and lifetimes
+    only)."""
 
     def value() -> Value:
         dtype = draw(st.sampled_from([DType.F32, DType.BITS]))

@@ -37,7 +37,9 @@ def check(chain: list[Step], threshold: Array, taps: int = 9, inputs: int = 20) 
     )
     fold_thresholds(program)
     (step,) = op.steps
-    assert step.kind is StepKind.THRESHOLD and step.value is bits and step.a is not None
+    assert step.kind is StepKind.THRESHOLD
+    assert step.value is bits
+    assert step.a is not None
     k = taps * inputs
     acc = np.arange(-k, k + 1)[:, None].repeat(CHANNELS, axis=1)
     wanted = evaluate(chain, acc) >= threshold.astype(np.float32)
@@ -97,7 +99,8 @@ def test_a_stored_float_map_is_not_folded() -> None:
 
 
 def test_batch_norm_agrees_with_torch_on_every_accumulator() -> None:
-    """The factors are PyTorch's; where its kernel rounds otherwise (fused multiply-add), x lies within 1e-5 of the threshold."""
+    """The factors are PyTorch's; where its kernel rounds otherwise (fused multiply-add), x lies within 1e-5 of the
+    threshold."""
     torch = pytest.importorskip("torch")
     channels, k = 64, 9 * 64
     rng = np.random.default_rng(3)
@@ -111,7 +114,9 @@ def test_batch_norm_agrees_with_torch_on_every_accumulator() -> None:
     y = b.op("BatchNormalization", y, *names, epsilon=1e-5)
     program = build(b.model(b.bconv(y, 64, 4)))
     (step,) = program.ops[1].steps
-    assert step.kind is StepKind.THRESHOLD and step.a is not None and step.b is not None
+    assert step.kind is StepKind.THRESHOLD
+    assert step.a is not None
+    assert step.b is not None
     acc = np.arange(-k, k + 1, 2)
     bn = torch.nn.BatchNorm2d(channels).eval()
     with torch.no_grad():

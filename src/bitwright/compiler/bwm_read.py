@@ -1,6 +1,7 @@
 """Reads and validates a `.bwm` file in pure Python, so that `inspect` and `verify` need no native module.
 
-It checks everything that it relies on: header, checksums, sections, ids, sizes of constants, shapes. The engine's own reader
+It checks everything that it relies on: header, checksums, sections, ids, sizes of constants, shapes. The engine's
+own reader
 (`native/engine/reader.cpp`) is stricter about what only the executor needs (arena overlap, indirection sizes).
 """
 
@@ -276,7 +277,7 @@ class _Decoder:
             step.a = self.constant(a, dtype, channels, what)
         if b != f.NONE:
             flips = k in (StepKind.THRESHOLD, StepKind.STORE_BITS)
-            dtype = np.uint32 if flips else np.float32  # type: ignore[assignment]
+            dtype = np.uint32 if flips else np.float32
             step.b = self.constant(b, dtype, words_of(channels) if flips else channels, what)
         if k is StepKind.UNARY:
             _check(n in list(UnaryFn), f"{what}: function {n}")

@@ -53,7 +53,8 @@ class ValueCheck:
 
 
 def spread_of(x: Array) -> float:
-    """The layer's spread: largest minus smallest finite value of the tensor over this batch; its magnitude if it is constant."""
+    """The layer's spread: largest minus smallest finite value of the tensor over this batch; its magnitude if it is
+    constant."""
     finite = x[np.isfinite(x)]
     if finite.size == 0:
         return 1.0
@@ -107,7 +108,8 @@ def check_bits(
 
 
 def accumulator_map(op: Op, value: Value) -> tuple[Array, Array] | None:
-    """(scale, bias) if the value is `scale*accumulator + bias` of a binary convolution, so that integers can be compared."""
+    """(scale, bias) if the value is `scale*accumulator + bias` of a binary convolution, so that integers can be
+    compared."""
     if not isinstance(op, BConv):
         return None
     scale: Array = np.ones(1, dtype=np.float64)
@@ -126,7 +128,8 @@ def accumulator_map(op: Op, value: Value) -> tuple[Array, Array] | None:
 
 
 def check_integers(check: ValueCheck, got: Array, wanted: Array, scale: Array, bias: Array, k: int) -> None:
-    """The accumulators behind scaled outputs; channels whose bias drowns the scale cannot be told apart and are left out."""
+    """The accumulators behind scaled outputs; channels whose bias drowns the scale cannot be told apart and are left
+    out."""
     size = np.abs(bias) + np.abs(scale) * k
     clear = np.broadcast_to(size * 2.0**-22 < np.abs(scale) / 4, got.shape[-1:])
     a = np.rint((got[..., clear].astype(np.float64) - _pick(bias, clear)) / _pick(scale, clear))

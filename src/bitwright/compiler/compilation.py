@@ -45,7 +45,8 @@ def compile(
     """Compiles an ONNX model to a `.bwm` file.
 
     Args:
-        source: path of an ONNX file, an `onnx.ModelProto` or an `onnx_ir.Model`. Its first axis is the batch; the other sizes are fixed.
+        source: path of an ONNX file, an `onnx.ModelProto` or an `onnx_ir.Model`. Its first axis is the batch; the
+            other sizes are fixed.
         target: path of the file to write. It appears only when it is complete.
         name: name of the model in the file; the source's by default.
         optimize: False writes one op a node, unfused (to look for the pass that is wrong).

@@ -10,7 +10,8 @@ Macs = tuple[int, int]
 
 
 def macs(op: Op) -> Macs:
-    """(binary, float) multiply-accumulates for one sample. Only products with weights count; taps in the padding do too."""
+    """(binary, float) multiply-accumulates for one sample. Only products with weights count; taps in the padding do
+    too."""
     if isinstance(op, (BConv, FConv)):
         g = op.geometry
         if g.transposed:  # each input pixel meets each tap once

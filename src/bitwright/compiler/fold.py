@@ -1,6 +1,7 @@
 """Constant folding, also of shape arithmetic that depends on the batch size.
 
-A graph exported with a dynamic batch computes shapes at run time (Shape, Gather, Concat, Reshape). Each such tensor is evaluated twice, for
+A graph exported with a dynamic batch computes shapes at run time (Shape, Gather, Concat, Reshape). Each such tensor
+is evaluated twice, for
 two batch sizes: what is equal in both is a constant, an element that equals the batch size in both *is* the batch size.
 """
 
@@ -23,7 +24,8 @@ LIMIT = 1 << 28
 
 @dataclass(frozen=True)
 class Known:
-    """A tensor whose content is known for each of the two batch sizes (the same array when it does not depend on it)."""
+    """A tensor whose content is known for each of the two batch sizes (the same array when it does not depend on
+    it)."""
 
     values: tuple[Any, Any]
 
@@ -83,6 +85,8 @@ def _run(node: Node, inputs: list[Any], opset: int) -> list[Any]:
         if float(np.prod(np.asarray(target, dtype=np.float64))) > LIMIT:
             raise Unsupported(f"its constant result has more than {LIMIT} elements.")
     from onnx.reference import ReferenceEvaluator
+
+    assert node.proto is not None
 
     given = {name: v for name, v in zip(node.inputs, inputs, strict=True) if name}
     graph = onnx.helper.make_graph(

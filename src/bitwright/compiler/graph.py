@@ -1,4 +1,5 @@
-"""Loads an ONNX model into the light graph that the lowering walks: nodes with decoded attributes, constants, inputs, outputs."""
+"""Loads an ONNX model into the light graph that the lowering walks: nodes with decoded attributes, constants,
+inputs, outputs."""
 
 from __future__ import annotations
 
@@ -157,7 +158,8 @@ def _needed(nodes: list[Node], outputs: list[str]) -> list[Node]:
 def load_graph(source: ModelSource) -> Graph:
     """Reads a model.
 
-    Raises `CompileError` when the file is not an ONNX model or uses a feature that hides the graph (sparse initializers, no inputs).
+    Raises `CompileError` when the file is not an ONNX model or uses a feature that hides the graph (sparse
+    initializers, no inputs).
     """
     proto, name = load_proto(source)
     # identify the model by what was given: the file's bytes, or the message in its deterministic form

@@ -176,10 +176,12 @@ def _detail(op: Op) -> str:
     if not isinstance(op, (BConv, FConv, Pool)):
         return ""
     g = op.geometry
-    text = dims(g.kernel)
+    first = 0 if op.inp.dims[0] > 1 else 1 if op.inp.dims[1] > 1 or g.kernel[1] > 1 else 2
+    text = "x".join(str(k) for k in g.kernel[first:])
     for label, values, usual in (("/", g.stride, 1), (" dil ", g.dilation, 1), (" pad ", g.pad_begin, 0)):
-        if any(v != usual for v in values):
-            text += label + dims(values)
+        part = values[first:]
+        if any(v != usual for v in part):
+            text += label + (str(part[0]) if len(set(part)) == 1 else "x".join(str(v) for v in part))
     if g.groups > 1:
         text += f" groups {g.groups}"
     if g.pad_mode:

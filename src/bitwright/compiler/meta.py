@@ -1,4 +1,5 @@
-"""The JSON in META: where the file comes from and what its values and ops stand for. docs/develop/compiler.md lists the keys."""
+"""The JSON in META: where the file comes from and what its values and ops stand for. docs/develop/compiler.md lists
+the keys."""
 
 from __future__ import annotations
 
@@ -26,8 +27,6 @@ def build(program: Program, graph: Graph, plan: Plan, name: str) -> dict[str, An
         "values": [_value(v) for v in program.values()],
         "ops": [
             {
-                "kind": type(op).__name__,
-                "name": op.name,
                 "nodes": op.nodes,
                 "module": op.module,
                 "macs": {"binary": macs(op)[0], "float": macs(op)[1]},
@@ -45,7 +44,6 @@ def _value(v: Value) -> dict[str, Any] | None:
         return None
     entry: dict[str, Any] = {
         "tensor": m.tensor,
-        "as": v.dtype.name.lower(),
         "split": list(m.split),
         "perm": list(m.perm),
     }

@@ -1,6 +1,7 @@
 """The program that a `.bwm` file holds, as plain dataclasses. `docs/bwm.md` gives the meaning of every field.
 
-The passes rewrite a `Program` in place; the writer turns it into bytes and the reader gives it back. Dimensions are always
+The passes rewrite a `Program` in place; the writer turns it into bytes and the reader gives it back. Dimensions are
+always
 (D, H, W) for space and (D, H, W, C) for a value.
 """
 
@@ -79,7 +80,8 @@ STORES = (StepKind.STORE, StepKind.STORE_BITS, StepKind.THRESHOLD)
 class Meaning:
     """Which tensor of the source model a value stands for, for `verify`.
 
-    `array[N, D, H, W, C] = tensor.reshape(N, *split).transpose(0, *perm + 1).reshape(N, D, H, W, C)`; a bits value is then
+    `array[N, D, H, W, C] = tensor.reshape(N, *split).transpose(0, *perm + 1).reshape(N, D, H, W, C)`; a bits value
+    is then
     `(array >= threshold) xor flip`, with `threshold` a float32 array of 1 or C elements.
     """
 

@@ -26,7 +26,8 @@ class Reference(Protocol):
 class OnnxRuntime:
     """onnxruntime on the ONNX file, with the wanted intermediate tensors as further outputs.
 
-    Graph optimizations are off (ORT_DISABLE_ALL): fusing batch norm into convolutions would change the float expression that decides the bits.
+    Graph optimizations are off (ORT_DISABLE_ALL): fusing batch norm into convolutions would change the float
+    expression that decides the bits.
     """
 
     def __init__(self, source: ModelSource, wanted: Sequence[str], threads: int = 1) -> None:

@@ -1,7 +1,9 @@
 """How a tensor of the ONNX graph lies in a value of the program.
 
-Values are channels-last maps (D, H, W, C). An ONNX tensor `[N, a1, a2, ...]` is a *view* of one: each of its axes is a list of the value's
-dimensions, in row-major order, e.g. NCHW is ((4,), (2,), (3,)) and its flattening ((4, 2, 3),). So Transpose, Flatten, Reshape, Squeeze and
+Values are channels-last maps (D, H, W, C). An ONNX tensor `[N, a1, a2, ...]` is a *view* of one: each of its axes is
+a list of the value's
+dimensions, in row-major order, e.g. NCHW is ((4,), (2,), (3,)) and its flattening ((4, 2, 3),). So Transpose,
+Flatten, Reshape, Squeeze and
 Unsqueeze move no data. A dimension of size 1 may be missing from a view.
 """
 
@@ -126,7 +128,8 @@ def map_axes(spatial: tuple[int, ...]) -> Axes:
 
 
 def per_channel(view: View, const: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
-    """A constant that broadcasts with the view `[N, *shape]`, as float32 `[C]` or `[1]`; None if it varies within a channel.
+    """A constant that broadcasts with the view `[N, *shape]`, as float32 `[C]` or `[1]`; None if it varies within a
+    channel.
 
     Raises `Unsupported` when the shapes do not broadcast to the view's shape.
     """
@@ -147,11 +150,8 @@ def per_channel(view: View, const: npt.NDArray[np.float32]) -> npt.NDArray[np.fl
         result[view.order] = wide.reshape(-1)
     else:
         dims = [d for axis in view.axes for d in axis]
-        cube = wide.reshape([view.size(d) for d in dims])
-        if C in dims:
-            cube = np.moveaxis(cube, dims.index(C), -1)
-        else:
-            cube = cube[..., None]
+        cube: npt.NDArray[np.float32] = wide.reshape(tuple(view.size(d) for d in dims))
+        cube = np.moveaxis(cube, dims.index(C), -1) if C in dims else np.expand_dims(cube, -1)
         cube = cube.reshape(-1, cube.shape[-1])
         if not np.array_equal(cube, np.broadcast_to(cube[:1], cube.shape), equal_nan=True):
             return None
@@ -172,7 +172,8 @@ def _take(dims: list[int], size: int, view: View) -> tuple[int, ...] | None:
 
 
 def reshaped(view: View, shape: tuple[int, ...]) -> View:
-    """The view with its axes (without batch) regrouped to `shape`; raises `Unsupported` if an axis would split a dimension."""
+    """The view with its axes (without batch) regrouped to `shape`; raises `Unsupported` if an axis would split a
+    dimension."""
     if math.prod(shape) != math.prod(view.shape):
         raise Unsupported(f"cannot reshape {['N', *view.shape]} to {['N', *shape]}: not the same number of elements.")
     if view.order is not None:
@@ -193,8 +194,9 @@ def reshaped(view: View, shape: tuple[int, ...]) -> View:
         taken = _take(dims, n, view)
         if taken is None:
             raise Unsupported(
-                f"reshaping {['N', *view.shape]} to {['N', *shape]} splits an axis; the engine keeps maps channels-last.",
-                "Only reshapes that merge whole axes, or add and remove axes of size 1, are free.",
+                f"reshaping {['N', *view.shape]} to {['N', *shape]} splits an axis.",
+                "The engine keeps maps channels-last: "
+                "only reshapes that merge whole axes, or add and remove axes of size 1, are free.",
             )
         out.append(taken)
     return view.with_axes(tuple(out))

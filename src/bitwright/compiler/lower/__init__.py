@@ -1,4 +1,5 @@
-"""ONNX operators as ops of the program: one function an operator, registered by name. Importing this package registers them all."""
+"""ONNX operators as ops of the program: one function an operator, registered by name. Importing this package
+registers them all."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ def binary_linear(ctx: Context, node: Node) -> None:
     bits = binarize(ctx, view, flat, 1, node)
     store, result = ctx.store((*out, outputs), (*view.axes[:-1], (C,)), node)
     steps = [*_epilogue(ctx, node, outputs), store]
-    weight = Const(pack_bits(arranged).reshape(-1))
+    weight = Const(pack_bits(arranged.astype(bool, copy=False)).reshape(-1))
     op = BConv(node.name, bits, steps, [], node.module, weight, outputs, _level(node), out, Geometry(kernel=kernel))
     ctx.emit(op, node)
     ctx.result(node, result)
@@ -185,7 +185,7 @@ def linear_layout(view: View, weight: npt.NDArray[np.generic]) -> tuple[Dims3, D
     if not channels_inside or any(C in axis and value.channels != 1 for axis in lead):
         raise Unsupported(
             f"it works on an axis of {['N', *view.shape]} that does not hold the channels.",
-            "The engine keeps channels innermost: a dense layer must work on the axis that the layers around it call channels.",
+            "The engine keeps channels innermost: a dense layer must work on what the layers around it call channels.",
         )
     kernel = dims3({d: value.dims[d - 1] for d in dims}, 1)
     out = dims3({d: value.dims[d - 1] for d in (1, 2, 3) if d not in dims}, 1)

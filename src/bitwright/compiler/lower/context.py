@@ -132,7 +132,8 @@ class Context:
     def channel_const(self, view: View, data: npt.NDArray[np.float32], what: str) -> tuple[View, Const | None, float]:
         """A broadcast constant for a step on the view: (view, per-channel constant or None, scalar).
 
-        A constant that differs between the pixels of one channel is possible only for a flattened map, which is then laid out anew.
+        A constant that differs between the pixels of one channel is possible only for a flattened map, which is then
+        laid out anew.
         """
         flat = per_channel(view, data)
         if flat is None:

@@ -40,7 +40,8 @@ def conv(ctx: Context, node: Node) -> None:
     outputs, per_group = weight.shape[:2]
     if per_group * group != view.value.channels or outputs % group:
         raise Unsupported(
-            f"its weight {list(weight.shape)} with {group} groups does not fit an input of {view.value.channels} channels."
+            f"its weight {list(weight.shape)} with {group} groups does not fit "
+            f"an input of {view.value.channels} channels."
         )
     kernel = [int(k) for k in node.attrs.get("kernel_shape", weight.shape[2:])]
     if kernel != list(weight.shape[2:]):
@@ -48,15 +49,12 @@ def conv(ctx: Context, node: Node) -> None:
     padded = (view.size(1), view.size(2), view.size(3))
     window = conv_window(node, spatial, kernel, padded)
     mode = PadMode.ZERO
-    if view.pad is not None:
-        if view.pad.edge and not window.padded:
-            window, mode = window.with_pad(view.pad.begin, view.pad.end), PadMode.EDGE
-            view = replace(view, pad=None)
-        elif not view.pad.edge and view.pad.value == 0:
-            window = window.with_pad(view.pad.begin, view.pad.end)
-            view = replace(view, pad=None)
-        else:
-            view = ctx.unpadded(view)
+    pad = view.pad
+    if pad is not None and (window.padded if pad.edge else pad.value != 0):
+        view = ctx.unpadded(view)
+    elif pad is not None:
+        window, mode = window.with_pad(pad.begin, pad.end), pad.mode()
+        view = replace(view, pad=None)
     geometry = window.geometry(group, mode)
     out = geometry.out(view.value.spatial)
     if min(out) < 1:
@@ -101,7 +99,7 @@ def replace_auto(node: Node) -> Node:
     return replace(node, attrs={k: v for k, v in node.attrs.items() if k != "auto_pad"})
 
 
-def _dense(ctx: Context, node: Node, view: View, weight: np.ndarray, bias: list[Step]) -> None:  # type: ignore[type-arg]
+def _dense(ctx: Context, node: Node, view: View, weight: np.ndarray, bias: list[Step]) -> None:
     """A dense layer over the last axis; weight `[O, features]`."""
     _need_f32(view)
     if not view.shape or view.shape[-1] != weight.shape[1]:

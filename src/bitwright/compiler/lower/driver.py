@@ -1,4 +1,5 @@
-"""Walks the graph once: folds constants, lowers every node, binds the outputs; collects every problem before it gives up."""
+"""Walks the graph once: folds constants, lowers every node, binds the outputs; collects every problem before it
+gives up."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ _PERMUTATION_LIMIT = 8192
 def lower(graph: Graph) -> Program:
     """Lowers a graph to an unfused program: each node is an op of its own that stores its output.
 
-    Raises `UnsupportedModelError` with every node that cannot be lowered, `CompileError` for an input the engine cannot take.
+    Raises `UnsupportedModelError` with every node that cannot be lowered, `CompileError` for an input the engine
+    cannot take.
     """
     ctx = Context(graph)
     for name, data in graph.constants.items():
@@ -181,7 +183,8 @@ def _output(ctx: Context, name: str) -> None:
 
 
 def _permuted(ctx: Context, view: View, node: Node) -> View:
-    """A flattened map in the order of the ONNX tensor, through a dense permutation (exact: one product with 1, others with 0)."""
+    """A flattened map in the order of the ONNX tensor, through a dense permutation (exact: one product with 1,
+    others with 0)."""
     assert view.order is not None
     n = view.value.channels
     if n > _PERMUTATION_LIMIT:

@@ -52,7 +52,7 @@ def batch_norm(ctx: Context, node: Node) -> None:
     _affine(ctx, node, view, a.reshape(shape), b.reshape(shape))
 
 
-def _affine(ctx: Context, node: Node, view: View, a: np.ndarray, b: np.ndarray) -> None:  # type: ignore[type-arg]
+def _affine(ctx: Context, node: Node, view: View, a: np.ndarray, b: np.ndarray) -> None:
     """x*a + b, where a and b broadcast with the tensor."""
     view, ca, p0 = ctx.channel_const(view, a, "scale")
     view, cb, p1 = ctx.channel_const(view, b, "shift")
@@ -221,8 +221,8 @@ def sub(ctx: Context, node: Node) -> None:
         _emit(ctx, node, b, [_unary(UnaryFn.NEGATE), Step(StepKind.ADD, a.value)])
         return
     data = ctx.floats(node, i, "constant")
-    view, b, p1 = ctx.channel_const(_input(ctx, node, 1 - i), -data if i == 1 else data, "constant")
-    _emit(ctx, node, view, [Step(StepKind.AFFINE, None, None, b, 1.0 if i == 1 else -1.0, p1)])
+    view, shift, p1 = ctx.channel_const(_input(ctx, node, 1 - i), -data if i == 1 else data, "constant")
+    _emit(ctx, node, view, [Step(StepKind.AFFINE, None, None, shift, 1.0 if i == 1 else -1.0, p1)])
 
 
 @lowers("Div")

@@ -1,4 +1,5 @@
-"""Operators that cut and join maps: Concat, Slice, Split, Pad, and the sequence form of Split that PyTorch's `chunk` exports to."""
+"""Operators that cut and join maps: Concat, Slice, Split, Pad, and the sequence form of Split that PyTorch's `chunk`
+exports to."""
 
 from __future__ import annotations
 

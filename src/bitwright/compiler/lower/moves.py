@@ -167,10 +167,11 @@ def expand(ctx: Context, node: Node) -> None:
     if isinstance(item, Known):
         rows = [np.asarray(v).reshape(-1).tolist() for v in item.values]
         pairs = list(zip(*rows, strict=True))
-        if len(pairs) <= view.rank and all(
-            p in ((1, 1), (n, n)) for p, n in zip(pairs[::-1], view.shape[::-1], strict=False)
+        if (
+            len(pairs) <= view.rank
+            and all(p in ((1, 1), (n, n)) for p, n in zip(pairs[::-1], view.shape[::-1], strict=False))
+            and (len(pairs) < view.rank or is_batch(pairs[0]) or pairs[0] == (1, 1))
         ):
-            if len(pairs) < view.rank or is_batch(pairs[0]) or pairs[0] == (1, 1):
-                ctx.result(node, view)
-                return
+            ctx.result(node, view)
+            return
     raise Unsupported(f"it enlarges its input {['N', *view.shape]}.", "Let the operator that follows broadcast.")

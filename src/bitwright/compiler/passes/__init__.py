@@ -7,14 +7,25 @@ from collections.abc import Callable
 from ..program import Program
 from .fold_thresholds import fold_thresholds
 from .fuse import fuse
+from .hoist_copies import hoist_copies
 from .merge_copies import merge_copies
 from .prune import prune
 from .share_bits import share_bits
 
 Pass = Callable[[Program], None]
-PIPELINE: tuple[Pass, ...] = (prune, merge_copies, prune, share_bits, fuse, prune, fold_thresholds)
+PIPELINE: tuple[Pass, ...] = (prune, merge_copies, prune, hoist_copies, share_bits, fuse, prune, fold_thresholds)
 
-__all__ = ["PIPELINE", "Pass", "fold_thresholds", "fuse", "merge_copies", "prune", "run_passes", "share_bits"]
+__all__ = [
+    "PIPELINE",
+    "Pass",
+    "fold_thresholds",
+    "fuse",
+    "hoist_copies",
+    "merge_copies",
+    "prune",
+    "run_passes",
+    "share_bits",
+]
 
 
 def run_passes(program: Program) -> None:

@@ -1,8 +1,11 @@
 """Turns `convolution, scale, batch norm, ..., threshold` into one integer comparison per channel.
 
-The float expression is evaluated on integer accumulators exactly as the unfused steps would (float32, the same order of operations), so
-the bit equals the one of the float chain. The steps are monotone in the accumulator, also after rounding, so a bisection over the
-reachable accumulators finds the threshold. A falling chain (gamma < 0) flips the comparison; a flat one (gamma = 0) is a constant bit.
+The float expression is evaluated on integer accumulators exactly as the unfused steps would (float32, the same order
+of operations), so
+the bit equals the one of the float chain. The steps are monotone in the accumulator, also after rounding, so a
+bisection over the
+reachable accumulators finds the threshold. A falling chain (gamma < 0) flips the comparison; a flat one (gamma = 0)
+is a constant bit.
 """
 
 from __future__ import annotations
@@ -38,7 +41,8 @@ def _foldable(steps: list[Step]) -> bool:
 
 
 def _monotone(op: BConv) -> bool:
-    """No NaN: where a step overflows, inf * 0 or inf - inf would break the monotony, and it would show at the ends first."""
+    """No NaN: where a step overflows, inf * 0 or inf - inf would break the monotony, and it would show at the ends
+    first."""
     ends = np.array([[n] * op.out_channels for n in reachable(op)], dtype=np.int64)
     return not bool(np.isnan(evaluate(op.steps[:-1], ends)).any())
 
@@ -90,7 +94,8 @@ def _fold(op: BConv) -> Step:
         same = bit(middle) == first
         lo = np.where(active & same, middle, lo)
         hi = np.where(active & ~same, middle, hi)
-    # rising: bit = acc >= hi. falling: bit = not (acc >= hi). constant: a threshold below every accumulator, flipped if 0.
+    # rising: bit = acc >= hi. falling: bit = not (acc >= hi). constant: a threshold below every accumulator, flipped
+    # if 0.
     limit = np.where(active, hi, low).astype(np.int32)
     flip = first.copy()
     flip[~active] = ~first[~active]

@@ -1,7 +1,9 @@
 """Moves elementwise ops into the epilogue of the op that computes their input.
 
-A MAP that only stores bits can be put right behind the STORE of its input. One that changes x can follow only where x is still that stored
-value, i.e. at the end of the chain; then its other operands must be ready before the producer runs, and not be written by the producer itself.
+A MAP that only stores bits can be put right behind the STORE of its input. One that changes x can follow only where
+x is still that stored
+value, i.e. at the end of the chain; then its other operands must be ready before the producer runs, and not be
+written by the producer itself.
 Commutative operands are swapped so that the op that runs last takes the sum.
 """
 
