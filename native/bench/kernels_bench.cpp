@@ -5,8 +5,8 @@
 //   kernels_bench --benchmark_filter=bconv_avx2
 #include <benchmark/benchmark.h>
 
-#include <cstdlib>
-#include <memory>
+#include <algorithm>
+#include <new>
 #include <random>
 #include <string>
 #include <vector>
@@ -38,15 +38,20 @@ const Layer float_layers[] = {
     {"1x1_14x14_256_512", 14, 256, 512, 1, 1},      {"3x3_56x56_64_64", 56, 64, 64, 3, 1},    {"3x3_14x14_256_256", 14, 256, 256, 3, 1},
 };
 
-struct Free {
-  void operator()(void* p) const { std::free(p); }
+// Values, constants and panels lie on cache lines in the engine.
+template <class T>
+struct Aligned {
+  using value_type = T;
+  Aligned() = default;
+  template <class U>
+  Aligned(const Aligned<U>&) {}  // NOLINT: conversion is what an allocator needs
+  T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t{64})); }
+  void deallocate(T* p, size_t) { ::operator delete(p, std::align_val_t{64}); }
+  bool operator==(const Aligned&) const { return true; }
+  bool operator!=(const Aligned&) const { return false; }
 };
 template <class T>
-using Buffer = std::unique_ptr<T, Free>;
-template <class T>
-Buffer<T> buffer(size_t n) {
-  return Buffer<T>(static_cast<T*>(std::aligned_alloc(64, (n * sizeof(T) + 63) / 64 * 64)));
-}
+using Buffer = std::vector<T, Aligned<T>>;
 
 // The indirection table of a layer; `elements` of a pixel (words or floats). A tap in the padding is `padding`, or an extra pixel if that is 0.
 std::vector<int32_t> indirection(const Layer& l, uint32_t elements, int32_t padding) {
@@ -73,9 +78,10 @@ std::vector<const T*> row_pointers(const std::vector<T>& table, uint32_t rows, u
 
 // The pixels of a layer of one sample, and the values that an epilogue reads and writes.
 struct Map {
-  std::vector<uint32_t> n, p, bits;
-  std::vector<float> a, b, residual, out;
-  std::vector<int32_t> row;
+  std::vector<uint32_t> n, p;
+  Buffer<uint32_t> bits;
+  Buffer<float> a, b, residual, out;
+  Buffer<int32_t> row;
   std::vector<const int32_t*> rows;
   explicit Map(const Layer& l)
       : n(l.pixels(), 0), bits(static_cast<size_t>(l.pixels()) * ((l.outputs + 31) / 32)), a(l.outputs, 0.01f), b(l.outputs, 0.5f),
@@ -84,7 +90,7 @@ struct Map {
     for (uint32_t i = 0; i < l.pixels(); ++i) p.push_back(i);
   }
   std::vector<Step> fused() {
-    const auto float_ref = [&](std::vector<float>& v) {
+    const auto float_ref = [&](Buffer<float>& v) {
       ValueRef r;
       r.data = v.data();
       r.pixel_stride = a.size();
@@ -115,16 +121,16 @@ enum class Then { kNothing, kThreshold, kFused };
 void bench_binary(benchmark::State& state, const BinaryKernel* k, const EpilogueKernel* e, Layer l, Then then) {
   std::mt19937 random(1);
   const uint32_t words = (l.channels + 31) / 32, taps = l.taps(), panels = (l.outputs + k->panel - 1) / k->panel;
-  std::vector<uint32_t> input(static_cast<size_t>(l.size * l.size + 1) * words), weights(static_cast<size_t>(l.outputs) * taps * words);
+  Buffer<uint32_t> input(static_cast<size_t>(l.size * l.size + 1) * words), weights(static_cast<size_t>(l.outputs) * taps * words);
   for (uint32_t& w : input) w = random();
   for (uint32_t& w : weights) w = random();
   const std::vector<int32_t> table = indirection(l, words, 0);
   const std::vector<const int32_t*> offset = row_pointers(table, l.pixels(), taps);
   const std::vector<const uint32_t*> base(l.pixels(), input.data());
   const size_t bytes = k->panel_bytes(taps, words);
-  const Buffer<unsigned char> packed = buffer<unsigned char>(bytes * panels);
-  k->pack(packed.get(), weights.data(), l.outputs, taps, words);
-  const Buffer<uint16_t> counts = buffer<uint16_t>(static_cast<size_t>(k->mr) * k->panel);
+  Buffer<unsigned char> packed(bytes * panels);
+  k->pack(packed.data(), weights.data(), l.outputs, taps, words);
+  Buffer<uint16_t> counts(static_cast<size_t>(k->mr) * k->panel);
   Map map(l);
   const std::vector<Step> steps = map.fused();
   const ValueRef bits = map.bits_ref();
@@ -132,43 +138,43 @@ void bench_binary(benchmark::State& state, const BinaryKernel* k, const Epilogue
     for (uint32_t panel = 0; panel < panels; ++panel)
       for (uint32_t i = 0; i < l.pixels(); i += k->mr) {
         const uint32_t pixels = std::min(k->mr, l.pixels() - i), c = panel * k->panel;
-        k->count16(counts.get(), {base.data() + i, offset.data() + i, pixels, taps, words, packed.get() + panel * bytes});
+        k->count16(counts.data(), {base.data() + i, offset.data() + i, pixels, taps, words, packed.data() + panel * bytes});
         if (then == Then::kNothing) {
-          benchmark::DoNotOptimize(counts.get());
+          benchmark::DoNotOptimize(counts.data());
           continue;
         }
         const EpilogueTile t{{pixels, map.n.data() + i, map.p.data() + i}, c, std::min(k->panel, l.outputs - c), k->panel};
         if (then == Then::kThreshold)
-          e->threshold16(counts.get(), t, map.rows.data() + i, nullptr, bits);
+          e->threshold16(counts.data(), t, map.rows.data() + i, nullptr, bits);
         else
-          e->from_counts16(counts.get(), t, map.rows.data() + i, 2, steps.data(), steps.size());
+          e->from_counts16(counts.data(), t, map.rows.data() + i, 2, steps.data(), steps.size());
       }
   report(state, l.macs());
 }
 
 void bench_float(benchmark::State& state, const FloatKernel* k, Layer l) {
   const uint32_t taps = l.taps(), panels = (l.outputs + k->panel - 1) / k->panel;
-  const std::vector<float> input(static_cast<size_t>(l.size) * l.size * l.channels, 0.5f);
-  const std::vector<float> weights(static_cast<size_t>(l.outputs) * taps * l.channels, 0.25f);
+  const Buffer<float> input(static_cast<size_t>(l.size) * l.size * l.channels, 0.5f);
+  const Buffer<float> weights(static_cast<size_t>(l.outputs) * taps * l.channels, 0.25f);
   const std::vector<int32_t> table = indirection(l, l.channels, -1);
   const std::vector<const int32_t*> offset = row_pointers(table, l.pixels(), taps);
   const std::vector<const float*> base(l.pixels(), input.data());
   const size_t floats = k->panel_floats(taps, l.channels);
-  const Buffer<float> packed = buffer<float>(floats * panels);
-  k->pack(packed.get(), weights.data(), l.outputs, taps, l.channels);
-  const Buffer<float> out = buffer<float>(static_cast<size_t>(k->mr) * k->panel);
+  Buffer<float> packed(floats * panels);
+  k->pack(packed.data(), weights.data(), l.outputs, taps, l.channels);
+  Buffer<float> out(static_cast<size_t>(k->mr) * k->panel);
   for (auto _ : state)
     for (uint32_t panel = 0; panel < panels; ++panel)
       for (uint32_t i = 0; i < l.pixels(); i += k->mr) {
-        k->run(out.get(), {base.data() + i, offset.data() + i, std::min(k->mr, l.pixels() - i), taps, l.channels, packed.get() + panel * floats});
-        benchmark::DoNotOptimize(out.get());
+        k->run(out.data(), {base.data() + i, offset.data() + i, std::min(k->mr, l.pixels() - i), taps, l.channels, packed.data() + panel * floats});
+        benchmark::DoNotOptimize(out.data());
       }
   report(state, l.macs());
 }
 
 void bench_pack(benchmark::State& state, const PackKernel* k) {
   const uint32_t channels = 64, pixels = 56 * 56;
-  const std::vector<float> x(static_cast<size_t>(channels) * pixels, 0.5f), threshold(channels, 0.25f);
+  const Buffer<float> x(static_cast<size_t>(channels) * pixels, 0.5f), threshold(channels, 0.25f);
   std::vector<uint32_t> bits(x.size() / 32);
   for (auto _ : state)
     for (uint32_t i = 0; i < pixels; ++i) k->pack(bits.data() + i * 2, x.data() + i * channels, threshold.data(), 0, channels);
