@@ -30,7 +30,7 @@ METHODS: list[dict[str, Any]] = [
     {"method": "bnn", "activation": {"shift": "channel", "low": 0.0}},  # {0,1}, thresholds per channel
 ]
 FAST = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
 )
 
 
