@@ -223,7 +223,12 @@ class _Plan:
         return feeding_activations(self.model, signed)
 
     def apply(self) -> None:
-        new: dict[int, nn.Module] = {key: _convert(self.modules[key], method) for key, method in self.chosen.items()}
+        new: dict[int, nn.Module] = {}
+        for key, method in self.chosen.items():
+            try:
+                new[key] = _convert(self.modules[key], method)
+            except ValueError as error:
+                raise ValueError(f"{self.names[key][0]}: {error}") from error
         if self.activation_rule != "keep":
             for source in self.activations:
                 old = self.model.get_submodule(source)

@@ -29,10 +29,14 @@ class _TemperatureSchedule(ScheduledEstimator):
 
     def at(self, fraction: float) -> None:
         t = 10 ** (math.log10(self.t_min) + fraction * (math.log10(self.t_max) - math.log10(self.t_min)))
-        self.set(k=max(1 / t, 1.0), t=t)
+        self._fill(k=max(1 / t, 1.0), t=t)
 
     def set(self, *, k: float, t: float) -> None:
         """Sets the two buffers by hand."""
+        self._fill(k=k, t=t)
+        self.schedule_set.fill_(True)
+
+    def _fill(self, *, k: float, t: float) -> None:
         self.t.fill_(positive("t", t))
         self.k.fill_(positive("k", k))
 
@@ -43,7 +47,7 @@ class _TemperatureSchedule(ScheduledEstimator):
 @register_estimator(
     EstimatorInfo(
         name="ede",
-        formula="d(x) = k t (1 - tanh^2(t x)), k = max(1/t, 1), t from t_min to t_max over the epochs",
+        formula="k t (1 - tanh^2(t x)), k = max(1/t, 1), t from t_min to t_max over the epochs",
         summary="error decay estimator: from nearly the identity to nearly sign",
         parameters={"t_min": "0.1 (paper; the authors' ResNet-20 code has 0.001)", "t_max": "10"},
         source="IR-Net, CVPR 2020; repository htqin/IR-Net",
@@ -66,7 +70,7 @@ class EDE(_TemperatureSchedule):
 @register_estimator(
     EstimatorInfo(
         name="taa",
-        formula="d(x) = max(0, k (sqrt(2) t - t^2 |x|)), k = max(1/t, 1), t from t_min to t_max over the epochs",
+        formula="max(0, k (sqrt(2) t - t^2 |x|)), k = max(1/t, 1), t from t_min to t_max over the epochs",
         summary="training-aware approximation: a triangle that narrows",
         parameters={"t_min": "0.01", "t_max": "10"},
         source="RBNN, NeurIPS 2020; repository lmbxmu/RBNN",
@@ -92,7 +96,7 @@ class TAA(_TemperatureSchedule):
 @register_estimator(
     EstimatorInfo(
         name="fourier",
-        formula="d(x) = (4 omega / pi) sum_{i=0..n} cos((2i+1) omega x) if |x| <= window, else 0",
+        formula="(4 omega / pi) sum_{i=0..n} cos((2i+1) omega x) if |x| <= window, else 0",
         summary="derivative of sign's truncated Fourier series; more terms while training goes on",
         parameters={
             "n": "last term at the start, 9",

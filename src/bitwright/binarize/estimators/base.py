@@ -24,7 +24,9 @@ class ScheduleNotSetWarning(UserWarning):
 
 @dataclass(frozen=True)
 class EstimatorInfo:
-    """Facts about an estimator. `provenance`: "paper read", "code read", "secondary", "reconstruction" or "ours"."""
+    """Facts about an estimator. `formula` is d(x), the slope; `provenance`: "paper read", "code read", "secondary",
+    "reconstruction" or "ours".
+    """
 
     name: str
     formula: str
@@ -82,7 +84,7 @@ class ScheduledEstimator(Estimator):
     def forward(self, x: Tensor, value: Tensor | None = None) -> Tensor:
         if not torch.compiler.is_compiling() and self._warn and self.training and torch.is_grad_enabled():
             self._warn = False
-            if not bool(self.schedule_set):
+            if not self.schedule_set.is_meta and not bool(self.schedule_set):
                 warnings.warn(
                     f"{type(self).__name__} is trained but its schedule was never set, so it stays at its first value: "
                     "call bitwright.binarize.set_progress(model, epoch=..., epochs=...) every epoch",

@@ -13,7 +13,7 @@ from bitwright.binarize.estimators.base import Estimator, EstimatorInfo, positiv
 @register_estimator(
     EstimatorInfo(
         name="swishsign",
-        formula="d(x) = beta (2 - beta x tanh(beta x / 2)) / (1 + cosh(beta x))",
+        formula="beta (2 - beta x tanh(beta x / 2)) / (1 + cosh(beta x))",
         summary="derivative of the sign-swish; negative for |beta x| > 2.399, as published",
         parameters={"beta": "steepness, 5"},
         source="BNN+, arXiv 1812.11800; default beta of Larq",
@@ -42,7 +42,7 @@ class SwishSign(Estimator):
 @register_estimator(
     EstimatorInfo(
         name="tanh",
-        formula="d(x) = t (1 - tanh^2(t x))",
+        formula="t (1 - tanh^2(t x))",
         summary="derivative of tanh(t x)",
         parameters={"t": "steepness, 1"},
         source="common practice",
@@ -67,7 +67,7 @@ class Tanh(Estimator):
 @register_estimator(
     EstimatorInfo(
         name="sigmoid",
-        formula="d(x) = 2 beta s (1 - s), s = sigmoid(beta x)",
+        formula="2 beta s (1 - s), s = sigmoid(beta x)",
         summary="derivative of 2 sigmoid(beta x) - 1",
         parameters={"beta": "steepness, 1"},
         source="common practice",
@@ -93,7 +93,7 @@ class Sigmoid(Estimator):
 @register_estimator(
     EstimatorInfo(
         name="softsign",
-        formula="d(x) = a / (1 + a|x|)^2",
+        formula="a / (1 + a|x|)^2",
         summary="derivative of a x / (1 + a|x|)",
         parameters={"a": "steepness, 1"},
         source="common practice",
@@ -118,7 +118,7 @@ class Softsign(Estimator):
 @register_estimator(
     EstimatorInfo(
         name="arctan",
-        formula="d(x) = a / (1 + (pi a x / 2)^2)",
+        formula="a / (1 + (pi a x / 2)^2)",
         summary="derivative of (2/pi) arctan(pi a x / 2)",
         parameters={"a": "steepness, 2"},
         source="common practice",
@@ -143,7 +143,7 @@ class Arctan(Estimator):
 @register_estimator(
     EstimatorInfo(
         name="dsq",
-        formula="d(x) = s k (1 - tanh^2(k x)) if |x| <= 1, else 0; k = ln(2/alpha - 1) / 2, s = 1 / (1 - alpha)",
+        formula="s k (1 - tanh^2(k x)) if |x| <= 1, else 0; k = ln(2/alpha - 1) / 2, s = 1 / (1 - alpha)",
         summary="differentiable soft quantization on [-1, 1]; alpha -> 0 is sign",
         parameters={"alpha": "distance to sign in (0, 1), 0.2"},
         source="DSQ, arXiv 1908.05033 section 3 (binary, fixed alpha)",

@@ -11,7 +11,7 @@ from bitwright.binarize.estimators.base import Estimator, EstimatorInfo, positiv
 @register_estimator(
     EstimatorInfo(
         name="identity",
-        formula="d(x) = 1",
+        formula="1",
         summary="straight-through: the gradient passes unchanged",
         parameters={},
         source="Hinton 2012; BinaryConnect, arXiv 1511.00363",
@@ -29,7 +29,7 @@ class Identity(Estimator):
 @register_estimator(
     EstimatorInfo(
         name="clipped",
-        formula="d(x) = 1 if |x| <= t (strict: < t), else 0",
+        formula="1 if |x| <= t (strict: < t), else 0",
         summary="saturating straight-through, the derivative of hardtanh",
         parameters={"t": "half width, 1", "strict": "True: the ends are outside, as in XNOR-Net's code"},
         source="BNN, arXiv 1602.02830 section 1.3",
@@ -56,7 +56,7 @@ class Clipped(Estimator):
 @register_estimator(
     EstimatorInfo(
         name="approxsign",
-        formula="d(x) = max(0, 2 - 2|x|)",
+        formula="max(0, 2 - 2|x|)",
         summary="triangle, the derivative of Bi-Real Net's piecewise quadratic sign",
         parameters={},
         source="Bi-Real Net, arXiv 1808.00278 equation 7",
@@ -75,7 +75,7 @@ class ApproxSign(Estimator):
 @register_estimator(
     EstimatorInfo(
         name="window",
-        formula="d(x) = 1 if low <= x <= high (open: <), else 0",
+        formula="1 if low <= x <= high (open: <), else 0",
         summary="straight-through inside a window that need not be symmetric",
         parameters={"low": "0", "high": "1", "closed": "whether the ends are inside, True"},
         source="DoReFa-Net, arXiv 1606.06160: the derivative of clip(x, 0, 1)",
@@ -105,7 +105,7 @@ class Window(Estimator):
 @register_estimator(
     EstimatorInfo(
         name="halfrange",
-        formula="d(x) = 1 if -0.3 < x < 1, else 0",
+        formula="1 if -0.3 < x < 1, else 0",
         summary="half-range window for {0,1} activations",
         parameters={"low": "-0.3", "high": "1", "closed": "False"},
         source="Si-BNN, AAAI 2020; repository peiswang/SiBNN",
@@ -120,7 +120,7 @@ class HalfRange(Window):
 @register_estimator(
     EstimatorInfo(
         name="poke",
-        formula="d(x) = 1 if |x| < bound * (1 - 2^-7), else 0",
+        formula="1 if |x| < bound * (1 - 2^-7), else 0",
         summary="clipping bound of a floor quantizer",
         parameters={"bound": "3"},
         source="PokeBNN, CVPR 2022; repository google/aqt",
@@ -146,7 +146,7 @@ class Poke(Estimator):
 @register_estimator(
     EstimatorInfo(
         name="stateaware",
-        formula="d(x) = minus if -1 <= x < 0, plus if 0 <= x <= 1, else 0",
+        formula="minus if -1 <= x < 0, plus if 0 <= x <= 1, else 0",
         summary="clipped straight-through with a coefficient of its own for each state",
         parameters={"minus": "coefficient of the state -1, 1", "plus": "coefficient of the state +1, 1"},
         source="SA-BNN, AAAI 2021 (constant coefficients)",

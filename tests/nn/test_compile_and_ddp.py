@@ -1,0 +1,143 @@
+"""torch.compile without graph breaks, and two processes with gradients in step."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from torch import Tensor, nn
+
+from bitwright.binarize import clip_latent_, list_methods, set_progress, set_stage
+from bitwright.nn import BinaryConv2d, BinaryLinear, RPReLU, RSign
+
+METHODS = [info.name for info in list_methods()]
+
+
+def network(method: str) -> nn.Module:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        BinaryConv2d(8, 8, 3, padding=1, groups=2, method=method),
+        nn.BatchNorm2d(8),
+        RPReLU(8),
+        RSign(8),
+        BinaryConv2d(8, 4, 3, padding=1, pad_value=1, method=method),
+        nn.Flatten(),
+        BinaryLinear(4 * 36, 5, method=method),
+    )
+    set_progress(net, epoch=0, epochs=4)
+    return net
+
+
+@pytest.fixture(autouse=True)
+def _fresh_compiler() -> None:
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_compiled_without_graph_breaks(method: str) -> None:
+    net = network(method)
+    compiled = torch.compile(copy.deepcopy(net), backend="aot_eager", fullgraph=True)
+    x = torch.randn(2, 3, 6, 6)
+    results = []
+    for model in (net, compiled):
+        y = model(x)
+        y.square().sum().backward()
+        results.append((y.detach(), [p.grad for p in model.parameters()]))
+    assert torch.equal(results[0][0], results[1][0])
+    for eager, other in zip(results[0][1], results[1][1], strict=True):
+        torch.testing.assert_close(eager, other)
+    net.eval()
+    compiled.eval()
+    with torch.no_grad():
+        assert torch.equal(net(x), compiled(x))
+
+
+def test_schedule_and_stage_reach_compiled_code() -> None:
+    net = network("irnet")
+    compiled = torch.compile(net, backend="eager", fullgraph=True)
+    x = torch.randn(2, 3, 6, 6)
+
+    def weight_gradient(model: nn.Module) -> Tensor:
+        net.zero_grad()
+        model(x).sum().backward()
+        return net[2].weight.grad.clone()  # type: ignore[union-attr]
+
+    first = weight_gradient(compiled)
+    set_progress(net, epoch=3, epochs=4)
+    second = weight_gradient(compiled)
+    assert not torch.allclose(first, second)
+    torch.testing.assert_close(second, weight_gradient(net))
+    set_stage(net, "activations")
+    torch.testing.assert_close(compiled(x), net(x))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
+@pytest.mark.parametrize("method", ["irnet", "reactnet"])
+def test_inductor(method: str) -> None:
+    net = network(method)
+    compiled = torch.compile(copy.deepcopy(net), fullgraph=True)
+    x = torch.randn(2, 3, 6, 6)
+    a, b = net(x), compiled(x)
+    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+    a.sum().backward()
+    b.sum().backward()
+    for p, q in zip(net.parameters(), compiled.parameters(), strict=True):
+        assert q.grad is not None
+        assert torch.isfinite(q.grad).all()
+        assert p.grad is not None
+        # a sum that lands on the other side of a threshold moves single entries; the gradient as a whole stays
+        assert float((p.grad - q.grad).norm()) <= 0.05 * float(p.grad.norm()) + 1e-4
+
+
+def train(model: nn.Module, batches: list[Tensor]) -> None:
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    for x in batches:
+        optimizer.zero_grad()
+        model(x).square().mean().backward()
+        optimizer.step()
+        clip_latent_(model)
+
+
+def flat_network(method: str) -> nn.Module:
+    """Without batch norm, so that two half batches have the gradient of the whole one."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 16), BinaryLinear(16, 16, method=method), BinaryLinear(16, 4, method=method))
+    set_progress(net, epoch=2, epochs=4)
+    return net
+
+
+def _worker(rank: int, port: int, method: str, folder: str) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    model = nn.parallel.DistributedDataParallel(flat_network(method))
+    torch.manual_seed(5)
+    batches = [torch.randn(8, 6) for _ in range(4)]
+    train(model, [x[4 * rank : 4 * rank + 4] for x in batches])
+    torch.save(model.module.state_dict(), Path(folder) / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
+def test_two_processes_train_as_one(tmp_path: Path) -> None:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    mp.spawn(_worker, args=(port, "irnet", str(tmp_path)), nprocs=2)
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+    single = flat_network("irnet")
+    before = copy.deepcopy(single.state_dict())
+    torch.manual_seed(5)
+    train(single, [torch.randn(8, 6) for _ in range(4)])
+    for name, value in single.state_dict().items():
+        assert torch.equal(first[name], second[name]), name
+        torch.testing.assert_close(first[name], value, rtol=1e-4, atol=1e-5, msg=name)
+    assert any(not torch.equal(before[n], first[n]) for n in before)
