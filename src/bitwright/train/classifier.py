@@ -206,12 +206,15 @@ class Classifier(LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(self.network, self.optimizer_config)
-        config, epochs, steps = self.schedule_config, self.horizon, 1
-        if config.interval == "step":
-            # The exact number of batches is known once the loaders are: asking for the estimate makes them.
-            _ = self.trainer.estimated_stepping_batches
-            steps = self.steps_per_epoch
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(config, step / steps, epochs))
+        config, epochs = self.schedule_config, self.horizon
+
+        def factor(step: int) -> float:
+            # The number of batches is known from the first step on. Asking for it earlier (the trainer's
+            # estimated_stepping_batches) would make the loaders before their saved positions are restored.
+            per_epoch = self.steps_per_epoch if step and config.interval == "step" else 1
+            return lr_factor(config, step / per_epoch, epochs)
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": config.interval}}
 
     # Evaluation -------------------------------------------------------------------------------------------------
