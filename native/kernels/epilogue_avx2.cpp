@@ -21,6 +21,7 @@ struct Simd {
   static constexpr int kLanes = 8;
   static constexpr int kVectors = 4;
   static constexpr int kPixels = 2;
+  static constexpr int kWords = 1;
 
   struct Tail {
     I m[kVectors];
@@ -66,10 +67,8 @@ struct Simd {
   static BITWRIGHT_INLINE F below(F x, F p) { return _mm256_max_ps(p, x); }
   static BITWRIGHT_INLINE F above(F x, F p) { return _mm256_min_ps(p, x); }
   static BITWRIGHT_INLINE F to_float(I x) { return _mm256_cvtepi32_ps(x); }
-  static BITWRIGHT_INLINE I sub_scaled(I origin, int32_t slope, I count) {
-    if (slope == 2) return _mm256_sub_epi32(origin, _mm256_add_epi32(count, count));
-    return _mm256_sub_epi32(origin, slope == 1 ? count : _mm256_mullo_epi32(count, _mm256_set1_epi32(slope)));
-  }
+  static BITWRIGHT_INLINE I set_shift(int32_t s) { return _mm256_set1_epi32(s); }
+  static BITWRIGHT_INLINE I sub_shifted(I x, I count, I shift) { return _mm256_sub_epi32(x, _mm256_sllv_epi32(count, shift)); }
   static BITWRIGHT_INLINE uint32_t ge(F x, F t) { return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(x, t, _CMP_GE_OQ))); }
   static BITWRIGHT_INLINE uint32_t le(I count, I limit) {
     return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(count, limit)))) ^ 0xffu;

@@ -1,4 +1,4 @@
-// Epilogue for AVX-512 F, BW, VL, DQ: blocks of 8 pixels x 32 channels in 16 zmm registers. Thresholds give 16 bits a compare (vcmpps/vpcmpd into a
+// Epilogue for AVX-512 F, BW, VL, DQ: blocks of 4 pixels x 64 channels in 16 zmm registers. Thresholds give 16 bits a compare (vcmpps/vpcmpd into a
 // mask register), tails are masked loads and stores.
 // Cost of 256 elements: AFFINE 32 operations, ADD 16, PRELU 48, STORE 16 stores, STORE_BITS 16 compares + 16 kmov.
 // Multiply and add stay two operations, each rounded (-ffp-contract=off): all instruction sets give the same bits.
@@ -21,7 +21,8 @@ struct Simd {
   using I = __m512i;
   static constexpr int kLanes = 16;
   static constexpr int kVectors = 2;
-  static constexpr int kPixels = 8;
+  static constexpr int kPixels = 4;
+  static constexpr int kWords = 2;
 
   struct Tail {
     __mmask16 m[kVectors];
@@ -67,10 +68,8 @@ struct Simd {
   static BITWRIGHT_INLINE F below(F x, F p) { return _mm512_max_ps(p, x); }
   static BITWRIGHT_INLINE F above(F x, F p) { return _mm512_min_ps(p, x); }
   static BITWRIGHT_INLINE F to_float(I x) { return _mm512_cvtepi32_ps(x); }
-  static BITWRIGHT_INLINE I sub_scaled(I origin, int32_t slope, I count) {
-    if (slope == 2) return _mm512_sub_epi32(origin, _mm512_add_epi32(count, count));
-    return _mm512_sub_epi32(origin, slope == 1 ? count : _mm512_mullo_epi32(count, _mm512_set1_epi32(slope)));
-  }
+  static BITWRIGHT_INLINE I set_shift(int32_t s) { return _mm512_set1_epi32(s); }
+  static BITWRIGHT_INLINE I sub_shifted(I x, I count, I shift) { return _mm512_sub_epi32(x, _mm512_sllv_epi32(count, shift)); }
   static BITWRIGHT_INLINE uint32_t ge(F x, F t) { return _mm512_cmp_ps_mask(x, t, _CMP_GE_OQ); }
   static BITWRIGHT_INLINE uint32_t le(I count, I limit) { return _mm512_cmple_epi32_mask(count, limit); }
 
@@ -96,7 +95,7 @@ struct Simd {
 #include "epilogue_simd.h"
 
 const EpilogueKernel kernel = {
-    "epilogue_avx512", "avx512", "blocks of 8 pixels x 32 channels in registers over all steps", kRankAvx512, supports_avx512,
+    "epilogue_avx512", "avx512", "blocks of 4 pixels x 64 channels in registers over all steps", kRankAvx512, supports_avx512,
     threshold<Simd::Limits16>, threshold<Limits32>, from_counts16, from_counts32, from_float,
 };
 

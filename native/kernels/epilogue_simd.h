@@ -2,14 +2,15 @@
 // inside namespace bitwright and an unnamed namespace, after it has defined `struct Simd`:
 //
 //   F                    float vector of kLanes; kVectors = 32 / kLanes of them hold 32 channels of one pixel
-//   kPixels              pixels of a block: kPixels * kVectors vectors of x, the rest of the registers for operands
+//   kPixels, kWords      largest block: kPixels pixels x 32 * kWords channels, in half of the registers; the rest is for operands
 //   Tail(valid)          which of the 32 channels of a block are real; used only where kFull is false
 //   load<kFull>(p, tail, v), store<kFull>(p, tail, v, x), load_i32<kFull>(...), load_count<kFull>(const uint16_t* or const uint32_t*, ...)
-//   set, add, mul, select_ge0(x, y) = x >= 0 ? x : y, below(x, p) = x < p ? p : x, above(x, p) = x > p ? p : x, to_float, sub_scaled
+//   set, add, mul, select_ge0(x, y) = x >= 0 ? x : y, below(x, p) = x < p ? p : x, above(x, p) = x > p ? p : x, to_float,
+//   sub_shifted(x, count, shift) = x - (count << shift), shift as made by set_shift(s)
 //   ge(x, t), le(count, limit): bit mask of a vector; NaN is not >=
 //   Limits16             like Limits32 below, for counts of 16 bits
 //
-// Cost: a step is one switch for kPixels * kVectors vectors, so that its dispatch is paid once for up to 8 pixels x 32 channels.
+// Cost: a step is one switch for a whole block. Blocks are wide rather than tall, so that values are read and written in long stretches.
 
 enum class From { kCounts16, kCounts32, kFloat };
 
@@ -20,7 +21,8 @@ struct Source {
   int32_t slope;
 };
 
-// One block: pixels [i0, i0 + P), one after the other in one sample, and channels [j0, j0 + valid) of the tile, j0 a multiple of 32.
+// One block: pixels [i0, i0 + P), one after the other in one sample, and channels [j0, j0 + valid) of the tile, j0 a multiple of 32;
+// valid is 32 * W in a full block.
 struct Place {
   const EpilogueTile* tile;
   uint32_t i0, j0, c0, valid;
@@ -32,48 +34,54 @@ BITWRIGHT_INLINE T* first_pixel(const ValueRef& v, const Place& b, size_t channe
   return value_pixel<T>(v, b.tile->where, b.i0) + channel;
 }
 
-BITWRIGHT_NOINLINE void store_grouped_block(const uint32_t* bits, uint32_t pixels, const ValueRef& v, const Place& b) {
+BITWRIGHT_NOINLINE void store_grouped_block(const uint32_t* bits, uint32_t pixels, uint32_t words, const ValueRef& v, const Place& b) {
   uint32_t* to = first_pixel<uint32_t>(v, b, 0);
-  for (uint32_t i = 0; i < pixels; ++i) store_grouped_bits(to + i * v.pixel_stride, v, b.c0, b.valid, bits[i]);
+  for (uint32_t i = 0; i < pixels; ++i, to += v.pixel_stride)
+    for (uint32_t w = 0; w < words; ++w) store_grouped_bits(to, v, b.c0 + 32 * w, words == 1 ? b.valid : 32, *bits++);
 }
 
-template <int P, bool kFull, class Count>
-BITWRIGHT_INLINE void load_counts(Simd::F (&x)[P][Simd::kVectors], const Source& s, const Place& b, const Simd::Tail& tail) {
+template <int P, int W, bool kFull, class Count>
+BITWRIGHT_INLINE void load_counts(Simd::F (&x)[P][W * Simd::kVectors], const Source& s, const Place& b, const Simd::Tail& tail) {
+  const Simd::I shift = Simd::set_shift(s.slope - 1);  // slope 1 or 2
   const Count* row = static_cast<const Count*>(s.data) + static_cast<size_t>(b.i0) * b.tile->stride + b.j0;
   const int32_t* const* origins = s.origin + b.i0;
   BITWRIGHT_UNROLL for (int i = 0; i < P; ++i, row += b.tile->stride) {
     const int32_t* origin = origins[i] + b.c0;
-    BITWRIGHT_UNROLL for (int v = 0; v < Simd::kVectors; ++v)
+    BITWRIGHT_UNROLL for (int v = 0; v < W * Simd::kVectors; ++v)
       x[i][v] = Simd::to_float(
-          Simd::sub_scaled(Simd::load_i32<kFull>(origin, tail, v), s.slope, Simd::load_count<kFull>(row, tail, v)));
+          Simd::sub_shifted(Simd::load_i32<kFull>(origin, tail, v), Simd::load_count<kFull>(row, tail, v), shift));
   }
 }
 
-template <int P, bool kFull>
-BITWRIGHT_INLINE void store_bits_step(const Simd::F (&x)[P][Simd::kVectors], const Step& s, const Place& b, const Simd::Tail& tail) {
-  uint32_t bits[P];
-  BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) bits[i] = 0;
-  BITWRIGHT_UNROLL for (int v = 0; v < Simd::kVectors; ++v) {
-    const Simd::F t = s.a != nullptr ? Simd::load<kFull>(s.a + b.c0, tail, v) : Simd::set(s.p0);
-    BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) bits[i] |= Simd::ge(x[i][v], t) << (v * Simd::kLanes);
+template <int P, int W, bool kFull>
+BITWRIGHT_INLINE void store_bits_step(const Simd::F (&x)[P][W * Simd::kVectors], const Step& s, const Place& b, const Simd::Tail& tail) {
+  constexpr int V = Simd::kVectors;
+  uint32_t bits[P * W];
+  BITWRIGHT_UNROLL for (int w = 0; w < W; ++w) {
+    BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) bits[i * W + w] = 0;
+    BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) {
+      const Simd::F t = s.a != nullptr ? Simd::load<kFull>(s.a + b.c0, tail, w * V + v) : Simd::set(s.p0);
+      BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) bits[i * W + w] |= Simd::ge(x[i][w * V + v], t) << (v * Simd::kLanes);
+    }
+    const uint32_t flip = s.flip != nullptr ? s.flip[b.c0 / 32 + static_cast<uint32_t>(w)] : 0;
+    const uint32_t real = kFull ? 0xffffffffu : (1u << b.valid) - 1u;
+    BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) bits[i * W + w] = (bits[i * W + w] ^ flip) & real;
   }
-  const uint32_t flip = s.flip != nullptr ? s.flip[b.c0 / 32] : 0;
-  const uint32_t real = kFull ? 0xffffffffu : (1u << b.valid) - 1u;
-  BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) bits[i] = (bits[i] ^ flip) & real;
-  if (!bits_are_plain(s.value)) return store_grouped_block(bits, P, s.value, b);
+  if (!bits_are_plain(s.value)) return store_grouped_block(bits, P, W, s.value, b);
   uint32_t* to = first_pixel<uint32_t>(s.value, b, b.c0 / 32);
-  BITWRIGHT_UNROLL for (int i = 0; i < P; ++i, to += s.value.pixel_stride) *to = bits[i];
+  BITWRIGHT_UNROLL for (int i = 0; i < P; ++i, to += s.value.pixel_stride)
+    BITWRIGHT_UNROLL for (int w = 0; w < W; ++w) to[w] = bits[i * W + w];
 }
 
-template <int P, bool kFull>
+template <int P, int W, bool kFull>
 void block(const Source& source, const Place& b, const Step* steps, size_t n_steps) {
   using F = Simd::F;
-  constexpr int V = Simd::kVectors;
+  constexpr int V = W * Simd::kVectors;
   const Simd::Tail tail(b.valid);
   F x[P][V];
   switch (source.from) {
-    case From::kCounts16: load_counts<P, kFull, uint16_t>(x, source, b, tail); break;
-    case From::kCounts32: load_counts<P, kFull, uint32_t>(x, source, b, tail); break;
+    case From::kCounts16: load_counts<P, W, kFull, uint16_t>(x, source, b, tail); break;
+    case From::kCounts32: load_counts<P, W, kFull, uint32_t>(x, source, b, tail); break;
     default: {
       const float* row = static_cast<const float*>(source.data) + static_cast<size_t>(b.i0) * b.tile->stride + b.j0;
       BITWRIGHT_UNROLL for (int i = 0; i < P; ++i, row += b.tile->stride)
@@ -129,17 +137,17 @@ void block(const Source& source, const Place& b, const Step* steps, size_t n_ste
           BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) Simd::store<kFull>(row, tail, v, x[i][v]);
         break;
       }
-      case StepKind::kStoreBits: store_bits_step<P, kFull>(x, s, b, tail); break;
+      case StepKind::kStoreBits: store_bits_step<P, W, kFull>(x, s, b, tail); break;
       case StepKind::kUnary: {  // through memory: the functions are shared scalar code
         alignas(64) float spill[P * V * Simd::kLanes];
         BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
-          BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) Simd::store<true>(spill + i * 32, tail, v, x[i][v]);
+          BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) Simd::store<true>(spill + i * (32 * W), tail, v, x[i][v]);
         if (kFull)
-          apply_unary(spill, P * 32, s.n);
+          apply_unary(spill, P * 32 * W, s.n);
         else
           for (int i = 0; i < P; ++i) apply_unary(spill + i * 32, b.valid, s.n);
         BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
-          BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) x[i][v] = Simd::load<true>(spill + i * 32, tail, v);
+          BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) x[i][v] = Simd::load<true>(spill + i * (32 * W), tail, v);
         break;
       }
     }
@@ -148,22 +156,27 @@ void block(const Source& source, const Place& b, const Step* steps, size_t n_ste
 
 using BlockFn = void (*)(const Source&, const Place&, const Step*, size_t);
 
-template <bool kFull, int P = 1>
+template <int W, bool kFull, int P = 1>
 BITWRIGHT_INLINE BlockFn block_of(uint32_t pixels) {
   if constexpr (P < Simd::kPixels) {
-    if (pixels > P) return block_of<kFull, P + 1>(pixels);
+    if (pixels > P) return block_of<W, kFull, P + 1>(pixels);
   }
-  return block<P, kFull>;
+  return block<P, W, kFull>;
 }
 
 inline void run(const Source& source, const EpilogueTile& t, const Step* steps, size_t n_steps) {
+  constexpr uint32_t kWide = 32 * Simd::kWords;
   uint32_t pixels = 0;
   for (uint32_t i = 0; i < t.where.pixels; i += pixels) {
     pixels = run_of_pixels(t.where, i, Simd::kPixels);
-    const BlockFn full = block_of<true>(pixels);
+    const BlockFn wide = block_of<Simd::kWords, true>(pixels);
     uint32_t j = 0;
-    for (; j + 32 <= t.channels; j += 32) full(source, Place{&t, i, j, t.channel0 + j, 32}, steps, n_steps);
-    if (j < t.channels) block_of<false>(pixels)(source, Place{&t, i, j, t.channel0 + j, t.channels - j}, steps, n_steps);
+    for (; j + kWide <= t.channels; j += kWide) wide(source, Place{&t, i, j, t.channel0 + j, kWide}, steps, n_steps);
+    if (Simd::kWords > 1 && j + 32 <= t.channels) {
+      block_of<1, true>(pixels)(source, Place{&t, i, j, t.channel0 + j, 32}, steps, n_steps);
+      j += 32;
+    }
+    if (j < t.channels) block_of<1, false>(pixels)(source, Place{&t, i, j, t.channel0 + j, t.channels - j}, steps, n_steps);
   }
 }
 
@@ -231,10 +244,12 @@ void threshold(const Count* counts, const EpilogueTile& t, const int32_t* const*
 }
 
 inline void from_counts16(const uint16_t* counts, const EpilogueTile& t, const int32_t* const* origin, int32_t slope, const Step* steps, size_t n) {
+  if (slope != 1 && slope != 2) return epilogue_portable->from_counts16(counts, t, origin, slope, steps, n);  // no layer has one
   run({From::kCounts16, counts, origin, slope}, t, steps, n);
 }
 
 inline void from_counts32(const uint32_t* counts, const EpilogueTile& t, const int32_t* const* origin, int32_t slope, const Step* steps, size_t n) {
+  if (slope != 1 && slope != 2) return epilogue_portable->from_counts32(counts, t, origin, slope, steps, n);
   run({From::kCounts32, counts, origin, slope}, t, steps, n);
 }
 
