@@ -198,3 +198,34 @@ def test_inspect(tmp_path: Path) -> None:
     import json
 
     json.dumps(found.to_dict())
+
+
+def test_verify_with_ids(tmp_path: Path) -> None:
+    from onnx import TensorProto
+
+    b = Builder((6,), dtype=TensorProto.INT64)
+    y = b.blinear(b.embedding("x", 11, 40, b.normal(11)), 40, 8, threshold=0.1)
+    model = b.model(b.op("ReduceMean", y, b.ints(1), keepdims=0))
+    compile(model, tmp_path / "net.bwm")
+    x = np.random.default_rng(0).integers(0, 11, (20, 6))
+    report = verify(model, tmp_path / "net.bwm", x, batch=8)
+    assert report.ok, str(report)
+    assert report.samples == 20
+
+
+def test_an_unexplained_answer_is_a_bug(tmp_path: Path) -> None:
+    """A reference whose last layer says something else without any bit near its threshold."""
+    b, y = binary_net()
+    model = b.model(y)
+    compile(model, tmp_path / "net.bwm")
+    x = images(b.shape, 4)
+
+    def reference(a: Array) -> dict[str, Array]:
+        wanted = onnxruntime(model, a)[0]
+        return {y: wanted[:, ::-1], "x": a}
+
+    report = verify(model, tmp_path / "net.bwm", x, reference=reference)
+    assert not report.ok
+    assert report.disagreements
+    assert not any(d.explained for d in report.disagreements)
+    assert "NOT explained" in str(report)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bitwright.compiler import build
+from bitwright.compiler import UnsupportedModelError, build
 from bitwright.compiler.bwm import encode
 from bitwright.compiler.bwm_read import read
 
@@ -322,3 +322,40 @@ def test_a_strided_shortcut_is_added_in_the_epilogue() -> None:
     check(b, [out])
     program = build(b.model(out))
     assert [type(op).__name__ for op in program.ops] == ["Map", "Copy", "BConv"]
+
+
+def test_old_operator_sets() -> None:
+    """Attributes that later became inputs."""
+    from onnx import helper
+
+    b = Builder((4, 6, 6))
+    y = b.op("Slice", "x", starts=[1, 0], ends=[6, 5], axes=[2, 3])
+    y = b.op("Pad", y, pads=[0, 0, 1, 0, 0, 0, 0, 1], value=0.0, mode="constant")
+    y = b.op("Clip", b.conv(y, 4, 8), min=-0.5, max=0.5)
+    y = b.op("Squeeze", b.op("Unsqueeze", y, axes=[2]), axes=[2])
+    one, two = b.op("Split", y, outputs=2, axis=1, split=[2, 6])
+    y = b.op("Concat", two, one, axis=1)
+    y = b.op("ReduceMean", y, axes=[2, 3], keepdims=0)
+    model = helper.make_model(
+        b.model(y, functions=False).graph, opset_imports=[helper.make_opsetid("", 9)], ir_version=4
+    )
+    x = np.random.default_rng(7).standard_normal((3, 4, 6, 6)).astype(np.float32)
+    np.testing.assert_allclose(run(build(model), {"x": x})[y], onnxruntime(model, x)[0], rtol=0, atol=1e-6)
+
+
+def test_unpack_weight() -> None:
+    """Weight-only binarization: a float convolution with ±1 weights, its scale behind it."""
+    from bitwright.compiler.dialect import UnpackWeightAttrs, pack_bits
+
+    b = Builder((5, 6, 6))
+    packed = b.const(pack_bits(b.rng.random((7, 9, 5)) < 0.5), np.uint8)
+    b.nodes.append(UnpackWeightAttrs(shape=(7, 5, 3, 3)).make_node([packed], ["w"], name="unpack"))
+    y = b.op("Mul", b.op("Conv", "x", "w"), b.const(b.normal(7, 1, 1)))
+    check(b, [y])
+
+
+def test_a_large_flattened_map_is_refused() -> None:
+    b = Builder((2, 80, 80))
+    y = b.batch_norm(b.op("Flatten", "x"), 2 * 80 * 80)
+    with pytest.raises(UnsupportedModelError, match="6400 pixels"):
+        build(b.model(y))

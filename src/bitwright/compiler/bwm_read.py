@@ -99,7 +99,7 @@ class _Decoder:
         _check(at + 4 <= length, "META's JSON is cut off")
         try:
             meta = json.loads(raw[4 : 4 + size].decode("utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BwmFormatError(f"META is not JSON: {error}") from error
         _check(isinstance(meta, dict), "META is not a JSON object")
         (block,) = f.ZERO.unpack_from(raw, at)

@@ -278,7 +278,7 @@ class _Walk:
         if meaning is None or meaning.tensor not in tensors:
             return None
         try:
-            tensor = np.asarray(tensors[meaning.tensor])
+            tensor = np.asarray(tensors[meaning.tensor], dtype=np.float32)
             wanted = array_of(meaning, value, tensor)
         except ValueError as error:
             raise VerifyError(f"the reference does not fit the file: {error}") from error

@@ -32,6 +32,8 @@ from ..view import Axes, C, View, per_channel
 Item = Known | View | list[View]
 Lowering = Callable[["Context", Node], None]
 REGISTRY: dict[tuple[str, str], Lowering] = {}
+# A flattened map becomes a vector by one COPY a pixel.
+_REORDER_LIMIT = 4096
 
 
 def lowers(*ops: str, domain: str = "") -> Callable[[Lowering], Lowering]:
@@ -156,6 +158,11 @@ class Context:
         if key in self._reordered:
             return self._reordered[key]
         value = view.value
+        if value.pixels > _REORDER_LIMIT:
+            raise Unsupported(
+                f"it needs a flattened map of {value.pixels} pixels as a vector; the limit is {_REORDER_LIMIT}.",
+                "Pool before flattening, or use one constant per channel.",
+            )
         d, h, w, c = value.dims
         dims = [x for axis in view.axes for x in axis]
         dims += [x for x in (1, 2, 3, 4) if x not in dims]
