@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -209,6 +211,18 @@ def test_wrong_calls_are_named(tmp_path: Path) -> None:
     with pytest.raises(OnnxExportError, match="cannot export Untranslatable to ONNX"):
         to_onnx(Untranslatable().eval(), x, path)
     assert not os.listdir(tmp_path)
+
+
+def test_missing_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(ImportError, match=r"pip install 'bitwright\[convert\]'"):
+        to_onnx(nn.Linear(3, 2).eval(), torch.randn(2, 3), tmp_path / "x.onnx")
+
+
+def test_import_needs_no_onnx() -> None:
+    code = "import sys, bitwright.export; print([m for m in ('onnx', 'onnx_ir', 'onnxscript') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
 
 
 def test_fixed_batch_and_float_models(tmp_path: Path) -> None:

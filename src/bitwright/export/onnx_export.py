@@ -58,7 +58,9 @@ def to_onnx(
         LatentLayerError: a binary layer is not frozen.
         ValueError: the model is in training mode, the opset is not supported, or the names do not fit.
         OnnxExportError: the model cannot be traced or uses an operator that ONNX does not have.
+        ImportError: onnx, onnx-ir or onnxscript is not installed.
     """
+    _require_onnx()
     check_frozen(model, "to_onnx")
     training = [name or "(the model itself)" for name, module in model.named_modules() if module.training]
     if training:
@@ -70,6 +72,15 @@ def to_onnx(
     in_names = _names("input", input_names, len(inputs))
     program = _export(model, inputs, in_names, output_names, dynamic_batch, opset)
     write_atomically(path, _finish(program.model, model, output_names, metadata or {}).SerializeToString())
+
+
+def _require_onnx() -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnx_ir  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ImportError(f"ONNX export needs more packages: pip install 'bitwright[convert]' ({error})") from error
 
 
 def _inputs(example: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:

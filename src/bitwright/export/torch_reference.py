@@ -6,15 +6,17 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bitwright.compiler.dialect import CALL_KEY, MODULE_KEY
+
+if TYPE_CHECKING:
+    import onnx
 
 
 @dataclass
@@ -43,6 +45,8 @@ class TorchReference:
     """
 
     def __init__(self, model: nn.Module, onnx_model: onnx.ModelProto | str | os.PathLike[str]) -> None:
+        import onnx
+
         if any(module.training for module in model.modules()):
             raise ValueError("TorchReference compares eval mode; call model.eval() first")
         proto = onnx_model if isinstance(onnx_model, onnx.ModelProto) else onnx.load(os.fspath(onnx_model))
