@@ -53,6 +53,8 @@ class RecipeCLI(LightningCLI):
             seed_everything_default=0,
             parser_kwargs={
                 "prog": "bitwright train",
+                "usage": "bitwright train --config RECIPE.yaml [--KEY VALUE ...]",  # the generated one fills a page
+                "allow_abbrev": False,
                 "description": "Train a network from a recipe: a YAML file whose every key is also an option.",
                 "epilog": TRAIN_EXAMPLE,
                 "formatter_class": argparse.RawDescriptionHelpFormatter,
@@ -171,9 +173,14 @@ def _with_own_config(argv: list[str]) -> list[str]:
 def _quiet() -> None:
     """Lightning's advice is not for our users; what matters is shown by the progress bar and by us."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-    warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    for about in (
+        "LeafSpec",
+        "exists and is not empty",
+        "smaller than the logging interval",
+        "skip_none",
+        "was deprecated",
+    ):
+        warnings.filterwarnings("ignore", message=f"(?s).*{about}")
 
 
 def train_main(argv: Sequence[str]) -> int:
