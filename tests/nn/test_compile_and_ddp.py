@@ -82,19 +82,24 @@ def test_schedule_and_stage_reach_compiled_code() -> None:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
 @pytest.mark.parametrize("method", ["irnet", "reactnet"])
 def test_inductor(method: str) -> None:
-    net = network(method)
-    compiled = torch.compile(copy.deepcopy(net), fullgraph=True)
-    x = torch.randn(2, 3, 6, 6)
-    a, b = net(x), compiled(x)
-    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
-    a.sum().backward()
-    b.sum().backward()
-    for p, q in zip(net.parameters(), compiled.parameters(), strict=True):
-        assert q.grad is not None
-        assert torch.isfinite(q.grad).all()
-        assert p.grad is not None
-        # a sum that lands on the other side of a threshold moves single entries; the gradient as a whole stays
-        assert float((p.grad - q.grad).norm()) <= 0.05 * float(p.grad.norm()) + 1e-4
+    """One layer on random inputs: fused kernels round differently, and behind another layer a bit could flip."""
+    torch.manual_seed(0)
+    layer = BinaryConv2d(8, 6, 3, padding=1, groups=2, bias=True, method=method)
+    set_progress(layer, epoch=1, epochs=4)
+    compiled = torch.compile(copy.deepcopy(layer), fullgraph=True)
+    x = torch.randn(2, 8, 6, 6)
+    inputs = [x.clone().requires_grad_() for _ in range(2)]
+    outputs = [model(z) for model, z in zip((layer, compiled), inputs, strict=True)]
+    torch.testing.assert_close(*outputs, rtol=1e-5, atol=1e-5)
+    for y in outputs:
+        y.square().sum().backward()
+    torch.testing.assert_close(inputs[0].grad, inputs[1].grad, rtol=1e-4, atol=1e-4)
+    for p, q in zip(layer.parameters(), compiled.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad, rtol=1e-4, atol=1e-4)
+    layer.eval()
+    compiled.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x), compiled(x), rtol=1e-6, atol=1e-6)
 
 
 def train(model: nn.Module, batches: list[Tensor]) -> None:
