@@ -7,7 +7,8 @@
 //   load<kFull>(p, tail, v), store<kFull>(p, tail, v, x), load_i32<kFull>(...), load_count<kFull>(const uint16_t* or const uint32_t*, ...)
 //   set, add, mul, select_ge0(x, y) = x >= 0 ? x : y, below(x, p) = x < p ? p : x, above(x, p) = x > p ? p : x, to_float,
 //   sub_shifted(x, count, shift) = x - (count << shift), shift as made by set_shift(s)
-//   ge(x, t), le(count, limit): bit mask of a vector; NaN is not >=
+//   ge32(x, t)           the word of x >= t for 32 channels; NaN is not >=
+//   le(count, limit)     the bits of one vector
 //   Limits16             like Limits32 below, for counts of 16 bits
 //
 // Cost: a step is one switch for a whole block. Blocks are wide rather than tall, so that values are read and written in long stretches.
@@ -42,7 +43,7 @@ BITWRIGHT_NOINLINE void store_grouped_block(const uint32_t* bits, uint32_t pixel
 
 template <int P, int W, bool kFull, class Count>
 BITWRIGHT_INLINE void load_counts(Simd::F (&x)[P][W * Simd::kVectors], const Source& s, const Place& b, const Simd::Tail& tail) {
-  const Simd::I shift = Simd::set_shift(s.slope - 1);  // slope 1 or 2
+  const Simd::Shift shift = Simd::set_shift(s.slope - 1);  // slope 1 or 2
   const Count* row = static_cast<const Count*>(s.data) + static_cast<size_t>(b.i0) * b.tile->stride + b.j0;
   const int32_t* const* origins = s.origin + b.i0;
   BITWRIGHT_UNROLL for (int i = 0; i < P; ++i, row += b.tile->stride) {
@@ -58,14 +59,11 @@ BITWRIGHT_INLINE void store_bits_step(const Simd::F (&x)[P][W * Simd::kVectors],
   constexpr int V = Simd::kVectors;
   uint32_t bits[P * W];
   BITWRIGHT_UNROLL for (int w = 0; w < W; ++w) {
-    BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) bits[i * W + w] = 0;
-    BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) {
-      const Simd::F t = s.a != nullptr ? Simd::load<kFull>(s.a + b.c0, tail, w * V + v) : Simd::set(s.p0);
-      BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) bits[i * W + w] |= Simd::ge(x[i][w * V + v], t) << (v * Simd::kLanes);
-    }
+    Simd::F t[V];
+    BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) t[v] = s.a != nullptr ? Simd::load<kFull>(s.a + b.c0, tail, w * V + v) : Simd::set(s.p0);
     const uint32_t flip = s.flip != nullptr ? s.flip[b.c0 / 32 + static_cast<uint32_t>(w)] : 0;
     const uint32_t real = kFull ? 0xffffffffu : (1u << b.valid) - 1u;
-    BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) bits[i * W + w] = (bits[i * W + w] ^ flip) & real;
+    BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) bits[i * W + w] = (Simd::ge32(&x[i][w * V], t) ^ flip) & real;
   }
   if (!bits_are_plain(s.value)) return store_grouped_block(bits, P, W, s.value, b);
   uint32_t* to = first_pixel<uint32_t>(s.value, b, b.c0 / 32);
