@@ -141,3 +141,9 @@ def test_write_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         write_atomic(b"new", target)
     assert target.read_bytes() == b"old"
     assert [p.name for p in target.parent.iterdir()] == ["net.bwm"]
+
+
+def test_model_metadata_is_kept() -> None:
+    m = model()
+    m.metadata_props.add(key="classes", value="a,b")
+    assert read(encode(build(m))).meta["metadata"] == {"classes": "a,b"}

@@ -71,6 +71,7 @@ class Graph:
     source: str
     sha256: str
     opsets: dict[str, int] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)  # of the model: how its input is prepared, class names, ...
 
 
 def load_proto(source: ModelSource) -> tuple[onnx.ModelProto, str]:
@@ -198,7 +199,8 @@ def load_graph(source: ModelSource) -> Graph:
         raise CompileError("the model has no inputs or no outputs")
     outputs = [o.name for o in g.output]
     opsets = {"" if o.domain == "ai.onnx" else o.domain: o.version for o in proto.opset_import}
-    return Graph(_needed(nodes, outputs), constants, inputs, outputs, opsets.get("", 1), name, digest, opsets)
+    facts = {p.key: p.value for p in proto.metadata_props}
+    return Graph(_needed(nodes, outputs), constants, inputs, outputs, opsets.get("", 1), name, digest, opsets, facts)
 
 
 def _graph_input(info: onnx.ValueInfoProto) -> GraphInput:

@@ -23,6 +23,7 @@ def build(program: Program, graph: Graph, plan: Plan, name: str) -> dict[str, An
         "name": name,
         "producer": {"name": "bitwright", "version": bitwright.__version__},
         "source": {"file": graph.source, "sha256": graph.sha256, "opsets": graph.opsets},
+        "metadata": graph.metadata,
         "plan": {"peak": plan.peak, "naive": plan.naive},
         "values": [_value(v) for v in program.values()],
         "ops": [
