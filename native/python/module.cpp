@@ -133,10 +133,10 @@ void run_one(Session& session, size_t index, const nb::dict& inputs, const nb::d
   std::map<uint32_t, AlignedBuffer> memory;
   std::map<uint32_t, void*> values;
   size_t samples = 0;
-  const auto view = [&](uint32_t id, const nb::dict& arrays) {
+  const auto view = [&](uint32_t id, const nb::dict& arrays, auto type_tag) {
     const nb::object key = nb::int_(id);
     if (!arrays.contains(key)) fail(Status::kInput, "value ", id, " is missing");
-    const auto a = nb::cast<nb::ndarray<nb::c_contig, nb::device::cpu>>(arrays[key]);
+    const auto a = nb::cast<decltype(type_tag)>(arrays[key]);
     const ValueInfo& v = model.values[id];
     const nb::dlpack::dtype type = v.dtype == DType::kBits ? nb::dtype<uint8_t>() : v.dtype == DType::kI32 ? nb::dtype<int32_t>() : nb::dtype<float>();
     bool fits = a.ndim() == 5 && a.dtype() == type && (samples == 0 || a.shape(0) == samples);
@@ -147,14 +147,14 @@ void run_one(Session& session, size_t index, const nb::dict& inputs, const nb::d
   };
   const OpInfo& op = model.ops[index];
   for (uint32_t id : op.reads()) {
-    const auto a = view(id, inputs);
+    const auto a = view(id, inputs, nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>());
     const ValueInfo& v = model.values[id];
     memory.emplace(id, AlignedBuffer(v.bytes * samples, true));
     to_engine(v, samples, static_cast<const uint8_t*>(a.data()), memory[id].as<uint8_t>());
   }
   if (samples > UINT32_MAX) fail(Status::kInput, samples, " samples are too many");
   for (uint32_t id : op.writes()) {
-    view(id, outputs);
+    view(id, outputs, nb::ndarray<nb::c_contig, nb::device::cpu>());
     memory.emplace(id, AlignedBuffer(model.values[id].bytes * samples, true));
   }
   for (const auto& [id, buffer] : memory) values[id] = buffer.data();
@@ -163,7 +163,7 @@ void run_one(Session& session, size_t index, const nb::dict& inputs, const nb::d
     if (samples) session.run_one(index, static_cast<uint32_t>(samples), values);
   }
   for (uint32_t id : op.writes()) {
-    const auto a = view(id, outputs);
+    const auto a = view(id, outputs, nb::ndarray<nb::c_contig, nb::device::cpu>());
     from_engine(model.values[id], samples, memory[id].as<uint8_t>(), static_cast<uint8_t*>(a.data()));
   }
 }

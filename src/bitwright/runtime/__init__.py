@@ -1,7 +1,8 @@
 """The run time: compiled models on any CPU, with numpy and the native engine alone.
 
-``Session("net.bwm").run(x)`` runs a model; :func:`kernels` lists what the engine has; :func:`pack_bits` and :func:`unpack_bits` convert between
-floats and the canonical bit packing; :mod:`bitwright.runtime.functional` runs single layers.
+``Session("net.bwm").run(x)`` runs a model; :func:`kernels` lists what the engine has; :func:`pack_bits` and
+:func:`unpack_bits` convert between floats and the canonical bit packing; :mod:`bitwright.runtime.functional` runs
+single layers.
 """
 
 from __future__ import annotations

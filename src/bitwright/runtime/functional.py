@@ -19,7 +19,7 @@ _CACHE_BYTES = 256 << 20
 
 
 class _Cache:
-    """Prepared layers by everything that they depend on, the weights' bytes included; the least recently used go first."""
+    """Prepared layers by everything they depend on, the weights' bytes included; the least recently used go first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -76,9 +76,10 @@ def _canonical(weight: npt.ArrayLike, out_channels: int, taps: int, words: int) 
     if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] % 4 == 0:
         array = array.view("<u4").astype(np.uint32, copy=False)
     if array.dtype != np.uint32 or array.shape != (out_channels, taps, words):
+        given = f"{np.asarray(weight).dtype} {list(np.shape(weight))}"
         raise ValueError(
-            f"weight is {np.asarray(weight).dtype} {list(np.shape(weight))}; uint32 [{out_channels}, {taps}, {words}] or uint8 [{out_channels}, {taps}, "
-            f"{4 * words}] is expected ([out_channels, taps, words of channels/groups bits])"
+            f"weight is {given}; uint32 [{out_channels}, {taps}, {words}] or uint8 [{out_channels}, {taps}, "
+            f"{4 * words}] is expected: [out_channels, taps, words of channels/groups bits]"
         )
     return array
 
@@ -107,8 +108,9 @@ def binary_conv(
 
     Args:
         x: float32 [N, D, H, W, C], any strides (channels last is not copied). A 2-D map has D = 1.
-        weight: canonical packed weights, uint32 [O, T, ceil((C/groups)/32)] or the same as uint8 bytes; T taps in row-major (D, H, W) order; bit 1 is
-            +1; tail bits 0. Of a transposed convolution: the taps of ``weight[:, o]``, not flipped.
+        weight: canonical packed weights, uint32 [O, T, ceil((C/groups)/32)] or the same as uint8 bytes; T taps in
+            row-major (D, H, W) order; bit 1 is +1; tail bits 0. Of a transposed convolution: the taps of
+            ``weight[:, o]``, not flipped.
         threshold: a number or float32 [C]: an activation is the upper level where ``x >= threshold``.
         out_channels: O.
         kernel, stride, dilation, pad_begin: (D, H, W), or one number for all three.
@@ -117,7 +119,8 @@ def binary_conv(
         pad_mode: "constant" or "edge" (replicates the binarized edge).
         pad_value: of "constant": 0 (the tap counts nothing), 1 or, for ±1 activations, -1.
         low: the lower level of the activations, -1 or 0. The upper one is 1.
-        transposed: a transposed convolution as PyTorch's; then ``pad_*`` are cropped from the full output and ``output_padding`` is added at its end.
+        transposed: a transposed convolution as PyTorch's; then ``pad_*`` are cropped from the full output and
+            ``output_padding`` is added at its end.
         threads: threads of this call, 0 for as many as the process may use.
         engine_kernel: as ``kernel`` of :class:`bitwright.runtime.Session`.
 
@@ -128,7 +131,8 @@ def binary_conv(
         TypeError: x is not float32.
         ValueError: an argument does not fit (:class:`ModelError`, :class:`KernelError` are ValueErrors).
 
-    The weights in the kernel's layout and the indirection table are cached between calls, found by the weights' content.
+    The weights in the kernel's layout and the indirection table are cached between calls, found by the weights'
+    content.
     """
     if not isinstance(x, np.ndarray) or x.dtype != np.float32:
         raise TypeError(f"x is {getattr(x, 'dtype', type(x).__name__)}; a float32 array is expected")
@@ -159,7 +163,8 @@ def binary_conv(
         out = [(n + b + e - ex) // st + 1 for n, st, b, e, ex, _ in sizes]
     if min(out) < 1:
         raise ValueError(
-            f"the output would have the size {out} (D, H, W): the kernel {k} with dilation {d} does not fit the padded map {list(x.shape[1:4])}"
+            f"the output would have the size {out} (D, H, W): the kernel {k} with dilation {d} does not fit the padded "
+            f"map of {list(x.shape[1:4])}"
         )
     packed = _canonical(weight, out_channels, k[0] * k[1] * k[2], (channels // groups + 31) // 32)
     limits = np.ascontiguousarray(threshold, dtype=np.float32).reshape(-1)

@@ -24,11 +24,13 @@ def kernels() -> list[KernelInfo]:
     """Lists the kernels.
 
     Returns:
-        One dict a kernel: ``name`` ("bconv_avx2"), ``operation`` ("bconv": binary convolution and dense layers; "fconv": float ones; "epilogue":
-        everything after the sum; "pack": float to bits), ``isa``, ``supported`` (by this CPU), ``default`` (runs if nothing is forced), ``about``.
+        One dict a kernel: ``name`` ("bconv_avx2"), ``operation`` ("bconv": binary convolution and dense layers;
+        "fconv": float ones; "epilogue": everything after the sum; "pack": float to bits), ``isa``, ``supported`` (by
+        this CPU), ``default`` (runs if nothing is forced), ``about``.
 
-    A session takes ``kernel=``, or else the environment variable ``BITWRIGHT_KERNEL``: the name of an instruction set ("portable", "avx2": no kernel
-    uses more than that) or kernel names separated by commas ("bconv_avx2,epilogue_portable": the other operations keep their default).
+    A session takes ``kernel=``, or else the environment variable ``BITWRIGHT_KERNEL``: the name of an instruction set
+    ("portable", "avx2": no kernel uses more than that) or kernel names separated by commas
+    ("bconv_avx2,epilogue_portable": the other operations keep their default).
     """
     return list(native.kernels())
 

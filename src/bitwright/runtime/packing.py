@@ -15,7 +15,8 @@ def pack_bits(x: npt.ArrayLike, threshold: float | npt.ArrayLike = 0.0) -> npt.N
 
     Args:
         x: float32 [..., C]; or bool, whose True is the bit 1.
-        threshold: a number or float32 [C]. A bit is 1 where ``x >= threshold``: 0 and -0.0 give 1 at threshold 0, NaN gives 0.
+        threshold: a number or float32 [C]. A bit is 1 where ``x >= threshold``: 0 and -0.0 give 1 at threshold 0, NaN
+            gives 0.
 
     Returns:
         uint32 [..., ceil(C/32)]; channel c is bit c % 32 of word c // 32.

@@ -31,18 +31,20 @@ class Session:
     """A compiled model, ready to run.
 
     Args:
-        model: the path of a ``.bwm`` file (mapped, so replace it by renaming while it is in use), or its bytes (copied).
+        model: the path of a ``.bwm`` file (mapped, so replace it by renaming while it is in use), or its bytes
+            (copied).
         threads: threads of a run, the caller's included; 0 for as many as the process may use.
-        kernel: forces kernels: an instruction set ("portable", "avx2", "avx512", "avx512vpopcnt") or kernel names separated by commas, see
-            :func:`bitwright.runtime.kernels`. Without it, the environment variable ``BITWRIGHT_KERNEL``; without that, the best for this CPU.
+        kernel: forces kernels: an instruction set ("portable", "avx2", "avx512", "avx512vpopcnt") or kernel names
+            separated by commas, see :func:`bitwright.runtime.kernels`. Without it, the environment variable
+            ``BITWRIGHT_KERNEL``; without that, the best for this CPU.
 
     Raises:
         ModelError: the file is damaged, unsupported, newer or too large.
         KernelError: the kernel is unknown, or this CPU cannot run it.
         OSError: the file cannot be read.
 
-    A session may be shared by threads: every call has memory of its own, and the interpreter lock is released while the engine works. Results do
-    not depend on the number of threads or on how a batch is cut.
+    A session may be shared by threads: every call has memory of its own, and the interpreter lock is released while
+    the engine works. Results do not depend on the number of threads or on how a batch is cut.
     """
 
     def __init__(
@@ -93,8 +95,9 @@ class Session:
 
     @property
     def facts(self) -> dict[str, int]:
-        """Sizes in bytes: ``file_bytes``; ``arena_bytes`` (activations of one sample); ``prepared_bytes`` (packed weights and tables in memory); and
-        ``micro_batch``, the number of samples that go through the network together, chosen so that their activations stay in the cache."""
+        """Sizes in bytes: ``file_bytes``; ``arena_bytes`` (activations of one sample); ``prepared_bytes`` (packed
+        weights and tables in memory); and ``micro_batch``, the number of samples that go through the network together,
+        chosen so that their activations stay in the cache."""
         names = ("file_bytes", "arena_bytes", "prepared_bytes", "micro_batch")
         return {name: int(getattr(self._native, name)) for name in names}
 
@@ -102,8 +105,9 @@ class Session:
         """Runs a batch.
 
         Args:
-            inputs: one array for each input, in order; or one dict from input names to arrays. Shapes as in :attr:`inputs`; float32 (ids: int32 or
-                int64), any strides. An array that lies as the engine reads it (channels last, or one channel) is not copied.
+            inputs: one array for each input, in order; or one dict from input names to arrays. Shapes as in
+                :attr:`inputs`; float32 (ids: int32 or int64), any strides. An array that lies as the engine reads it
+                (channels last, or one channel) is not copied.
 
         Returns:
             The output array, or a list of them if the model has several.
@@ -121,7 +125,8 @@ class Session:
         """Times each op on the given inputs (see :meth:`run`), after one run to warm up.
 
         Returns:
-            :meth:`ops`, each with ``ns``: the median over ``repeats`` of the nanoseconds that the op took for the whole batch.
+            :meth:`ops`, each with ``ns``: the median over ``repeats`` of the nanoseconds that the op took for the
+            whole batch.
         """
         if repeats < 1:
             raise ValueError(f"repeats is {repeats}; at least 1 is expected")
@@ -139,9 +144,10 @@ class Session:
         """Facts about each op, in the order of execution.
 
         Returns:
-            Dicts of ``index``, ``name``, ``kind`` ("BCONV", …), ``kernel`` and ``epilogue`` (that run it), ``steps`` (kinds, in order), ``in_shape`` and
-            ``out_shape`` ((D, H, W, C) of one sample), ``groups``, ``kernel_shape``, ``reads`` and ``writes`` (value ids), ``binary_macs`` and
-            ``float_macs`` (of one sample; taps in the padding count), ``weight_bytes`` and ``constant_bytes`` (in the file).
+            Dicts of ``index``, ``name``, ``kind`` ("BCONV", …), ``kernel`` and ``epilogue`` (that run it), ``steps``
+            (kinds, in order), ``in_shape`` and ``out_shape`` ((D, H, W, C) of one sample), ``groups``,
+            ``kernel_shape``, ``reads`` and ``writes`` (value ids), ``binary_macs`` and ``float_macs`` (of one sample;
+            taps in the padding count), ``weight_bytes`` and ``constant_bytes`` (in the file).
         """
         return list(self._native.ops())
 
@@ -149,8 +155,9 @@ class Session:
         """Facts about each activation tensor.
 
         Returns:
-            Dicts of ``id``, ``name``, ``dtype`` ("f32", "bits", "i32"), ``dims`` ((D, H, W, C) of one sample), ``groups``, ``role`` ("input", "output" or
-            ""), ``shape`` (external, of inputs and outputs, without N), ``arena_offset`` and ``bytes`` (of one sample).
+            Dicts of ``id``, ``name``, ``dtype`` ("f32", "bits", "i32"), ``dims`` ((D, H, W, C) of one sample),
+            ``groups``, ``role`` ("input", "output" or ""), ``shape`` (external, of inputs and outputs, without N),
+            ``arena_offset`` and ``bytes`` (of one sample).
         """
         return [dict(v) for v in self._values]
 
@@ -179,9 +186,8 @@ class Session:
             if array.dtype != kind:
                 raise TypeError(f"value {key} ({facts['dtype']}) is {array.dtype}; {kind} is expected")
             if array.ndim != 5 or array.shape[1:] != tuple(facts["dims"]) or samples not in (None, array.shape[0]):
-                raise InputError(
-                    f"value {key} has the shape {array.shape}; [{samples or 'N'}, D, H, W, C] = {('N', *facts['dims'])} is expected"
-                )
+                expected = (samples or "N", *facts["dims"])
+                raise InputError(f"value {key} has the shape {array.shape}; (N, D, H, W, C) = {expected} is expected")
             samples = array.shape[0]
             array = np.ascontiguousarray(array)
             arrays[key] = array.view(np.uint8) if facts["dtype"] == "bits" else array
@@ -229,7 +235,8 @@ def _check_input(info: TensorInfo, given: Any) -> npt.NDArray[Any]:
     if info.dtype == np.float32:
         if array.dtype != np.float32:
             raise TypeError(
-                f"input {info.name!r} is {array.dtype}; float32 is expected: pass x.astype(numpy.float32), scaled as in training"
+                f"input {info.name!r} is {array.dtype}; float32 is expected: pass x.astype(numpy.float32), scaled as "
+                "in training"
             )
     elif array.dtype not in (np.int32, np.int64):
         raise TypeError(

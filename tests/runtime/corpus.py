@@ -1,0 +1,108 @@
+"""Writes the fuzzer's corpus: `python -m tests.runtime.corpus native/fuzz/corpus` (from the checkout's root)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from . import builder as b
+from .builder import Builder, Geometry
+from .test_reader import GOOD
+
+
+def binary(geometry: Geometry, size: tuple[int, int, int], out: tuple[int, int, int], low: int, name: str) -> bytes:
+    """Pack, convolve with a residual and the next layer's bits, a threshold layer after it."""
+    random = np.random.default_rng(len(name))
+    channels, outputs = 6 * geometry.groups, 10 * geometry.groups
+    m = Builder(meta={"name": name})
+    x = m.value("f32", (*size, channels), role="input", name="x", axes=(1, 2, 3, 4))
+    bits = m.value("bits", (*size, channels), geometry.groups)
+    skip = m.value("f32", (*out, outputs), role="input", name="skip", axes=(4, 1, 2, 3))
+    y = m.value("f32", (*out, outputs), role="output", name="y", axes=(4, 2, 3, 1))
+    odd = m.value("bits", (*out, outputs), 2)
+    last = m.value("bits", (*out, outputs), 1)
+    z = m.value("f32", (*out, outputs), role="output", name="z", axes=(1, 2, 3, 4))
+    gate = m.value("f32", (1, 1, 1, outputs), role="input", name="gate", axes=(4,))
+    taps = int(np.prod(geometry.kernel))
+    m.map(x, [b.clamp(-2, 2), b.store_bits(bits, p0=0.25)])
+    scale = m.constant(random.standard_normal(outputs).astype(np.float32))
+    steps = [
+        b.affine(scale, scale),
+        b.add(skip),
+        b.unary(3),
+        b.mul(gate, gate=True),
+        b.store(y),
+        b.store_bits(odd, scale),
+    ]
+    weight = b.pack(random.random((outputs, taps, channels // geometry.groups)) < 0.5)
+    m.bconv(bits, m.constant(weight), outputs, out, geometry, steps, low)
+    limit = m.constant(random.integers(-3, 4, outputs).astype(np.int32))
+    flip = m.constant(b.pack(random.random(outputs) < 0.5))
+    weight = b.pack(random.random((outputs, 1, outputs // 2)) < 0.5)
+    m.bconv(odd, m.constant(weight), outputs, out, Geometry(groups=2), [b.threshold(last, limit, flip)])
+    m.map(last, [b.store(z)])
+    return m.file()
+
+
+def floats() -> bytes:
+    """Float convolutions (transposed, replicated edges), all poolings, strided copies."""
+    random = np.random.default_rng(9)
+    m = Builder()
+    x = m.value("f32", (1, 5, 6, 4), role="input", name="x", axes=(4, 2, 3))
+    up = m.value("f32", (1, 10, 12, 6))
+    edge = m.value("f32", (1, 10, 12, 4))
+    pooled = [m.value("f32", (1, 5, 6, 4)) for _ in range(3)]
+    joined = m.value("f32", (1, 3, 3, 14), role="output", name="joined", axes=(2, 3, 4))
+    g = Geometry((1, 3, 3), (1, 2, 2), pad_begin=(0, 1, 1), transposed=True)
+    m.fconv(x, m.constant(random.random((6, 9, 4)).astype(np.float32)), 6, (1, 10, 12), g, [b.unary(9), b.store(up)])
+    g = Geometry((1, 3, 3), dilation=(1, 2, 1), pad_begin=(0, 2, 1), pad_end=(0, 2, 1), groups=2, pad_mode=3)
+    weight = m.constant(random.random((4, 9, 3)).astype(np.float32))
+    m.fconv(up, weight, 4, (1, 10, 12), g, [b.prelu(p0=0.5), b.store(edge)])
+    for kind, value in enumerate(pooled, 1):
+        g = Geometry((1, 3, 3), (1, 2, 2), pad_begin=(0, 1, 1), pad_end=(0, 0, 0))
+        m.pool(edge, kind, (1, 5, 6), g, [b.store(value)])
+    for i, value in enumerate(pooled):
+        m.copy(value, joined, (0, 0, 0, 0), (1, 2, 2, 1), (1, 3, 3, 4), 4 * i)
+    m.copy(x, joined, (0, 1, 2, 1), (1, 1, 1, 2), (1, 3, 3, 2), 12)
+    return m.file()
+
+
+def dense() -> bytes:
+    """A vector network: binary dense, float dense, counts of 32 bits would not change its shape."""
+    random = np.random.default_rng(11)
+    m = Builder()
+    x = m.value("f32", (1, 1, 1, 70), role="input", name="x", axes=(4,))
+    bits = m.value("bits", (1, 1, 1, 70))
+    hidden = m.value("bits", (1, 1, 1, 45))
+    mapped = m.value("f32", (1, 1, 1, 45))
+    y = m.value("f32", (1, 1, 1, 3), role="output", name="y", axes=(4,))
+    m.map(x, [b.store_bits(bits)])
+    weight = m.constant(b.pack(random.random((45, 1, 70)) < 0.5))
+    m.bconv(bits, weight, 45, (1, 1, 1), Geometry(), [b.threshold(hidden, m.constant(np.zeros(45, np.int32)))])
+    m.map(hidden, [b.store(mapped)])
+    m.fconv(mapped, m.constant(random.random((3, 1, 45)).astype(np.float32)), 3, (1, 1, 1), Geometry(), [b.store(y)])
+    return m.file()
+
+
+def corpus() -> dict[str, bytes]:
+    same = {"pad_begin": (0, 1, 1), "pad_end": (0, 1, 1)}
+    return {
+        "all_ops.bwm": GOOD,
+        "zero_padding.bwm": binary(Geometry((1, 3, 3), **same), (1, 4, 5), (1, 4, 5), 0, "zero"),
+        "grouped_edge.bwm": binary(Geometry((1, 3, 3), groups=3, pad_mode=3, **same), (1, 4, 5), (1, 4, 5), 0, "edge"),
+        "unipolar_3d.bwm": binary(Geometry((2, 2, 2), pad_mode=1, pad_begin=(1, 0, 0)), (2, 3, 3), (2, 2, 2), 1, "one"),
+        "transposed.bwm": binary(
+            Geometry((1, 3, 3), (1, 2, 2), pad_begin=(0, 1, 1), transposed=True), (1, 3, 3), (1, 6, 6), 0, "up"
+        ),
+        "floats.bwm": floats(),
+        "dense.bwm": dense(),
+    }
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in corpus().items():
+        (folder / name).write_bytes(data)
