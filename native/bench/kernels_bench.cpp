@@ -2,7 +2,7 @@
 // (AFFINE, ADD, PRELU, STORE, STORE_BITS); float convolution; packing. One thread. GMAC/s is 1e9 multiply-accumulates a second (1 MAC = 2
 // operations); divide by the clock in GHz for MAC/cycle.
 //
-//   kernels_bench --benchmark_filter=bconv_avx2
+//   bitwright_bench --benchmark_filter=bconv_avx2
 #include <benchmark/benchmark.h>
 
 #include <algorithm>

@@ -10,7 +10,8 @@
 // Cost per 512 MAC: vpxord + vpopcntw + vpaddw, and 1/4 of (broadcast load + vprold) at 2 registers of channels.
 //   Intel (analysis): 512-bit operations on ports 0 and 5, vpopcntw on 5 only: 1.63 cycles, about 315 MAC/cycle.
 //   Zen 4 (analysis): four 256-bit pipes, vpopcntw on two: 1.5 cycles, 341 MAC/cycle.
-//   Zen 5 (full-width pipes): see docs and native/bench for what was measured.
+//   Zen 5: vpopcntw twice a cycle; xor + popcount + add alone ran at 686 MAC/cycle (measured issue rate).
+// Measured (Zen 5 server, 3.6 GHz, gcc 12, one core, bitwright_bench counts, ResNet-18's 3x3 layers): 1,830 to 2,150 GMAC/s, 510 to 590 MAC/cycle.
 #include "isa.h"
 
 #include "entries.h"

@@ -115,7 +115,8 @@ struct EpilogueKernel {
   // limit rows are indexed by absolute channel. Limits: -1 = never; counts are unsigned, limits signed (int32, clamped to what can occur).
   void (*threshold16)(const uint16_t* counts, const EpilogueTile& t, const int32_t* const* limit, const uint32_t* flip, const ValueRef& out);
   void (*threshold32)(const uint32_t* counts, const EpilogueTile& t, const int32_t* const* limit, const uint32_t* flip, const ValueRef& out);
-  // x(i, j) = float(origin[i][j] - slope*counts[i*stride + j]), then the steps. origin rows by absolute channel; slope 2 (or 1 for {0,1}).
+  // x(i, j) = float(origin[i][j] - slope*counts[i*stride + j]), then the steps. origin rows by absolute channel; slope 2, or 1 for
+  // {0,1} (any other is right, but slow).
   void (*from_counts16)(const uint16_t* counts, const EpilogueTile& t, const int32_t* const* origin, int32_t slope, const Step* steps, size_t n_steps);
   void (*from_counts32)(const uint32_t* counts, const EpilogueTile& t, const int32_t* const* origin, int32_t slope, const Step* steps, size_t n_steps);
   void (*from_float)(const float* x, const EpilogueTile& t, const Step* steps, size_t n_steps);
