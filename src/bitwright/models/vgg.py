@@ -8,26 +8,31 @@ from bitwright.models.registry import Count, register_model
 from bitwright.models.style import MethodLike, activation, style_of
 from bitwright.models.units import conv2d, init_float_layers
 
-WIDTHS = (128, 128, 256, 256, 512, 512)
+FACTORS = (1, 1, 2, 2, 4, 4)
 
 
 class VggSmall(nn.Module):
-    """128, 128, pool, 256, 256, pool, 512, 512, pool, dense. Pooling comes before batch norm, so that the maximum is
-    taken over accumulators and the signs are taken after it."""
+    """Six convolutions of `width` times 1, 1, 2, 2, 4, 4 channels, pooling after every second, then a dense layer.
 
-    def __init__(self, num_classes: int, in_channels: int, method: MethodLike, image_size: int) -> None:
+    Pooling comes before batch norm, so that the maximum is taken over accumulators and the signs are taken after it.
+    """
+
+    def __init__(self, num_classes: int, in_channels: int, method: MethodLike, image_size: int, width: int) -> None:
         super().__init__()
         if image_size < 8:
             raise ValueError(f"vgg_small halves the image three times and needs at least 8x8 pixels, got {image_size}")
+        if width < 1:
+            raise ValueError(f"width is the number of channels of the first layer, at least 1; got {width}")
         act = style_of(method).activation
         layers: list[nn.Module] = []
         channels = in_channels
-        for index, width in enumerate(WIDTHS):
-            layers.append(conv2d(channels, width, 3, method=None if index == 0 else method))
+        for index, factor in enumerate(FACTORS):
+            outputs = width * factor
+            layers.append(conv2d(channels, outputs, 3, method=None if index == 0 else method))
             if index % 2:
                 layers.append(nn.MaxPool2d(2))
-            layers += [nn.BatchNorm2d(width), activation(act, width)]
-            channels = width
+            layers += [nn.BatchNorm2d(outputs), activation(act, outputs)]
+            channels = outputs
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(channels * (image_size // 8) ** 2, num_classes))
         init_float_layers(self)
@@ -49,7 +54,7 @@ class VggSmall(nn.Module):
     ),
 )
 def vgg_small(
-    num_classes: int = 10, in_channels: int = 3, method: MethodLike = "irnet", image_size: int = 32
+    num_classes: int = 10, in_channels: int = 3, method: MethodLike = "irnet", image_size: int = 32, width: int = 128
 ) -> VggSmall:
-    """VGG-small. `image_size` (height = width) sets the width of the dense layer."""
-    return VggSmall(num_classes, in_channels, method, image_size)
+    """VGG-small. `image_size` (of a square image) sets the size of the dense layer; `width` is 128 in the papers."""
+    return VggSmall(num_classes, in_channels, method, image_size, width)
