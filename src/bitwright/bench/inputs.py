@@ -23,8 +23,8 @@ def random_inputs(session: Session, batch: int, seed: int = 0) -> list[NDArray[A
     generator = np.random.default_rng(seed)
     result: list[NDArray[Any]] = []
     for info in session.inputs:
-        shape = [batch, *info["shape"][1:]]
-        if info["dtype"] == "float32":
+        shape = [batch, *(int(d) for d in info.shape[1:])]
+        if info.dtype == np.float32:
             result.append(generator.standard_normal(shape, dtype=np.float32))
         else:
             result.append(generator.integers(0, 2, shape, dtype=np.int32))
@@ -63,7 +63,7 @@ class InputPreparation:
         """Read what the exporter wrote into the file's metadata (`bitwright.input`)."""
         import json
 
-        shape = tuple(session.inputs[0]["shape"][1:])
+        shape = tuple(int(d) for d in session.inputs[0].shape[1:])
         stored = session.meta.get("metadata", {}).get("bitwright.input")
         facts = json.loads(stored) if isinstance(stored, str) else {}
         return cls(

@@ -69,10 +69,7 @@ def export_checkpoint(checkpoint: str | os.PathLike[str], path: str | os.PathLik
 
 
 def float_twin(recipe: dict[str, Any]) -> nn.Module:
-    """The same topology, unbinarized (float convolutions, ReLU), with random weights: for sizes and latencies.
-
-    Its batch norm statistics are those of standard normal data, so that its values stay in range.
-    """
+    """The same topology, unbinarized (float convolutions, ReLU), with random weights: for sizes and latencies."""
     from bitwright import models
 
     network = recipe["network"]
@@ -91,7 +88,9 @@ def prepared_test_images(recipe: dict[str, Any], root: str | None = None, limit:
     from bitwright import data
 
     entry = recipe["data"]
-    module = data.create(entry["name"], root=root, **entry.get("arguments", {}))
+    training_only = ("augment", "batch_size", "val_size", "seed")
+    arguments = {k: v for k, v in entry.get("arguments", {}).items() if k not in training_only}
+    module = data.create(entry["name"], **{**arguments, "root": root})
     images, labels = module.split("test")
     count = len(images) if limit is None else min(limit, len(images))
     return module.normalize(images[:count]), labels[:count]

@@ -275,8 +275,22 @@ def _page(result: QuickstartResult, title: str, run_dir: Path, bwm_path: Path) -
         "Bytes on disk.",
     )
     page.heading("What the file holds")
-    columns, rows = compiler.inspect(bwm_path).table()
-    page.table(columns, rows)
+    page.table(
+        ["layer", "op", "weights", "kernel", "binary MACs", "float MACs", "bytes"],
+        [
+            (
+                layer.module or layer.name,
+                layer.kind,
+                layer.precision,
+                layer.kernel,
+                f"{layer.binary_macs:,}",
+                f"{layer.float_macs:,}",
+                f"{layer.weight_bytes + layer.parameter_bytes:,}",
+            )
+            for layer in compiler.inspect(bwm_path).layers
+        ],
+        right=(4, 5, 6),
+    )
     page.footer(
         f"Regenerate with `make quickstart`. Machine: {platform.platform()}. The float twin has the same topology with float "
         "convolutions and ReLU; its weights are random, which changes neither its size nor its latency."

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import json as json_module
 from collections.abc import Sequence
 
 from bitwright.cli._command import print_table, run_command
 
 
-def kernels(*, json_output: bool = False) -> int:
+def kernels(*, json: bool = False) -> int:
     """List the native kernels, and which of them this CPU runs. Force one with `--kernel NAME` or BITWRIGHT_KERNEL.
 
     Args:
-        json_output: print JSON instead of a table.
+        json: print JSON instead of a table.
     """
     from bitwright import runtime
 
     rows = runtime.kernels()
-    if json_output:
-        print(json.dumps(rows, indent=2))
+    if json:
+        print(json_module.dumps(rows, indent=2))
         return 0
 
     def mark(row: dict[str, object]) -> str:

@@ -33,18 +33,19 @@ def profile(
     from bitwright.runtime import Session
 
     session = Session(model, threads=threads, kernel=kernel)
-    times = session.profile(*random_inputs(session, batch, seed), repeats=repeats)
-    ops = session.ops()
-    total = sum(times)
+    ops = session.profile(*random_inputs(session, batch, seed), repeats=repeats)
+    modules = [entry.get("module", "") for entry in session.meta.get("ops", [])]  # paths in the PyTorch network, if known
+    total = sum(op["ns"] for op in ops)
     rows = []
-    for op, nanoseconds in zip(ops, times, strict=True):
+    for op in ops:
+        nanoseconds = op["ns"]
         macs = (op["binary_macs"] + op["float_macs"]) * batch
         rows.append(
             {
-                "layer": op["name"],
+                "layer": (modules[op["index"]] if op["index"] < len(modules) else "") or op["name"],
                 "kind": op["kind"],
                 "kernel": op["kernel"],
-                "out": "x".join(str(d) for shape in op["out_shapes"][:1] for d in shape),
+                "out": "x".join(map(str, op["out_shape"])),
                 "microseconds": nanoseconds / 1e3,
                 "share": nanoseconds / total if total else 0.0,
                 "binary_macs": op["binary_macs"] * batch,

@@ -40,7 +40,7 @@ def run(
         raise ValueError(f"--top {top}: must be 1 or more")
     session = Session(model, threads=threads, kernel=kernel)
     if len(session.inputs) != 1:
-        names = ", ".join(str(i["name"]) for i in session.inputs)
+        names = ", ".join(i.name for i in session.inputs)
         raise ValueError(f"{model} has {len(session.inputs)} inputs ({names}); use bitwright.runtime.Session from Python")
     prepare = InputPreparation.of_session(session)
     collected = []
