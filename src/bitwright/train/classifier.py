@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from bitwright import binarize
@@ -189,9 +190,10 @@ class Classifier(LightningModule):
         x, labels = batch
         logits = self.network(x)
         loss = self.loss(x, logits, labels)
-        self.metrics["train_acc"](logits, labels)
+        accuracy = cast(Metric, self.metrics["train_acc"])
+        accuracy(logits, labels)
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(x))
-        self.log("train_acc", self.metrics["train_acc"], on_step=False, on_epoch=True, prog_bar=True)
+        self.log("train_acc", accuracy, on_step=False, on_epoch=True, prog_bar=True)
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -232,7 +234,7 @@ class Classifier(LightningModule):
         for name, metric in self.metrics.items():
             if name.startswith(split):
                 metric(logits, labels)
-                self.log(name, metric, prog_bar=name == f"{split}_acc", batch_size=len(x))
+                self.log(name, cast(Metric, metric), prog_bar=name == f"{split}_acc", batch_size=len(x))
 
     # Checkpoints ------------------------------------------------------------------------------------------------
 
