@@ -115,11 +115,14 @@ void Pool::take_items(unsigned thread) {
 // nobody is inside before it touches the job's fields again. So the caller never waits for a worker that has not woken yet.
 void Pool::run_erased(size_t items, void* fn, Call call) {
   if (items == 0) return;
-  if (workers_.empty() || items == 1 || process_id() != owner_process_ || !owner_.try_lock()) {
+  if (workers_.empty() || items == 1 || process_id() != owner_process_ || owned_.test_and_set(std::memory_order_acquire)) {
     for (size_t i = 0; i < items; ++i) call(fn, i, 0);
     return;
   }
-  std::lock_guard<std::mutex> owner(owner_, std::adopt_lock);
+  const struct Release {
+    std::atomic_flag& flag;
+    ~Release() { flag.clear(std::memory_order_release); }
+  } release{owned_};
   fn_ = fn;
   call_ = call;
   items_ = items;

@@ -57,7 +57,7 @@ class Pool {
   std::vector<std::thread> workers_;
   long owner_process_ = 0;
 
-  std::mutex owner_;  // held by the caller whose job runs
+  std::atomic_flag owned_ = ATOMIC_FLAG_INIT;  // by the caller whose job runs; not a mutex, since a job may call run again
   void* fn_ = nullptr;
   Call call_ = nullptr;
   size_t items_ = 0;
