@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .compilation import CompileReport, build, compile
     from .errors import BwmFormatError, CompileError, Problem, UnsupportedModelError, VerifyError
     from .inspection import Inspection, inspect
-    from .verification import VerifyReport, verify
+    from .verification import Verifier, VerifyReport, verify
 
 _HOME = {
     "CompileReport": "compilation",
@@ -30,6 +30,7 @@ _HOME = {
     "VerifyError": "errors",
     "Inspection": "inspection",
     "inspect": "inspection",
+    "Verifier": "verification",
     "VerifyReport": "verification",
     "verify": "verification",
 }
@@ -42,6 +43,7 @@ __all__ = [
     "Problem",
     "UnsupportedModelError",
     "VerifyError",
+    "Verifier",
     "VerifyReport",
     "build",
     "compile",

@@ -172,25 +172,44 @@ def verify(
         VerifyError: the file does not belong to the model, or the inputs do not fit it.
         BwmFormatError: the file is damaged.
     """
-    if batch < 1:
-        raise VerifyError(f"batch must be at least 1, got {batch}")
-    program = read(bwm)
-    engine = _Engine(program, bwm, threads, kernel)
-    try:
-        known = meanings(program)
-    except (ValueError, KeyError, TypeError) as error:
-        raise VerifyError(f"{os.fspath(bwm)}: {error}") from error
-    wanted = sorted({m.tensor for m in known.values()})
-    provider = make_reference(reference, source, wanted, threads)
-    label = reference if isinstance(reference, str) else type(reference).__name__
-    name = program.meta.get("name", "")
-    report = VerifyReport(str(name), os.fspath(bwm), label, kernel or "default", threads)
-    walk = _Walk(program, engine, known, report)
-    for feed in _batches(program, inputs, batch):
-        walk.batch(provider, feed)
-    if not report.samples:
+    verifier = Verifier(source, bwm, reference=reference, threads=threads, kernel=kernel)
+    verifier.add(inputs, batch=batch)
+    if not verifier.report.samples:
         raise VerifyError("there are no inputs")
-    return report
+    return verifier.report
+
+
+class Verifier:
+    """`verify` in pieces: `add` inputs as they come, then read `report`. Arguments and errors as in `verify`."""
+
+    def __init__(
+        self,
+        source: ModelSource,
+        bwm: str | os.PathLike[str],
+        *,
+        reference: object = "onnxruntime",
+        threads: int = 1,
+        kernel: str | None = None,
+    ) -> None:
+        self._program = read(bwm)
+        engine = _Engine(self._program, bwm, threads, kernel)
+        try:
+            known = meanings(self._program)
+        except (ValueError, KeyError, TypeError) as error:
+            raise VerifyError(f"{os.fspath(bwm)}: {error}") from error
+        wanted = sorted({m.tensor for m in known.values()})
+        self._provider = make_reference(reference, source, wanted, threads)
+        label = reference if isinstance(reference, str) else type(reference).__name__
+        name = self._program.meta.get("name", "")
+        self.report = VerifyReport(str(name), os.fspath(bwm), label, kernel or "default", threads)
+        self._walk = _Walk(self._program, engine, known, self.report)
+
+    def add(self, inputs: Inputs, *, batch: int = 32) -> None:
+        """Compare on further inputs, `batch` samples a call."""
+        if batch < 1:
+            raise VerifyError(f"batch must be at least 1, got {batch}")
+        for feed in _batches(self._program, inputs, batch):
+            self._walk.batch(self._provider, feed)
 
 
 def _batches(program: Program, inputs: Inputs, batch: int) -> Iterator[list[Array]]:
