@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Threads: the machines we test on have two cores.
-NATIVE := $(wildcard CMakeLists.txt native/*/*.cpp native/*/*.h native/*/*.txt)
+NATIVE := $(wildcard CMakeLists.txt native/CMakeLists.txt native/*/*.cpp native/*/*.h)
 CMAKE := $(PY) -m cmake
 
 .PHONY: help install quickstart test test-fast lint types native-test sanitize docs wheel clean

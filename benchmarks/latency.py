@@ -1,9 +1,9 @@
-"""Whole networks: the engine against onnxruntime on the unbinarized twin, in turn in one run. Writes results/latency.csv.
+"""Whole networks: engine against onnxruntime on the float twin, in turn in one run. Writes results/latency.csv.
 
     python benchmarks/latency.py [--quick]
 
-One image, one thread. The networks have random weights and batch norm statistics of random data: neither changes the time. The twin has the
-same topology with float convolutions and ReLU.
+One image, one thread. The networks have random weights and batch norm statistics of random data: neither changes the
+time. The twin has the same topology with float convolutions and ReLU.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ def build(name: str, shape: tuple[int, int, int], method: str | None, arguments:
     export.to_onnx(frozen, torch.zeros(2, *shape), path, input_names=["image"], output_names=["logits"])
 
 
-def measure(name: str, shape: tuple[int, int, int], arguments: dict[str, Any], folder: Path, rounds: int) -> dict[str, object]:
+def measure(
+    name: str, shape: tuple[int, int, int], arguments: dict[str, Any], folder: Path, rounds: int
+) -> dict[str, object]:
     """Latencies and sizes of one network."""
     binary, twin, compiled = folder / "binary.onnx", folder / "twin.onnx", folder / "binary.bwm"
     build(name, shape, "reactnet", arguments, binary)
@@ -82,7 +84,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             row = measure(name, shape, arguments, Path(folder), 5 if quick else 31)
         print(
-            f"{name:12} {row['input']:>10}: engine {row['engine_us']:>9} µs, onnxruntime float {row['onnxruntime_float_us']:>9} µs,"
+            f"{name:12} {row['input']:>10}: engine {row['engine_us']:>9} µs,"
+            f" onnxruntime float {row['onnxruntime_float_us']:>9} µs,"
             f" {row['ratio']}x faster, {row['float_onnx_bytes']:,} -> {row['bwm_bytes']:,} bytes",
             flush=True,
         )

@@ -2,8 +2,9 @@
 
     python benchmarks/verify.py [--limit N] [--networks resnet20,groupnet] [--kernels portable]
 
-Networks are trained for a few hundred steps first, so that their batch norm statistics and weights are real; checkpoints stay in runs/verify.
-Every kernel that the machine has, 1 and 2 threads, batch 1 and 32. PyTorch's tensors are computed once a batch and shared by all of them.
+Networks are trained for some steps first, so that their batch norm statistics and weights are real; checkpoints stay in
+runs/verify. Every kernel that the machine has, 1 and 2 threads, batch 1 and 32. PyTorch's tensors are computed once a
+batch and shared by all of them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ from bitwright.bench.quickstart import find_recipe
 from bitwright.bench.results import write_results
 from bitwright.export import TorchReference
 
-RECIPES = {"vgg_small": "fashion_vgg_small.yaml", "resnet20": "fashion_resnet20.yaml", "groupnet": "fashion_groupnet.yaml"}
+RECIPES = {
+    "vgg_small": "fashion_vgg_small.yaml",
+    "resnet20": "fashion_resnet20.yaml",
+    "groupnet": "fashion_groupnet.yaml",
+}
 PIECE = 32
 
 
@@ -62,7 +67,14 @@ def trained(name: str, steps: int, root: Path) -> Path:
     folder = root / name
     if not (folder / "last.ckpt").exists():
         arguments = ["--config", str(find_recipe(RECIPES[name])), "--run_dir", str(folder)]
-        arguments += ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", str(steps), "--trainer.limit_val_batches", "0"]
+        arguments += [
+            "--trainer.max_epochs",
+            "1",
+            "--trainer.limit_train_batches",
+            str(steps),
+            "--trainer.limit_val_batches",
+            "0",
+        ]
         if train_main(arguments):
             raise SystemExit("training stopped")
     return folder / "last.ckpt"
@@ -80,7 +92,10 @@ def verify_network(name: str, checkpoint: Path, kernels: list[str], limit: int |
     compiler.compile(onnx_path, bwm_path)
     images, _ = prepared_test_images(recipe, limit=limit)
     cached = Cached(TorchReference(network, onnx.load(str(onnx_path))))
-    checks = {c: compiler.Verifier(onnx_path, bwm_path, reference=cached, threads=c[1], kernel=c[0]) for c in configurations(kernels)}
+    checks = {
+        c: compiler.Verifier(onnx_path, bwm_path, reference=cached, threads=c[1], kernel=c[0])
+        for c in configurations(kernels)
+    }
     start = time.perf_counter()
     for begin in range(0, len(images), PIECE):
         piece = images[begin : begin + PIECE].numpy()
@@ -90,7 +105,10 @@ def verify_network(name: str, checkpoint: Path, kernels: list[str], limit: int |
             cached.rewind()
             check.add(piece, batch=batch)
         if begin // PIECE % 20 == 0:
-            print(f"{name}: {begin + len(piece):,} of {len(images):,} images, {time.perf_counter() - start:.0f} s", flush=True)
+            print(
+                f"{name}: {begin + len(piece):,} of {len(images):,} images, {time.perf_counter() - start:.0f} s",
+                flush=True,
+            )
     rows = []
     for (kernel, threads, batch), check in checks.items():
         report = check.report
@@ -117,7 +135,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="engine against PyTorch eval on the Fashion-MNIST test images")
     parser.add_argument("--limit", type=int, default=None, help="first so many images only; nothing is written")
     parser.add_argument("--networks", default=",".join(RECIPES), help="comma-separated")
-    parser.add_argument("--kernels", default=None, help="comma-separated instruction sets; all that this CPU runs otherwise")
+    parser.add_argument(
+        "--kernels", default=None, help="comma-separated instruction sets; all that this CPU runs otherwise"
+    )
     parser.add_argument("--steps", type=int, default=300, help="training steps before the comparison")
     options = parser.parse_args()
     available = [k["isa"] for k in runtime.kernels() if k["supported"] and k["operation"] == "bconv"]

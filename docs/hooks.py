@@ -26,34 +26,63 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def _home() -> str:
-    """The README, with links into docs/ made relative to the site and links to other files of the repository as plain text."""
+    """The README; links into docs/ become relative to the site, links to other files of the repository plain text."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     text = re.sub(r"\]\(docs/([^)]+)\)", r"](\1)", text)
-    return re.sub(r"\[([^\]]+)\]\((?!https?:|#)((?!guide/|develop/|reference/|bwm|dialect|methods|models)[^)]+)\)", r"`\2`", text)
+    return re.sub(
+        r"\[([^\]]+)\]\((?!https?:|#)((?!guide/|develop/|reference/|bwm|dialect|methods|models)[^)]+)\)", r"`\2`", text
+    )
 
 
 def _methods() -> dict[str, str | bytes]:
     from bitwright import binarize
 
-    lines = ["# Binarization methods", "", "Generated from the registry; `bitwright methods` prints the same facts.", ""]
+    lines = [
+        "# Binarization methods",
+        "",
+        "Generated from the registry; `bitwright methods` prints the same facts.",
+        "",
+    ]
     lines += ["| name | paper | year | learned | packable |", "|---|---|---|---|---|"]
     infos = binarize.list_methods()
-    lines += [f"| [`{i.name}`](#{i.name}) | {i.title} | {i.year} | {', '.join(i.learned) or '—'} | {i.packable} |" for i in infos]
+    lines += [
+        f"| [`{i.name}`](#{i.name}) | {i.title} | {i.year} | {', '.join(i.learned) or '—'} | {i.packable} |"
+        for i in infos
+    ]
     for info in infos:
         marks = "; ".join(f"{part}: {mark}" for part, mark in info.provenance.items())
         arxiv = f", arXiv {info.arxiv}" if info.arxiv else ""
-        lines += ["", f"## {info.name}", "", f"{info.authors}: *{info.title}*, {info.venue} {info.year}{arxiv}.", "", info.summary, ""]
+        lines += [
+            "",
+            f"## {info.name}",
+            "",
+            f"{info.authors}: *{info.title}*, {info.venue} {info.year}{arxiv}.",
+            "",
+            info.summary,
+            "",
+        ]
         lines += [f"- Binarizes: {', '.join(info.binarizes)}", f"- Weight scale: {info.weight_scale}"]
         lines += [f"- Stages: {' → '.join(info.stages)}", f"- Where each part is known from: {marks}"]
         lines += [f"- Options: `{binarize.method_options(info.name)}`"]
         lines += [f"- Notes: {info.notes}"] if info.notes else []
-    lines += ["", "## Estimators", "", "Forward is always the sign (0 and −0.0 give +1, NaN −1); the backward factor is a separate choice.", ""]
+    lines += [
+        "",
+        "## Estimators",
+        "",
+        "Forward is always the sign (0 and −0.0 give +1, NaN −1); the backward factor is a separate choice.",
+        "",
+    ]
     result: dict[str, str | bytes] = {}
     for estimator in binarize.list_estimators():
         image = f"assets/estimator-{estimator.name}.png"
         result[image] = _plot(estimator.name)
         lines += [f"### {estimator.name}", "", estimator.summary, "", f"d(x) = {estimator.formula}", ""]
-        lines += [f"Source: {estimator.source} ({estimator.provenance}).", "", f"![forward and backward of {estimator.name}]({image})", ""]
+        lines += [
+            f"Source: {estimator.source} ({estimator.provenance}).",
+            "",
+            f"![forward and backward of {estimator.name}]({image})",
+            "",
+        ]
     result["methods.md"] = "\n".join(lines)
     return result
 
@@ -86,7 +115,9 @@ def _models() -> str:
 
     lines = ["# Networks", "", "Generated from the registry; `bitwright models` prints the same facts.", ""]
     lines += ["| name | summary | paper | year |", "|---|---|---|---|"]
-    lines += [f"| `{i.name}` | {i.summary} | {i.paper} | {i.year} |" for i in map(models.model_info, models.list_models())]
+    lines += [
+        f"| `{i.name}` | {i.summary} | {i.paper} | {i.year} |" for i in map(models.model_info, models.list_models())
+    ]
     return "\n".join(lines)
 
 

@@ -28,8 +28,18 @@ _SUBPACKAGES = (
 
 __all__ = ["__version__", *_SUBPACKAGES]
 
-if TYPE_CHECKING:
-    from bitwright import bench, binarize, compiler, data, export, models, nn, optim, report, runtime, train
+if TYPE_CHECKING:  # what __getattr__ loads, for type checkers and editors
+    from bitwright import bench as bench
+    from bitwright import binarize as binarize
+    from bitwright import compiler as compiler
+    from bitwright import data as data
+    from bitwright import export as export
+    from bitwright import models as models
+    from bitwright import nn as nn
+    from bitwright import optim as optim
+    from bitwright import report as report
+    from bitwright import runtime as runtime
+    from bitwright import train as train
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -98,7 +98,9 @@ def test_profile(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("broken.npy", b"\x93NUMPY\x01", "not a readable .npy"),
     ],
 )
-def test_bad_inputs(trained: Path, tmp_path: Path, name: str, content: object, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_inputs(
+    trained: Path, tmp_path: Path, name: str, content: object, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / name
     if isinstance(content, bytes):
         path.write_bytes(content)

@@ -118,7 +118,9 @@ class InputPreparation:
             with Image.open(name) as image:
                 picture = image.convert("L" if channels == 1 else "RGB")
         except UnidentifiedImageError as error:
-            raise ValueError(f"{name}: not an image that Pillow can read; images and .npy arrays are accepted") from error
+            raise ValueError(
+                f"{name}: not an image that Pillow can read; images and .npy arrays are accepted"
+            ) from error
         if picture.size != (width, height):
             picture = picture.resize((width, height), Image.Resampling.BICUBIC)
         return np.asarray(picture, dtype=np.uint8).reshape(1, height, width, channels)

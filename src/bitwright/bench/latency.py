@@ -1,4 +1,4 @@
-"""Interleaved timing: every competitor runs once a round, in turn, so that a change of the machine's speed hits all of them alike."""
+"""Interleaved timing: every competitor runs once a round, in turn, so a change of the machine's speed hits all alike."""
 
 from __future__ import annotations
 
@@ -90,6 +90,6 @@ def ratio(slow: Timing, fast: Timing) -> float:
     """
     if len(slow.seconds) != len(fast.seconds):
         raise ValueError(
-            f"ratio: {slow.name} has {len(slow.seconds)} rounds, {fast.name} has {len(fast.seconds)}; time them in one call"
+            f"ratio: {slow.name} has {len(slow.seconds)} rounds, {fast.name} {len(fast.seconds)}; time them in one call"
         )
     return statistics.median(a / b for a, b in zip(slow.seconds, fast.seconds, strict=True))

@@ -39,7 +39,13 @@ def export_network(
     example = torch.zeros(2, *facts.shape)
     frozen = export.freeze(network) if export.latent_layers(network) else network.eval()
     export.to_onnx(
-        frozen, example, path, input_names=["image"], output_names=["logits"], opset=opset, metadata=input_metadata(facts)
+        frozen,
+        example,
+        path,
+        input_names=["image"],
+        output_names=["logits"],
+        opset=opset,
+        metadata=input_metadata(facts),
     )
     return Path(path)
 
@@ -62,7 +68,9 @@ def load_trained(checkpoint: str | os.PathLike[str]) -> tuple[nn.Module, dict[st
     return network, recipe, data.facts(entry["name"])
 
 
-def export_checkpoint(checkpoint: str | os.PathLike[str], path: str | os.PathLike[str], *, opset: int | None = None) -> Path:
+def export_checkpoint(
+    checkpoint: str | os.PathLike[str], path: str | os.PathLike[str], *, opset: int | None = None
+) -> Path:
     """Freeze a checkpoint's network and write it as ONNX."""
     network, _, facts = load_trained(checkpoint)
     return export_network(network, path, facts, opset=opset)
@@ -83,8 +91,10 @@ def float_twin(recipe: dict[str, Any]) -> nn.Module:
     return twin.eval()
 
 
-def prepared_test_images(recipe: dict[str, Any], root: str | None = None, limit: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """The prepared test images [N,C,H,W] (float32) and labels [N] of a recipe's data set; `limit` takes the first so many."""
+def prepared_test_images(
+    recipe: dict[str, Any], root: str | None = None, limit: int | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The prepared test images [N,C,H,W] (float32) and labels [N] of a recipe's data set; `limit`: only the first ones."""
     from bitwright import data
 
     entry = recipe["data"]

@@ -78,7 +78,9 @@ def find_recipe(name: str) -> Path:
     raise FileNotFoundError(f"recipe {name}: not at {' or '.join(map(str, places))}")
 
 
-def run_quickstart(folder: Path, *, recipe: str = "digits_cnn.yaml", say: Callable[[str], None] = print) -> QuickstartResult:
+def run_quickstart(
+    folder: Path, *, recipe: str = "digits_cnn.yaml", say: Callable[[str], None] = print
+) -> QuickstartResult:
     """Train, freeze, export, compile, run and compare; everything is written below `folder`.
 
     Args:
@@ -234,7 +236,9 @@ def _metrics(run_dir: Path) -> dict[str, tuple[list[float], list[float]]]:
 def _page(result: QuickstartResult, title: str, run_dir: Path, bwm_path: Path) -> Page:
     from bitwright import compiler, report
 
-    page = report.Page("bitwright quickstart", f"A 1-bit CNN on {title}: trained, compiled, run and compared on this machine.")
+    page = report.Page(
+        "bitwright quickstart", f"A 1-bit CNN on {title}: trained, compiled, run and compared on this machine."
+    )
     page.table(["", "1-bit network", "float twin", "ratio"], summary_rows(result), right=(3,))
     page.heading("Training")
     metrics = _metrics(run_dir)
@@ -244,12 +248,15 @@ def _page(result: QuickstartResult, title: str, run_dir: Path, bwm_path: Path) -
     if panels:
         page.figure(
             report.curves(panels),
-            "Accuracy, and the share of binary weights that changed sign in each epoch: it falls as the network settles.",
+            "Accuracy, and the share of binary weights that changed sign in each epoch: it falls as training settles.",
         )
     page.heading("One model, one meaning")
     page.table(
         ["implementation", "test accuracy", "same class as PyTorch", "largest difference of a logit"],
-        [(a.name, f"{a.accuracy:.2%}", f"{a.same_class:.2%}", f"{a.largest_difference:.2g}") for a in result.agreements],
+        [
+            (a.name, f"{a.accuracy:.2%}", f"{a.same_class:.2%}", f"{a.largest_difference:.2g}")
+            for a in result.agreements
+        ],
         right=(1, 2, 3),
     )
     page.heading("Speed and size")
@@ -292,8 +299,8 @@ def _page(result: QuickstartResult, title: str, run_dir: Path, bwm_path: Path) -
         right=(4, 5, 6),
     )
     page.footer(
-        f"Regenerate with `make quickstart`. Machine: {platform.platform()}. The float twin has the same topology with float "
-        "convolutions and ReLU; its weights are random, which changes neither its size nor its latency."
+        f"Regenerate with `make quickstart`. Machine: {platform.platform()}. The float twin has the same topology with "
+        "float convolutions and ReLU; its weights are random, which changes neither its size nor its latency."
     )
     return page
 

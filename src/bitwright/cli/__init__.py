@@ -1,6 +1,7 @@
 """The `bitwright` command: one verb, one file.
 
-A verb's module is imported only when it is called, so `bitwright run` on a small device needs numpy and jsonargparse alone.
+A verb's module is imported only when it is called, so `bitwright run` on a small device
+needs numpy and jsonargparse alone.
 To add a verb: add a file with `main(argv) -> int` and one line to `VERBS`.
 """
 
@@ -32,7 +33,10 @@ def usage() -> str:
     width = max(map(len, VERBS))
     lines = ["usage: bitwright VERB [options]", "", "Train, compare, compile and run 1-bit neural networks.", ""]
     lines += [f"  {verb:<{width}}  {about}" for verb, about in VERBS.items()]
-    lines += ["", "`bitwright VERB --help` gives a verb's options and an example. `bitwright --version` prints the version."]
+    lines += [
+        "",
+        "`bitwright VERB --help` gives a verb's options and an example. `bitwright --version` prints the version.",
+    ]
     return "\n".join(lines)
 
 
@@ -76,7 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.environ.get("BITWRIGHT_TRACEBACK") or (error.name or "").startswith("bitwright"):
             raise
         extra = {"jsonargparse": "cli", "PIL": "cli", "rich": "cli"}.get(error.name or "", "all")
-        print(f"bitwright {verb}: needs the package '{error.name}': pip install \"bitwright[{extra}]\"", file=sys.stderr)
+        print(
+            f"bitwright {verb}: needs the package '{error.name}': pip install \"bitwright[{extra}]\"", file=sys.stderr
+        )
         return 2
     except (ValueError, TypeError, OSError, RuntimeError, KeyError) as error:
         if os.environ.get("BITWRIGHT_TRACEBACK"):

@@ -61,7 +61,9 @@ def _argument_help(function: Callable[..., Any], name: str) -> str:
     return ""
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> None:
+def print_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()
+) -> None:
     """Print a table on the console; `right` holds the numbers of the right-aligned columns."""
     from rich.console import Console
     from rich.table import Table

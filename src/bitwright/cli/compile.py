@@ -8,7 +8,7 @@ from bitwright.cli._command import run_command
 
 
 def compile(model: str, *, output: str) -> int:
-    """Compile an ONNX network to a .bwm file: fold batch norm into thresholds, fuse epilogues, plan memory, pack weights.
+    """Compile ONNX to a .bwm file: fold batch norm into thresholds, fuse epilogues, plan memory, pack weights.
 
     Args:
         model: the .onnx file.

@@ -8,9 +8,9 @@ from bitwright.cli._command import run_command
 
 
 def export(ckpt_path: str, *, output: str, opset: int | None = None) -> int:
-    """Freeze the binary layers of a checkpoint to bits and write the network as ONNX (runs in stock onnxruntime).
+    """Freeze a checkpoint's binary layers to bits and write the network as ONNX (runs in stock onnxruntime).
 
-    The input's preparation (size, mean, standard deviation) and the class names of the data set travel along in the file's
+    The input's preparation (mean, standard deviation) and the class names of the data set travel along in the file's
     metadata, so that `bitwright run` can take images.
 
     Args:

@@ -9,7 +9,7 @@ from bitwright.cli._command import run_command
 
 
 def inspect(model: str, *, json: bool = False) -> int:
-    """Show what a .bwm file holds: layers, precision, shapes, bytes on disk, binary and float MACs, the kernel that would run.
+    """Show what a .bwm file holds: layers, precision, shapes, bytes on disk, binary and float MACs, kernels.
 
     Args:
         model: the .bwm file.

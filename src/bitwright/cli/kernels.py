@@ -34,4 +34,6 @@ def kernels(*, json: bool = False) -> int:
 
 def main(argv: Sequence[str]) -> int:
     """Entry point of the verb."""
-    return run_command(kernels, argv, "  bitwright kernels\n  BITWRIGHT_KERNEL=portable bitwright run net.bwm image.png")
+    return run_command(
+        kernels, argv, "  bitwright kernels\n  BITWRIGHT_KERNEL=portable bitwright run net.bwm image.png"
+    )

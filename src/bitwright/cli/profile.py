@@ -34,7 +34,9 @@ def profile(
 
     session = Session(model, threads=threads, kernel=kernel)
     ops = session.profile(*random_inputs(session, batch, seed), repeats=repeats)
-    modules = [entry.get("module", "") for entry in session.meta.get("ops", [])]  # paths in the PyTorch network, if known
+    modules = [
+        entry.get("module", "") for entry in session.meta.get("ops", [])
+    ]  # paths in the PyTorch network, if known
     total = sum(op["ns"] for op in ops)
     rows = []
     for op in ops:
@@ -74,4 +76,6 @@ def profile(
 
 def main(argv: Sequence[str]) -> int:
     """Entry point of the verb."""
-    return run_command(profile, argv, "  bitwright profile digits.bwm\n  bitwright profile net.bwm --threads 2 --batch 8")
+    return run_command(
+        profile, argv, "  bitwright profile digits.bwm\n  bitwright profile net.bwm --threads 2 --batch 8"
+    )

@@ -8,7 +8,7 @@ from bitwright.cli._command import print_table, run_command
 
 
 def quickstart(*, folder: str = "runs/quickstart", recipe: str = "digits_cnn.yaml") -> int:
-    """Train a small 1-bit CNN on real images, compile it, run it, and compare it with PyTorch, onnxruntime and its float twin.
+    """Train a small 1-bit CNN on real images, compile it, run it, compare it with onnxruntime and its float twin.
 
     Args:
         folder: where the checkpoint, the .onnx and .bwm files, result.json and report.html go.

@@ -41,7 +41,9 @@ def run(
     session = Session(model, threads=threads, kernel=kernel)
     if len(session.inputs) != 1:
         names = ", ".join(i.name for i in session.inputs)
-        raise ValueError(f"{model} has {len(session.inputs)} inputs ({names}); use bitwright.runtime.Session from Python")
+        raise ValueError(
+            f"{model} has {len(session.inputs)} inputs ({names}); use bitwright.runtime.Session from Python"
+        )
     prepare = InputPreparation.of_session(session)
     collected = []
     for path in inputs:
@@ -54,7 +56,9 @@ def run(
         rows = y.reshape(len(y), -1)
         order = np.argsort(-rows, axis=1, kind="stable")[:, : min(top, rows.shape[1])]
         for row, (label, best) in enumerate(zip(labels, order, strict=True)):
-            classes = [{"class": prepare.class_name(int(k)), "index": int(k), "score": float(rows[row, k])} for k in best]
+            classes = [
+                {"class": prepare.class_name(int(k)), "index": int(k), "score": float(rows[row, k])} for k in best
+            ]
             if json:
                 print(json_module.dumps({"input": label, "classes": classes}))
             else:

@@ -25,13 +25,13 @@ def verify(
 ) -> int:
     """Compare the engine with the reference layer by layer on real inputs, then the answers of the whole network.
 
-    Each engine layer gets the reference's inputs. Bits and integers must be equal, floats agree to 1e-5 of the layer's spread; a bit may
-    differ only if its value lies that close to the threshold. Exit status 0: it holds; 1: it does not.
+    Each engine layer gets the reference's inputs. Bits and integers must be equal, floats agree to 1e-5 of the layer's
+    spread; a bit may differ only if its value lies that close to the threshold. Exit status 0: it holds; 1: not.
 
     Args:
         onnx: the .onnx file.
         bwm: the .bwm file compiled from it.
-        ckpt_path: a checkpoint: PyTorch in eval mode is the reference instead of onnxruntime, and its data set gives the inputs.
+        ckpt_path: a checkpoint: PyTorch eval is the reference instead of onnxruntime, its data set gives the inputs.
         data: name of a data set whose test images are the inputs (digits, fashion, …).
         data_root: where the data sets lie; the environment's BITWRIGHT_DATA otherwise.
         inputs: a .npy array of inputs instead (float32, as the network wants them).

@@ -15,16 +15,24 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1a1f27; --dim: #5b6572; --line: #d7dce2; --paper: #ffffff; --accent: #0b6e5f; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ee; --dim: #9aa4b1; --line: #333b46; --paper: #14181e; --accent: #4fc3ad; } }
-body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 56rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; margin-bottom: .2rem } h2 { font-size: 1.15rem; margin-top: 2.2rem; color: var(--accent) }
+:root { color-scheme: light dark; --ink: #1a1f27; --dim: #5b6572; --line: #d7dce2; --paper: #fff; --accent: #0b6e5f; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e9ee; --dim: #9aa4b1; --line: #333b46; --paper: #14181e; --accent: #4fc3ad; }
+}
+body {
+  font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 56rem; margin: 2rem auto; padding: 0 1rem;
+}
+h1 { font-size: 1.6rem; margin-bottom: .2rem }
+h2 { font-size: 1.15rem; margin-top: 2.2rem; color: var(--accent) }
 p.lead { color: var(--dim); margin-top: 0 }
 table { border-collapse: collapse; width: 100%; margin: .6rem 0 1rem; font-variant-numeric: tabular-nums }
-th { text-align: left; color: var(--dim); font-weight: 600; border-bottom: 2px solid var(--line); padding: .35rem .6rem }
-td { border-bottom: 1px solid var(--line); padding: .35rem .6rem } td.n, th.n { text-align: right }
-figure { margin: 1rem 0 } figure img { max-width: 100%; background: #fff; border: 1px solid var(--line); border-radius: 6px }
-figcaption, footer { color: var(--dim); font-size: .88rem } code { font-size: .92em }
+th, td { border-bottom: 1px solid var(--line); padding: .35rem .6rem }
+th { text-align: left; color: var(--dim); font-weight: 600; border-bottom-width: 2px }
+td.n, th.n { text-align: right }
+figure { margin: 1rem 0 }
+figure img { max-width: 100%; background: #fff; border: 1px solid var(--line); border-radius: 6px }
+figcaption, footer { color: var(--dim); font-size: .88rem }
 .scroll { overflow-x: auto }
 """
 
@@ -55,10 +63,9 @@ class Page:
         """Add a table; `right` holds the numbers of the right-aligned columns."""
 
         def cells(tag: str, values: Sequence[object]) -> str:
-            return "".join(
-                f'<{tag}{" class=n" if index in right else ""}>{html.escape("" if value is None else str(value))}</{tag}>'
-                for index, value in enumerate(values)
-            )
+            texts = (html.escape("" if value is None else str(value)) for value in values)
+            marks = (" class=n" if index in right else "" for index in range(len(values)))
+            return "".join(f"<{tag}{mark}>{text}</{tag}>" for mark, text in zip(marks, texts, strict=True))
 
         body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
         self._blocks.append(f'<div class="scroll"><table><tr>{cells("th", columns)}</tr>{body}</table></div>')

@@ -24,7 +24,9 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list
     return figure, axes
 
 
-def curves(panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]], x_label: str = "epoch") -> Figure:
+def curves(
+    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]], x_label: str = "epoch"
+) -> Figure:
     """Line plots side by side: panel title -> line name -> (x values, y values)."""
     figure, axes = _figure(4.2 * len(panels), 3.0, len(panels))
     for axis, (title, lines) in zip(axes, panels.items(), strict=True):
