@@ -1,4 +1,4 @@
-"""Interleaved timing: every competitor runs once a round, in turn, so a change of the machine's speed hits all alike."""
+"""Interleaved timing: every competitor runs once a round, in turn, so a change of the machine's speed hits all."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def float_twin(recipe: dict[str, Any]) -> nn.Module:
 def prepared_test_images(
     recipe: dict[str, Any], root: str | None = None, limit: int | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The prepared test images [N,C,H,W] (float32) and labels [N] of a recipe's data set; `limit`: only the first ones."""
+    """The prepared test images [N,C,H,W] (float32) and labels [N] of a recipe's data set; `limit`: the first ones."""
     from bitwright import data
 
     entry = recipe["data"]

@@ -20,9 +20,8 @@ def machine() -> str:
     name, flags = platform.processor() or platform.machine(), ""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        fields = dict(
-            (part.strip() for part in line.split(":", 1)) for line in cpuinfo.read_text().splitlines() if ":" in line
-        )
+        lines = (line.split(":", 1) for line in cpuinfo.read_text().splitlines() if ":" in line)
+        fields = {key.strip(): value.strip() for key, value in lines}
         name = fields.get("model name", name)
         if "cpu family" in fields:
             name += f" family {fields['cpu family']} model {fields.get('model', '?')}"

@@ -44,9 +44,9 @@ def run_command(function: Callable[..., int | None], argv: Sequence[str], exampl
     )
     parameters = inspect.signature(function).parameters.values()
     # A positional parameter with a list's type takes all remaining words: `run net.bwm a.png b.png`.
-    many = {p.name for p in parameters if p.default is p.empty and str(p.annotation).startswith("list")}
+    many: set[str | int] = {p.name for p in parameters if p.default is p.empty and str(p.annotation).startswith("list")}
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip=many)
-    for name in many:
+    for name in map(str, many):
         parser.add_argument(name, nargs="+", type=str, help=_argument_help(function, name))
     flags = [p.name for p in parameters if isinstance(p.default, bool)]
     options: dict[str, Any] = parser.parse_args(normalise(argv, flags)).as_dict()

@@ -21,13 +21,16 @@ def kernels(*, json: bool = False) -> int:
         print(json_module.dumps(rows, indent=2))
         return 0
 
-    def mark(row: dict[str, object]) -> str:
-        return "default" if row["default"] else "yes" if row["supported"] else "no"
+    def mark(default: bool, supported: bool) -> str:
+        return "default" if default else "yes" if supported else "no"
 
     print_table(
         "Native kernels",
         ["name", "operation", "instruction set", "runs here", "about"],
-        [[row["name"], row["operation"], row["isa"], mark(row), row["about"]] for row in rows],
+        [
+            [row["name"], row["operation"], row["isa"], mark(row["default"], row["supported"]), row["about"]]
+            for row in rows
+        ],
     )
     return 0
 
