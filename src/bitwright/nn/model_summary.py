@@ -44,8 +44,9 @@ class SummaryRow:
 class Summary:
     """The table and its totals; `print` shows it.
 
-    `bytes` is what the frozen model stores: 1 bit per binary weight, each filter tap padded to whole 32-bit words,
-    plus 4 bytes for every float (scales, thresholds, biases, batch norm, float layers).
+    `bytes` is what `bitwright.export.save_packed` writes for the frozen model (its file has a header of names beside):
+    1 bit per binary weight, each filter tap padded to whole 32-bit words, a scale and a bias for every output channel,
+    the thresholds, and all other tensors of the state_dict (batch norm, float layers).
     """
 
     rows: tuple[SummaryRow, ...]
@@ -197,7 +198,7 @@ def _row(name: str, module: nn.Module, calls: list[Any], seen: set[int]) -> Summ
     floats = 0
     params = 0
     binary = 0
-    extra = 0  # bytes of packed weights
+    extra = 0  # bytes of packed weights and of buffers
     weight_bits = activation_bits = FLOAT_BITS
     fresh = [p for m in own for p in m.parameters(recurse=False) if id(p) not in seen]
     if isinstance(module, BinaryLayer) and module.stage == "full" and module.weight_binarizer.planes > 0:
@@ -210,6 +211,8 @@ def _row(name: str, module: nn.Module, calls: list[Any], seen: set[int]) -> Summ
             extra = planes * _plane_bytes(module)
             fresh = [p for p in fresh if p is not module.weight]
             floats += planes * module.shape.out_channels  # scales
+            if module.shape.kind != "embedding" and getattr(module, "bias", None) is None:
+                floats += module.shape.out_channels  # the packed operators always have a bias
             if module.activation is not None and not list(module.activation.parameters()):
                 floats += module.activation.planes  # thresholds
     for p in fresh:
@@ -220,11 +223,11 @@ def _row(name: str, module: nn.Module, calls: list[Any], seen: set[int]) -> Summ
     seen.update(id(p) for m in own for p in m.parameters(recurse=False))
     if not isinstance(module, (BinaryLayer, Part)):
         for buffer in module.buffers(recurse=False):
-            if buffer.is_floating_point() and id(buffer) not in seen:
-                floats += buffer.numel()
+            if id(buffer) not in seen:
+                extra += buffer.numel() * buffer.element_size()
                 seen.add(id(buffer))
     macs = _macs(module, calls)
-    if macs == 0 and not (floats or params or binary):
+    if macs == 0 and not (floats or params or binary or extra):
         return None
     shape = calls[-1][1] if calls else ()
     return SummaryRow(
