@@ -11,6 +11,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from bitwright.compiler.dialect import (
+    BinarizeAttrs,
     BinaryConvAttrs,
     BinaryConvTransposeAttrs,
     BinaryEmbeddingAttrs,
@@ -137,6 +138,10 @@ class Builder:
         w = pack_bits(self.rng.random((rows, channels)) < 0.5)
         inputs = [x, self.const(w, np.uint8), self.const(np.atleast_1d(scale))]
         return self._own(BinaryEmbeddingAttrs(channels=channels), inputs, "")
+
+    def binarize(self, x: str, threshold: Any = 0.0, *, low: float = -1.0, axis: int = 1, module: str = "") -> str:
+        inputs = [x, self.const(np.atleast_1d(threshold))]
+        return self._own(BinarizeAttrs(low=low, axis=axis), inputs, module)
 
     def conv(
         self,

@@ -57,6 +57,10 @@ class _Maker:
         self.c = out
         self.h, self.w = ((n + 2 * pad - dilation * (k - 1) - 1) // stride + 1 for n in (self.h, self.w))
 
+    def sign(self) -> None:
+        threshold = self.b.normal(self.c) if self.r.random() < 0.5 else 0.0
+        self.x = self.b.binarize(self.x, threshold, low=-1.0 if self.r.random() < 0.7 else 0.0)
+
     def residual(self) -> None:
         y = self.b.bconv(self.x, self.c, self.c, pads=(1, 1, 1, 1))
         if self.r.random() < 0.5:
@@ -98,7 +102,7 @@ def random_network(seed: int) -> tuple[onnx.ModelProto, tuple[int, ...]]:
     """A model with one input `x` and 7 outputs, and the shape of one sample."""
     m = _Maker(seed)
     m.stem()
-    steps = [m.activation, m.binary, m.binary, m.residual, m.pool, m.gate, m.branch]
+    steps = [m.activation, m.binary, m.binary, m.residual, m.pool, m.gate, m.branch, m.sign]
     for _ in range(int(m.r.integers(3, 9))):
         steps[int(m.r.integers(len(steps)))]()
     return m.b.model(m.head()), m.b.shape

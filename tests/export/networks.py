@@ -13,6 +13,7 @@ from bitwright.nn import (
     BinaryEmbedding,
     BinaryLinear,
     RPReLU,
+    RSign,
 )
 
 from .oracles import scramble
@@ -72,6 +73,8 @@ class Zoo(nn.Module):
         self.dense = BinaryLinear(37, 5, method="reactnet", activation={"low": 0.0})
         self.weight_only = BinaryConv2d(35, 4, 3, padding=1, activation=None, method="reactnet", bias=True)
         self.weight_only_dense = BinaryLinear(37, 6, activation=None, method="reactnet")
+        self.sign = RSign(35)
+        self.token_sign = RSign(37, channel_dim=-1)
 
     def forward(self, line: Tensor, plane: Tensor, volume: Tensor, ids: Tensor) -> tuple[Tensor, ...]:
         rows = self.table(ids)
@@ -84,6 +87,8 @@ class Zoo(nn.Module):
             self.dense(rows),
             self.weight_only(plane),
             self.weight_only_dense(rows),
+            self.sign(plane),
+            self.token_sign(rows),
         )
 
     @staticmethod

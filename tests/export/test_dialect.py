@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from bitwright.compiler import dialect
 from bitwright.compiler.dialect import (
+    BinarizeAttrs,
     BinaryConvAttrs,
     BinaryConvTransposeAttrs,
     BinaryEmbeddingAttrs,
@@ -30,6 +31,7 @@ EVERY = [
     BinaryConvTransposeAttrs((3,), (2,), (1,), (1, 0), (1,), 1, 7, 0.0),
     BinaryLinearAttrs(12, 0.0),
     BinaryEmbeddingAttrs(40),
+    BinarizeAttrs(0.0, -2),
     UnpackWeightAttrs((4, 33, 3)),
 ]
 
@@ -94,6 +96,13 @@ def test_attributes_survive_a_node_and_both_readers(attrs: dialect.NodeAttrs) ->
 def test_wrong_attributes_are_named(change: dict[str, object], message: str) -> None:
     with pytest.raises(DialectError, match=message):
         dataclasses.replace(CONV, **change)  # type: ignore[arg-type]
+
+
+def test_wrong_binarize_attributes_are_named() -> None:
+    with pytest.raises(DialectError, match="axis 0 is the batch"):
+        BinarizeAttrs(-1.0, 0)
+    with pytest.raises(DialectError, match="low must be -1"):
+        BinarizeAttrs(1.0, 1)
 
 
 def test_wrong_nodes_are_named() -> None:
@@ -225,6 +234,24 @@ def test_embedding_body(scales: int) -> None:
     y = run_node(BinaryEmbeddingAttrs(37), {"ids": ids, "W": dialect.pack_bits(bits), "scale": scale})
     wanted = np.where(bits, 1, -1).astype(np.float32) * np.broadcast_to(scale, 9)[:, None]
     np.testing.assert_array_equal(y, wanted[ids], strict=True)
+
+
+@pytest.mark.parametrize("opset", [18, 23])
+@pytest.mark.parametrize("low", [-1.0, 0.0])
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [((2, 5), 1), ((2, 5, 3), 1), ((2, 5, 3), -1), ((2, 5, 3, 4), 1), ((2, 5, 3, 4), -2), ((2, 5), -1)],
+)
+def test_binarize_body(shape: tuple[int, ...], axis: int, low: float, opset: int) -> None:
+    channels = shape[axis]
+    for thresholds in (channels, 1):
+        threshold = np.random.default_rng(0).standard_normal(thresholds).astype(np.float32)
+        moved = (shape[0], channels, *(n for i, n in enumerate(shape) if i not in (0, axis % len(shape))))
+        x = np.moveaxis(tricky(moved, threshold, 3), 1, axis)
+        y = run_node(BinarizeAttrs(low, axis), {"X": x, "threshold": threshold}, opset)
+        column = threshold.reshape(-1, *[1] * (x.ndim - 1 - axis % x.ndim))
+        wanted = np.where(x >= column, np.float32(1), np.float32(low))
+        np.testing.assert_array_equal(y, wanted, strict=True)
 
 
 @pytest.mark.parametrize("shape", [(5, 37), (5, 33, 3), (2, 31, 3, 2), (2, 1, 3, 2, 2)])

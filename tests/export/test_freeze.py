@@ -137,7 +137,7 @@ def test_an_early_training_stage_cannot_be_frozen() -> None:
 
 def test_frozen_models_do_not_train() -> None:
     packed = freeze(image_net())
-    with pytest.raises(FrozenModelError, match="is frozen: its weights are bits"):
+    with pytest.raises(FrozenModelError, match="is frozen: bits cannot train"):
         packed.train()
     packed.eval()
     packed.train(False)

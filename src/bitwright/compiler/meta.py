@@ -51,6 +51,8 @@ def _value(v: Value) -> dict[str, Any] | None:
     if v.dtype is DType.BITS and m.threshold is not None:
         raw = np.ascontiguousarray(m.threshold, dtype="<f4").tobytes()
         entry["threshold"] = base64.b64encode(raw).decode("ascii")
+        if m.flip is not None:
+            entry["flip"] = np.flatnonzero(np.broadcast_to(m.flip, v.channels)).tolist()
     return entry
 
 
@@ -67,12 +69,14 @@ def meanings(program: Program) -> dict[int, Meaning]:
     for v, entry in zip(values, entries, strict=True):
         if not isinstance(entry, dict):
             continue
-        threshold = None
+        threshold = flip = None
         if "threshold" in entry:
             raw = base64.b64decode(entry["threshold"])
             threshold = np.frombuffer(raw, dtype="<f4").astype(np.float32)
+        if "flip" in entry:
+            flip = np.isin(np.arange(v.channels), [int(c) for c in entry["flip"]])
         split, perm = tuple(int(n) for n in entry["split"]), tuple(int(n) for n in entry["perm"])
-        found[id(v)] = Meaning(str(entry["tensor"]), split, perm, threshold)
+        found[id(v)] = Meaning(str(entry["tensor"]), split, perm, threshold, flip)
     return found
 
 
@@ -90,5 +94,6 @@ def array_of(meaning: Meaning, value: Value, tensor: np.ndarray[Any, Any]) -> np
         if meaning.threshold is None:
             raise ValueError(f"the bits of {meaning.tensor!r} have no threshold")
         with np.errstate(invalid="ignore"):
-            return np.asarray(out >= meaning.threshold)
+            bits = np.asarray(out >= meaning.threshold)
+        return bits if meaning.flip is None else bits ^ meaning.flip
     return out

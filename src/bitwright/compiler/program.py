@@ -81,14 +81,15 @@ class Meaning:
     """Which tensor of the source model a value stands for, for `verify`.
 
     `array[N, D, H, W, C] = tensor.reshape(N, *split).transpose(0, *perm + 1).reshape(N, D, H, W, C)`; a bits value
-    is then
-    `(array >= threshold) xor flip`, with `threshold` a float32 array of 1 or C elements.
+    is then `(array >= threshold) xor flip`, with `threshold` a float32 array of 1 or C elements and `flip` as many
+    bools (None: no flip).
     """
 
     tensor: str
     split: tuple[int, ...]
     perm: tuple[int, ...]
     threshold: FloatArray | None = None
+    flip: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(eq=False)
@@ -295,10 +296,11 @@ class Program:
     file_values: list[Value] = field(default_factory=list)  # of a program read from a file: its values by id
 
     def values(self) -> list[Value]:
-        """Every value: inputs first, then in the order in which the ops write them. The index is the value's id."""
+        """Every value: inputs and outputs first, then in the order in which the ops write them. The index is the
+        value's id, and the ids give the order of a file's inputs and outputs."""
         if self.file_values:
             return self.file_values
-        seen: dict[int, Value] = {id(v): v for v in self.inputs}
+        seen: dict[int, Value] = {id(v): v for v in (*self.inputs, *self.outputs)}
         for op in self.ops:
             for v in op.writes():
                 seen.setdefault(id(v), v)

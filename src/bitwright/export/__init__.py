@@ -13,6 +13,8 @@ from bitwright.export.native import reference_ops_enabled, use_reference_ops
 from bitwright.export.onnx_export import OnnxExportError, to_onnx
 from bitwright.export.packed import (
     FrozenModelError,
+    FrozenModule,
+    PackedBinarize,
     PackedConv,
     PackedConvTranspose,
     PackedEmbedding,
@@ -27,9 +29,11 @@ from bitwright.nn.spec import NotPackableError
 
 __all__ = [
     "FrozenModelError",
+    "FrozenModule",
     "LatentLayerError",
     "NotPackableError",
     "OnnxExportError",
+    "PackedBinarize",
     "PackedConv",
     "PackedConvTranspose",
     "PackedEmbedding",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bitwright.compiler.dialect import (
+    BinarizeAttrs,
     BinaryConvAttrs,
     BinaryConvTransposeAttrs,
     BinaryEmbeddingAttrs,
@@ -78,6 +79,26 @@ def embedding_shape(ids: Tensor, weight: Tensor, scale: Tensor, attrs: BinaryEmb
             f"{attrs.op}: scale must be float32 [{entries}] or [1], got {scale.dtype} {list(scale.shape)}"
         )
     return [*ids.shape, attrs.channels]
+
+
+def binarize_shape(x: Tensor, threshold: Tensor, attrs: BinarizeAttrs) -> list[int]:
+    """The output's shape, that of x.
+
+    Raises:
+        PackedOperatorError: a tensor of a wrong dtype or shape, or an axis that x does not have.
+    """
+    for name, value in (("x", x), ("threshold", threshold)):
+        if value.dtype != torch.float32:
+            raise PackedOperatorError(f"{attrs.op}: {name} must be float32, got {value.dtype}")
+    axis = attrs.axis + (x.ndim if attrs.axis < 0 else 0)
+    if not 0 <= axis < x.ndim:
+        raise PackedOperatorError(f"{attrs.op}: x of shape {list(x.shape)} has no axis {attrs.axis}")
+    channels = x.shape[axis]
+    if threshold.ndim != 1 or (threshold.shape[0] != 1 and threshold.shape[0] != channels):
+        raise PackedOperatorError(
+            f"{attrs.op}: threshold must have shape [{channels}] or [1], got {list(threshold.shape)}"
+        )
+    return list(x.shape)
 
 
 def unpack_shape(weight: Tensor, attrs: UnpackWeightAttrs) -> list[int]:

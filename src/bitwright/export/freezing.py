@@ -1,4 +1,4 @@
-"""freeze: every binary layer of a trained model becomes its packed twin."""
+"""freeze: every binary layer, and every binarizer that stands alone, of a trained model becomes its packed twin."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bitwright.compiler.dialect import (
+    BinarizeAttrs,
     BinaryConvAttrs,
     BinaryConvTransposeAttrs,
     BinaryEmbeddingAttrs,
@@ -18,6 +19,8 @@ from bitwright.compiler.dialect import (
 )
 from bitwright.export.bits import exchange_channels
 from bitwright.export.packed import (
+    FrozenModule,
+    PackedBinarize,
     PackedConv,
     PackedConvTranspose,
     PackedEmbedding,
@@ -27,21 +30,38 @@ from bitwright.export.packed import (
     WeightOnlyLinear,
 )
 from bitwright.nn.base import BinaryLayer
+from bitwright.nn.binarizer import Binarizer, binarizer_code
 from bitwright.nn.packing import pack_filters
 from bitwright.nn.spec import BinarySpec, NotPackableError
 
 PAD_MODES = {"constant": "constant", "replicate": "edge"}
 
 
+Latent = BinaryLayer | Binarizer
+
+
 class LatentLayerError(ValueError):
     """A model still has latent binary layers where a frozen one is needed."""
 
 
-def latent_layers(model: nn.Module) -> Iterator[tuple[str, BinaryLayer]]:
-    """Path and layer of every binary layer that is not packed yet; a shared layer once, under its first path."""
-    for path, module in model.named_modules():
-        if isinstance(module, BinaryLayer):
+def latent_layers(model: nn.Module) -> Iterator[tuple[str, Latent]]:
+    """Path and module of everything that `freeze` replaces and that is not packed yet: binary layers, and binarizers
+    (RSign, activation binarizers) that stand outside of one. A shared module once, under its first path.
+    """
+    seen: set[int] = set()
+
+    def walk(path: str, module: nn.Module) -> Iterator[tuple[str, Latent]]:
+        if id(module) in seen:
+            return
+        seen.add(id(module))
+        if isinstance(module, Latent):
             yield path, module
+            return  # what is inside belongs to it
+        for name, child in module._modules.items():
+            if child is not None:
+                yield from walk(f"{path}.{name}" if path else name, child)
+
+    yield from walk("", model)
 
 
 def check_frozen(model: nn.Module, verb: str) -> None:
@@ -50,13 +70,15 @@ def check_frozen(model: nn.Module, verb: str) -> None:
     if found:
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         raise LatentLayerError(
-            f"{verb} needs a frozen model, but these layers still have latent weights: {', '.join(found[:3])}{more}. "
+            f"{verb} needs a frozen model, but these layers are still latent: {', '.join(found[:3])}{more}. "
             "Call bw.export.freeze(model) first"
         )
 
 
 def freeze(model: nn.Module, inplace: bool = False) -> nn.Module:
     """A model in eval mode whose binary layers hold 1-bit weights; everything else is kept, names and hierarchy too.
+
+    Binarizers that stand alone (RSign, activation binarizers) become one comparison with their threshold.
 
     The frozen model computes what `model.eval()` computes, bit for bit. A module that appears at several places is
     packed once and stays shared.
@@ -69,7 +91,7 @@ def freeze(model: nn.Module, inplace: bool = False) -> nn.Module:
     Raises:
         NotPackableError: layers cannot be expressed by one bit plane; the message names each with the reason.
     """
-    packed: dict[int, PackedLayer] = {}
+    packed: dict[int, FrozenModule] = {}
     failures: list[str] = []
     for path, layer in latent_layers(model):
         try:
@@ -92,13 +114,16 @@ def freeze(model: nn.Module, inplace: bool = False) -> nn.Module:
     return result.eval()
 
 
-def pack_layer(layer: BinaryLayer) -> PackedLayer:
-    """The packed twin of one binary layer.
+def pack_layer(layer: Latent) -> FrozenModule:
+    """The packed twin of one binary layer, or of one binarizer.
 
     Raises:
         NotPackableError: the layer's method cannot be expressed by one bit plane.
     """
     with torch.no_grad():
+        if not isinstance(layer, BinaryLayer):
+            code, axis = binarizer_code(layer)
+            return PackedBinarize(code.threshold, BinarizeAttrs(code.low, axis))
         spec = layer.binary_spec()
         kind = layer.shape.kind
         if kind == "embedding":

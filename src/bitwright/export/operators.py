@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bitwright.compiler.dialect import (
+    BinarizeAttrs,
     BinaryConvAttrs,
     BinaryConvTransposeAttrs,
     BinaryEmbeddingAttrs,
@@ -29,6 +30,7 @@ CONV_SCHEMA = f"({_FIVE}, {_GEOMETRY}, int groups, int channels, float low, str 
 CONV_TRANSPOSE_SCHEMA = f"({_FIVE}, {_GEOMETRY}, int[] output_padding, int groups, int channels, float low) -> Tensor"
 LINEAR_SCHEMA = f"({_FIVE}, int channels, float low) -> Tensor"
 EMBEDDING_SCHEMA = "(Tensor ids, Tensor weight, Tensor scale, int channels) -> Tensor"
+BINARIZE_SCHEMA = "(Tensor x, Tensor threshold, float low, int axis) -> Tensor"
 UNPACK_SCHEMA = "(Tensor weight, int[] shape) -> Tensor"
 
 Five = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
@@ -114,7 +116,20 @@ def _binary_linear_fake(*args: Any) -> Tensor:
     return tensors[0].new_empty(checks.linear_shape(*tensors, BinaryLinearAttrs(*rest)))
 
 
-# The two below only unpack bits, so plain torch serves every device.
+# The three below only compare or unpack bits, so plain torch serves every device.
+@torch.library.custom_op("bitwright::binarize", mutates_args=(), schema=BINARIZE_SCHEMA)
+def binarize(x: Tensor, threshold: Tensor, low: float, axis: int) -> Tensor:
+    """x float32, threshold `[1]` or as long as `axis` of x, to 1 or `low` in the shape of x."""
+    attrs = BinarizeAttrs(low, axis)
+    checks.binarize_shape(x, threshold, attrs)
+    return reference_ops.binarize(x, threshold, attrs.low, attrs.axis % x.ndim).contiguous()
+
+
+@binarize.register_fake
+def _binarize_fake(x: Tensor, threshold: Tensor, low: float, axis: int) -> Tensor:
+    return x.new_empty(checks.binarize_shape(x, threshold, BinarizeAttrs(low, axis)))
+
+
 @torch.library.custom_op("bitwright::binary_embedding", mutates_args=(), schema=EMBEDDING_SCHEMA)
 def binary_embedding(ids: Tensor, weight: Tensor, scale: Tensor, channels: int) -> Tensor:
     """ids int64 `[...]`, weight uint8 `[V, B]`, scale `[V]` or `[1]` to `[..., channels]`."""

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bitwright.compiler.dialect import (
+    BinarizeAttrs,
     BinaryConvAttrs,
     BinaryConvTransposeAttrs,
     BinaryEmbeddingAttrs,
@@ -21,23 +22,23 @@ from bitwright.compiler.dialect import (
 )
 from bitwright.export import operators  # noqa: F401  (registers torch.ops.bitwright)
 
-L = TypeVar("L", bound="PackedLayer")
+L = TypeVar("L", bound="FrozenModule")
 
 
 class FrozenModelError(RuntimeError):
     """A frozen model was asked to train."""
 
 
-class PackedLayer(nn.Module):
-    """What packed layers share. Buffers: `weight` (uint8) and float32 vectors."""
+class FrozenModule(nn.Module):
+    """What `freeze` puts in place of a latent module: bits (uint8) and float32 vectors in buffers, no parameters, no
+    training mode.
+    """
 
-    weight: Tensor
-
-    def __init__(self, weight: Tensor, **vectors: Tensor) -> None:
+    def __init__(self, **buffers: Tensor) -> None:
         super().__init__()
-        self.register_buffer("weight", weight.detach().clone())
-        for name, value in vectors.items():
-            self.register_buffer(name, value.detach().to(torch.float32).clone())
+        for name, value in buffers.items():
+            kept = value.detach() if value.dtype == torch.uint8 else value.detach().to(torch.float32)
+            self.register_buffer(name, kept.clone())
         super().train(False)
 
     def train(self: L, mode: bool = True) -> L:
@@ -48,7 +49,7 @@ class PackedLayer(nn.Module):
         """
         if mode:
             raise FrozenModelError(
-                f"{type(self).__name__} is frozen: its weights are bits and cannot train. Train the model that it was "
+                f"{type(self).__name__} is frozen: bits cannot train. Train the model that it was "
                 "frozen from and freeze again; call .eval(), not .train(), on a frozen model"
             )
         return super().train(False)
@@ -57,6 +58,15 @@ class PackedLayer(nn.Module):
     def packed_bytes(self) -> int:
         """Bytes of all buffers: what the layer takes in a file."""
         return sum(b.numel() * b.element_size() for b in self.buffers(recurse=False))
+
+
+class PackedLayer(FrozenModule):
+    """What packed layers share. Buffers: `weight` (uint8) and float32 vectors."""
+
+    weight: Tensor
+
+    def __init__(self, weight: Tensor, **vectors: Tensor) -> None:
+        super().__init__(weight=weight, **vectors)
 
 
 def _widen(x: Tensor) -> Tensor:
@@ -188,6 +198,28 @@ class PackedEmbedding(PackedLayer):
 
     def extra_repr(self) -> str:
         return f"{self.weight.shape[0]}, {self.attrs.channels}, 1-bit rows, {self.packed_bytes} bytes"
+
+
+class PackedBinarize(FrozenModule):
+    """A binarizer that stands alone: x `[N, ...]` to 1 where `x >= threshold`, else `low`, float32.
+
+    Args:
+        threshold: `[1]`, or as long as the axis it runs along.
+        attrs: lower level and axis.
+    """
+
+    threshold: Tensor
+
+    def __init__(self, threshold: Tensor, attrs: BinarizeAttrs) -> None:
+        super().__init__(threshold=threshold)
+        self.attrs = attrs
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.ops.bitwright.binarize(_widen(x), self.threshold, self.attrs.low, self.attrs.axis)
+
+    def extra_repr(self) -> str:
+        levels = "±1" if self.attrs.low else "{0,1}"
+        return f"{levels}, {self.threshold.numel()} thresholds, axis={self.attrs.axis}, {self.packed_bytes} bytes"
 
 
 class WeightOnlyConv(PackedLayer):

@@ -253,6 +253,22 @@ class BinaryEmbeddingAttrs(NodeAttrs):
 
 
 @dataclass(frozen=True)
+class BinarizeAttrs(NodeAttrs):
+    """`Binarize`: 1 where X >= threshold, else `low` (NaN: `low`). The threshold runs along `axis` of X."""
+
+    low: float
+    axis: int
+
+    op: ClassVar[str] = "Binarize"
+    inputs: ClassVar[tuple[str, ...]] = ("X", "threshold")
+
+    def check(self) -> None:
+        _check_low(self.low)
+        if self.axis == 0:
+            raise DialectError("axis 0 is the batch; the threshold runs along another axis (1 for maps, -1 for tokens)")
+
+
+@dataclass(frozen=True)
 class UnpackWeightAttrs(NodeAttrs):
     """`UnpackWeight`: packed weights as a float ±1 tensor of shape `shape` (rows, channels, *kernel)."""
 
@@ -273,6 +289,7 @@ OPS: Mapping[str, type[NodeAttrs]] = {
         BinaryConvTransposeAttrs,
         BinaryLinearAttrs,
         BinaryEmbeddingAttrs,
+        BinarizeAttrs,
         UnpackWeightAttrs,
     )
 }

@@ -164,6 +164,26 @@ _BODIES = {
   scale_column = Unsqueeze (scale_wanted, rest)
   Y = Mul (signs, scale_column)
 """,
+    # The threshold as [-1, 1, ..., 1]: one 1 for each axis of X behind `axis`. Mod has the sign of the divisor, so a
+    # negative axis counts from the end.
+    "Binarize": """
+  X_shape = Shape (X)
+  rank = Size (X_shape)
+  axis0 = Constant <value_int: int = @axis> ()
+  axis_from_0 = Mod (axis0, rank)
+  one_axis = Constant <value_int = 1> ()
+  up_to_axis = Add (axis_from_0, one_axis)
+  behind0 = Sub (rank, up_to_axis)
+  rest = Constant <value = int64[1] {-1}> ()
+  behind = Reshape (behind0, rest)
+  ones = ConstantOfShape <value = int64[1] {1}> (behind)
+  column = Concat <axis = 0> (rest, ones)
+  level = Reshape (threshold, column)
+  upper = Constant <value_float = 1.0> ()
+  lower = Constant <value_float: float = @low> ()
+  is_set = GreaterOrEqual (X, level)
+  Y = Where (is_set, upper, lower)
+""",
     # W is [rows, taps, bytes], or [rows, bytes] when shape has no kernel.
     "UnpackWeight": """
   rest = Constant <value = int64[1] {-1}> ()

@@ -3,8 +3,20 @@ registers them all."""
 
 from __future__ import annotations
 
-from . import binary, conv, elementwise, join, moves, pool
+from . import binarize, binary, conv, elementwise, join, moves, pool
 from .context import REGISTRY, Context, lowers
 from .driver import lower
 
-__all__ = ["REGISTRY", "Context", "binary", "conv", "elementwise", "join", "lower", "lowers", "moves", "pool"]
+__all__ = [
+    "REGISTRY",
+    "Context",
+    "binarize",
+    "binary",
+    "conv",
+    "elementwise",
+    "join",
+    "lower",
+    "lowers",
+    "moves",
+    "pool",
+]

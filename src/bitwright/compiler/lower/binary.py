@@ -12,8 +12,9 @@ from ..errors import Unsupported
 from ..fold import Known
 from ..graph import DIALECT, Node
 from ..packing import pack_bits, unpack_bits, words_from_bytes
-from ..program import BConv, Const, Dims3, DType, Embed, Geometry, Map, PadMode, Step, StepKind, Value
+from ..program import BConv, Const, Dims3, DType, Embed, Geometry, PadMode, Step
 from ..view import C, View, map_axes, per_channel, spatial_dims
+from .binarize import binarize, level
 from .context import Context, affine, lowers
 from .window import Window, conv_window, dims3, place, transposed_out
 
@@ -21,10 +22,7 @@ U32 = npt.NDArray[np.uint32]
 
 
 def _level(node: Node) -> int:
-    low = float(node.attrs.get("low", -1.0))
-    if low not in (-1.0, 0.0):
-        raise Unsupported(f"its lower level is {low:g}.", "It must be -1 or 0.")
-    return 0 if low == -1.0 else 1
+    return 0 if level(node) == -1.0 else 1
 
 
 def _words(ctx: Context, node: Node, channels: int, shape: tuple[int, ...] | None) -> U32:
@@ -54,20 +52,6 @@ def _threshold(ctx: Context, node: Node, features: int) -> npt.NDArray[np.float3
     if data.size not in (1, features):
         raise Unsupported(f"its threshold has {data.size} elements for {features} input channels.")
     return data
-
-
-def binarize(ctx: Context, view: View, threshold: npt.NDArray[np.float32], groups: int, node: Node) -> Value:
-    """Emits the threshold of a binary layer's input; `threshold` has 1 or C elements, in the value's own order."""
-    value = view.value
-    bits = Value(DType.BITS, value.dims, groups)
-    if value.meaning is not None:
-        bits.meaning = replace(value.meaning, threshold=threshold)
-    if np.all(threshold == threshold[0]):
-        step = Step(StepKind.STORE_BITS, bits, p0=float(threshold[0]))
-    else:
-        step = Step(StepKind.STORE_BITS, bits, Const(threshold))
-    ctx.emit(Map(f"{node.name}.binarize", value, [step]), node)
-    return bits
 
 
 def _pad_mode(window: Window, low: int, mode: str, value: float) -> PadMode:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,9 @@ from ..program import (
     Value,
 )
 from ..view import Axes, C, View, per_channel
+
+if TYPE_CHECKING:
+    from .binarize import Levels
 
 Item = Known | View | list[View]
 Lowering = Callable[["Context", Node], None]
@@ -56,6 +59,7 @@ class Context:
         self.env: dict[str, Item] = {}
         self.batch: int | None = None  # the batch size that the file fixes, if it does
         self.program = Program()
+        self.levels: dict[int, Levels] = {}  # id of a map of two levels -> where it came from
         self._reordered: dict[tuple[int, Axes], View] = {}
         self._padded: dict[tuple[int, Any], View] = {}
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..packing import pack_bits
+from ..packing import pack_bits, unpack_bits
 from ..program import BConv, Const, Program, Step, StepKind
 
 F32 = npt.NDArray[np.float32]
@@ -81,8 +81,10 @@ def _fold(op: BConv) -> Step:
     threshold = np.broadcast_to(_param(last.a, last.p0), channels)
     low, high = reachable(op)
 
+    inverted = np.zeros(channels, np.bool_) if last.b is None else unpack_bits(last.b.data, channels)
+
     def bit(acc: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        return np.asarray(evaluate(chain, acc) >= threshold)
+        return np.asarray((evaluate(chain, acc) >= threshold) ^ inverted)
 
     lo = np.full(channels, low, dtype=np.int64)
     hi = np.full(channels, high, dtype=np.int64)
@@ -99,8 +101,6 @@ def _fold(op: BConv) -> Step:
     limit = np.where(active, hi, low).astype(np.int32)
     flip = first.copy()
     flip[~active] = ~first[~active]
-    if last.b is not None:
-        raise AssertionError("a threshold that is already flipped is not produced by the lowering")
     words = Const(pack_bits(flip)) if flip.any() else None
     return Step(StepKind.THRESHOLD, last.value, Const(limit), words)
 
