@@ -6,7 +6,6 @@ import csv
 import json
 import math
 import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 
 from bitwright.bench.latency import Timing, interleave, ratio
 from bitwright.bench.pipeline import export_network, float_twin, load_trained, prepared_test_images
+from bitwright.bench.results import machine
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -169,7 +169,7 @@ def run_quickstart(
 def summary_rows(result: QuickstartResult) -> list[tuple[str, str, str, str]]:
     """The closing table: what, 1-bit network, float twin, ratio."""
     return [
-        ("test accuracy", f"{result.accuracy:.2%} of {result.images} images", "", ""),
+        ("test accuracy", f"{result.accuracy:.2%} of {result.images} images", "not trained", ""),
         (
             "file size",
             f"{result.bwm_bytes:,} bytes (.bwm)",
@@ -209,7 +209,7 @@ def _write_json(result: QuickstartResult, title: str) -> None:
         "onnxruntime_binary_us": result.binary_ort.median * 1e6,
         "speed_up": result.speed_up,
         "train_seconds": result.train_seconds,
-        "machine": platform.processor() or platform.machine(),
+        "machine": machine(),
     }
     path = result.folder / "result.json"
     temporary = path.with_suffix(".tmp")
@@ -299,7 +299,7 @@ def _page(result: QuickstartResult, title: str, run_dir: Path, bwm_path: Path) -
         right=(4, 5, 6),
     )
     page.footer(
-        f"Regenerate with `make quickstart`. Machine: {platform.platform()}. The float twin has the same topology with "
+        f"Regenerate with `make quickstart`. Machine: {machine()}. The float twin has the same topology with "
         "float convolutions and ReLU; its weights are random, which changes neither its size nor its latency."
     )
     return page

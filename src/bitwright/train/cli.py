@@ -87,6 +87,8 @@ class RecipeCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         trainer = self.config_init.trainer
+        if trainer.enable_model_summary is None:  # ours counts binary weights right: bitwright.nn.summary
+            kwargs["enable_model_summary"] = False
         if trainer.default_root_dir is None:
             kwargs["default_root_dir"] = str(self.run_dir)
         if trainer.logger is None:
