@@ -52,6 +52,7 @@ sanitize: install   ## the same, and the file fuzzer, under AddressSanitizer and
 	$(CMAKE) --build build/sanitize
 	cd build/sanitize && "$(CURDIR)/$(VENV)/bin/ctest" --output-on-failure
 
+docs: export NO_MKDOCS_2_WARNING = 1
 docs: install   ## build the documentation into site/ (warnings are errors)
 	$(PY) -m mkdocs build --strict -q
 

@@ -51,12 +51,13 @@ def _methods() -> dict[str, str | bytes]:
     ]
     for info in infos:
         marks = "; ".join(f"{part}: {mark}" for part, mark in info.provenance.items())
+        venue = info.venue if str(info.year) in info.venue else f"{info.venue} {info.year}"
         arxiv = f", arXiv {info.arxiv}" if info.arxiv else ""
         lines += [
             "",
             f"## {info.name}",
             "",
-            f"{info.authors}: *{info.title}*, {info.venue} {info.year}{arxiv}.",
+            f"{info.authors}: *{info.title}*, {venue}{arxiv}.",
             "",
             info.summary,
             "",

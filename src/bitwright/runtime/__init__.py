@@ -1,7 +1,7 @@
 """The run time: compiled models on any CPU, with numpy and the native engine alone.
 
-``Session("net.bwm").run(x)`` runs a model; :func:`kernels` lists what the engine has; :func:`pack_bits` and
-:func:`unpack_bits` convert between floats and the canonical bit packing; :mod:`bitwright.runtime.functional` runs
+``Session("net.bwm").run(x)`` runs a model; `kernels` lists what the engine has; `pack_bits` and
+`unpack_bits` convert between floats and the canonical bit packing; `bitwright.runtime.functional` runs
 single layers.
 """
 

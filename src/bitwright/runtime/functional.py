@@ -122,14 +122,14 @@ def binary_conv(
         transposed: a transposed convolution as PyTorch's; then ``pad_*`` are cropped from the full output and
             ``output_padding`` is added at its end.
         threads: threads of this call, 0 for as many as the process may use.
-        engine_kernel: as ``kernel`` of :class:`bitwright.runtime.Session`.
+        engine_kernel: as ``kernel`` of `bitwright.runtime.Session`.
 
     Returns:
         float32 [N, D', H', W', O], the accumulators, which are integers.
 
     Raises:
         TypeError: x is not float32.
-        ValueError: an argument does not fit (:class:`ModelError`, :class:`KernelError` are ValueErrors).
+        ValueError: an argument does not fit (`ModelError`, `KernelError` are ValueErrors).
 
     The weights in the kernel's layout and the indirection table are cached between calls, found by the weights'
     content.

@@ -35,7 +35,7 @@ class Session:
             (copied).
         threads: threads of a run, the caller's included; 0 for as many as the process may use.
         kernel: forces kernels: an instruction set ("portable", "avx2", "avx512", "avx512vpopcnt") or kernel names
-            separated by commas, see :func:`bitwright.runtime.kernels`. Without it, the environment variable
+            separated by commas, see `bitwright.runtime.kernels`. Without it, the environment variable
             ``BITWRIGHT_KERNEL``; without that, the best for this CPU.
 
     Raises:
@@ -75,12 +75,12 @@ class Session:
 
     @property
     def inputs(self) -> list[TensorInfo]:
-        """The model's inputs, in the order in which :meth:`run` takes them."""
+        """The model's inputs, in the order in which `run` takes them."""
         return list(self._inputs)
 
     @property
     def outputs(self) -> list[TensorInfo]:
-        """The model's outputs, in the order in which :meth:`run` returns them."""
+        """The model's outputs, in the order in which `run` returns them."""
         return list(self._outputs)
 
     @property
@@ -106,7 +106,7 @@ class Session:
 
         Args:
             inputs: one array for each input, in order; or one dict from input names to arrays. Shapes as in
-                :attr:`inputs`; float32 (ids: int32 or int64), any strides. An array that lies as the engine reads it
+                `inputs`; float32 (ids: int32 or int64), any strides. An array that lies as the engine reads it
                 (channels last, or one channel) is not copied.
 
         Returns:
@@ -122,10 +122,10 @@ class Session:
         return outputs[0] if len(outputs) == 1 else outputs
 
     def profile(self, *inputs: npt.ArrayLike | Mapping[str, npt.ArrayLike], repeats: int = 10) -> list[dict[str, Any]]:
-        """Times each op on the given inputs (see :meth:`run`), after one run to warm up.
+        """Times each op on the given inputs (see `run`), after one run to warm up.
 
         Returns:
-            :meth:`ops`, each with ``ns``: the median over ``repeats`` of the nanoseconds that the op took for the
+            `ops`, each with ``ns``: the median over ``repeats`` of the nanoseconds that the op took for the
             whole batch.
         """
         if repeats < 1:
@@ -165,7 +165,7 @@ class Session:
         """Runs one op on given values: what ``verify`` does to feed each layer the reference's inputs.
 
         Args:
-            index: the op's index in :meth:`ops`.
+            index: the op's index in `ops`.
             values: for each value that the op reads, an array [N, D, H, W, C]: float32, bool for bits, int32 for ids.
 
         Returns:
