@@ -126,15 +126,19 @@ class Checker {
         const uint64_t taps = convolution(op, in);
         const uint64_t per_group = in.channels() / op.geometry.groups;
         const uint64_t elements = checked_product({op.out_channels, taps, per_group}, uint64_t{1} << 62, where_ + ": weight elements");
-        constant(op.weight, ConstType::kF32, elements, "weight");
+        if (op.weight < model_.constants.size() && model_.constants[op.weight].dtype == ConstType::kU32) {
+          const uint64_t words = (per_group + 31) / 32;
+          const uint64_t packed = checked_product({op.out_channels, taps, words}, uint64_t{1} << 62, where_ + ": weight elements");
+          packed_rows(constant(op.weight, ConstType::kU32, packed, "weight"), op.weight, words, static_cast<uint32_t>(per_group));
+        } else {
+          constant(op.weight, ConstType::kF32, elements, "weight");
+        }
         dims = {op.out[0], op.out[1], op.out[2], op.out_channels};
         break;
       }
       case Opcode::kPool: {
         const ValueInfo& in = value(op.in, DType::kF32, "input");
-        if (op.geometry.groups != 1 || op.geometry.transposed || op.geometry.pad_mode != PadMode::kZero)
-          bad_model(where_, ": pooling has groups 1, pad_mode 0 and no flags");
-        check_pool_geometry(op.geometry, in, op.out, limits_, where_);
+        pooling(op, in);
         dims = {op.out[0], op.out[1], op.out[2], in.channels()};
         break;
       }
@@ -147,6 +151,9 @@ class Checker {
       }
       case Opcode::kCopy:
         copy(op);
+        return;
+      case Opcode::kBpool:
+        bit_pooling(op);
         return;
       case Opcode::kEmbed: {
         const ValueInfo& in = value(op.in, DType::kI32, "input");
@@ -174,6 +181,24 @@ class Checker {
     return check_conv_geometry(op.geometry, in, op.out, limits_, where_);
   }
 
+  void pooling(const OpInfo& op, const ValueInfo& in) const {
+    if (op.geometry.groups != 1 || op.geometry.transposed || op.geometry.pad_mode != PadMode::kZero)
+      bad_model(where_, ": pooling has groups 1, pad_mode 0 and no flags");
+    check_pool_geometry(op.geometry, in, op.out, limits_, where_);
+  }
+
+  void bit_pooling(OpInfo& op) const {
+    const ValueInfo& in = value(op.in, DType::kBits, "input");
+    const ValueInfo& out = value(op.target, DType::kBits, "output");
+    if (!op.steps.empty()) bad_model(where_, ": has steps");
+    if (out.channels() != in.channels() || out.groups != in.groups)
+      bad_model(where_, ": the output has ", out.channels(), " channels in ", out.groups, " groups, the input ", in.channels(), " in ", in.groups);
+    op.out = {out.dims[0], out.dims[1], out.dims[2]};
+    pooling(op, in);
+    checked_product({op.out_pixels(), op.geometry.taps()}, limits_.table_entries, where_ + ": output pixels * taps");
+    if (op.flip != kNone) constant(op.flip, ConstType::kU32, (uint64_t{in.channels()} + 31) / 32, "flip");
+  }
+
   void packed_rows(const ConstantInfo& c, uint32_t id, uint64_t words, uint32_t channels) const {
     if (channels % 32 == 0) return;
     const uint32_t tail = ~((1u << (channels % 32)) - 1);
@@ -184,7 +209,7 @@ class Checker {
 
   void copy(OpInfo& op) const {
     const ValueInfo& in = value(op.in, DType::kF32, "input");
-    const ValueInfo& out = value(op.copy_out, DType::kF32, "output");
+    const ValueInfo& out = value(op.target, DType::kF32, "output");
     if (!op.steps.empty()) bad_model(where_, ": has steps");
     for (int k = 0; k < 4; ++k) {
       const char name = "DHWC"[k];

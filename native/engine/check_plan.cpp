@@ -20,23 +20,23 @@ size_t check_copies(const Model& model, size_t first) {
   const OpInfo& head = model.ops[first];
   std::vector<std::pair<uint32_t, uint32_t>> ranges;
   size_t end = first;
-  for (; end < model.ops.size() && model.ops[end].opcode == Opcode::kCopy && model.ops[end].copy_out == head.copy_out; ++end) {
+  for (; end < model.ops.size() && model.ops[end].opcode == Opcode::kCopy && model.ops[end].target == head.target; ++end) {
     const OpInfo& op = model.ops[end];
     if (op.zero_rest && (end != first || (end + 1 < model.ops.size() && model.ops[end + 1].opcode == Opcode::kCopy &&
-                                          model.ops[end + 1].copy_out == head.copy_out)))
-      bad_model(label(model, end), ": zero_rest, but not the only COPY into value ", head.copy_out);
+                                          model.ops[end + 1].target == head.target)))
+      bad_model(label(model, end), ": zero_rest, but not the only COPY into value ", head.target);
     ranges.emplace_back(op.dst_channel, op.dst_channel + op.count[3]);
   }
   if (head.zero_rest) return end - 1;
   std::sort(ranges.begin(), ranges.end());
   uint32_t covered = 0;
   for (const auto& [from, to] : ranges) {
-    if (from < covered) bad_model(label(model, first), ": COPYs into value ", head.copy_out, " overlap at channel ", from);
-    if (from > covered) bad_model(label(model, first), ": no COPY fills channel ", covered, " of value ", head.copy_out);
+    if (from < covered) bad_model(label(model, first), ": COPYs into value ", head.target, " overlap at channel ", from);
+    if (from > covered) bad_model(label(model, first), ": no COPY fills channel ", covered, " of value ", head.target);
     covered = to;
   }
-  const uint32_t channels = model.values[head.copy_out].channels();
-  if (covered != channels) bad_model(label(model, first), ": no COPY fills channel ", covered, " of value ", head.copy_out);
+  const uint32_t channels = model.values[head.target].channels();
+  if (covered != channels) bad_model(label(model, first), ": no COPY fills channel ", covered, " of value ", head.target);
   return end - 1;
 }
 
@@ -58,8 +58,8 @@ std::vector<Life> lives(const Model& model) {
     if (model.ops[i].opcode == Opcode::kCopy) {
       const size_t last = check_copies(model, i);
       for (size_t k = i; k <= last; ++k) read(k);  // none of them may read what they fill together
-      write(model.ops[i].copy_out, i);
-      life[model.ops[i].copy_out].last = static_cast<int64_t>(last);
+      write(model.ops[i].target, i);
+      life[model.ops[i].target].last = static_cast<int64_t>(last);
       i = last;
       continue;
     }

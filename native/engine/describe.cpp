@@ -21,6 +21,10 @@ OpFacts facts_of(const PreparedModel& prepared, size_t index) {
       f.float_macs = outputs * per_output;
       break;
     case Opcode::kPool: f.kernel = "pool"; break;
+    case Opcode::kBpool:
+      f.kernel = "bpool";
+      f.epilogue = "";
+      break;
     case Opcode::kMap: f.kernel = f.epilogue; break;
     case Opcode::kEmbed: f.kernel = "embed"; break;
     case Opcode::kCopy:
@@ -34,6 +38,7 @@ OpFacts facts_of(const PreparedModel& prepared, size_t index) {
     f.weight_bytes = model.constants[op.weight].elements * 4;
   }
   constants.insert(op.scale);
+  constants.insert(op.flip);
   for (const StepInfo& step : op.steps) {
     constants.insert(step.a);
     constants.insert(step.b);

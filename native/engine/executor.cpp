@@ -195,6 +195,7 @@ void run_op(const RunContext& run, size_t index) {
     case Opcode::kBconv: op.wide ? run_binary<uint32_t>(run, info, op) : run_binary<uint16_t>(run, info, op); break;
     case Opcode::kFconv: run_float(run, info, op); break;
     case Opcode::kPool: run_pool(run, info, op); break;
+    case Opcode::kBpool: run_bit_pool(run, info, op); break;
     case Opcode::kMap: run_map(run, info, op); break;
     case Opcode::kCopy: run_copy(run, info); break;
     case Opcode::kEmbed: run_embed(run, info, op); break;

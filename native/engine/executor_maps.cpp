@@ -104,6 +104,35 @@ void run_pool(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
   for_tiles(run, op, info.out_pixels(), in.channels(), make);
 }
 
+// Max pooling of bits: OR, then the flips. The usual window of 2 x 2 has a loop that the compiler unrolls.
+void run_bit_pool(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
+  constexpr size_t kBlock = 64;  // pixels of a work item
+  const View &from = run.views[info.in], &to = run.views[info.target];
+  const Table& table = *op.table;
+  const size_t words = op.mask.size(), total = size_t{run.samples} * table.pixels;
+  const uint32_t* mask = op.mask.data();
+  run.pool->run((total + kBlock - 1) / kBlock, [&](size_t item, unsigned) {
+    const size_t first = item * kBlock, end = std::min(first + kBlock, total);
+    for (size_t i = first; i < end; ++i) {
+      const size_t n = i / table.pixels, p = i % table.pixels;
+      const uint32_t* x = static_cast<const uint32_t*>(from.data) + n * from.sample_stride;
+      uint32_t* y = static_cast<uint32_t*>(to.data) + n * to.sample_stride + p * words;
+      const int32_t* offsets = table.row(static_cast<uint32_t>(p));
+      if (table.taps == 4) {
+        const uint32_t *a = x + offsets[0], *b = x + offsets[1], *c = x + offsets[2], *d = x + offsets[3];
+        for (size_t w = 0; w < words; ++w) y[w] = (a[w] | b[w] | c[w] | d[w]) ^ mask[w];
+        continue;
+      }
+      std::memcpy(y, x + offsets[0], words * sizeof *y);
+      for (uint32_t t = 1; t < table.taps; ++t) {
+        const uint32_t* a = x + offsets[t];
+        for (size_t w = 0; w < words; ++w) y[w] |= a[w];
+      }
+      for (size_t w = 0; w < words; ++w) y[w] ^= mask[w];
+    }
+  });
+}
+
 void run_map(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
   const ValueInfo& in = run.prepared->model->values[info.in];
   const View& view = run.views[info.in];
@@ -141,8 +170,8 @@ void run_map(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
 
 void run_copy(const RunContext& run, const OpInfo& info) {
   const ValueInfo& in = run.prepared->model->values[info.in];
-  const ValueInfo& out = run.prepared->model->values[info.copy_out];
-  const View &from = run.views[info.in], &to = run.views[info.copy_out];
+  const ValueInfo& out = run.prepared->model->values[info.target];
+  const View &from = run.views[info.in], &to = run.views[info.target];
   const uint32_t width = info.count[3], step = info.step[3];
   // A work item is one row of pixels.
   const size_t rows = size_t{info.count[0]} * info.count[1];

@@ -19,6 +19,7 @@ class StepList {
 };
 
 void run_pool(const RunContext& run, const OpInfo& info, const PreparedOp& op);
+void run_bit_pool(const RunContext& run, const OpInfo& info, const PreparedOp& op);
 void run_map(const RunContext& run, const OpInfo& info, const PreparedOp& op);
 void run_copy(const RunContext& run, const OpInfo& info);
 void run_embed(const RunContext& run, const OpInfo& info, const PreparedOp& op);

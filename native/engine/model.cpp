@@ -14,6 +14,7 @@ const char* name_of(Opcode opcode) {
     case Opcode::kMap: return "MAP";
     case Opcode::kCopy: return "COPY";
     case Opcode::kEmbed: return "EMBED";
+    case Opcode::kBpool: return "BPOOL";
   }
   return "?";
 }
@@ -59,7 +60,7 @@ std::vector<uint32_t> OpInfo::reads() const {
 
 std::vector<uint32_t> OpInfo::writes() const {
   std::vector<uint32_t> ids;
-  if (opcode == Opcode::kCopy) ids.push_back(copy_out);
+  if (target != kNone) ids.push_back(target);
   for (const StepInfo& step : steps)
     if (step.writes()) add_once(ids, step.value);
   return ids;

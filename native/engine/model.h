@@ -16,7 +16,7 @@ constexpr uint32_t kNone = 0xFFFFFFFFu;
 
 enum class DType : uint32_t { kF32 = 1, kBits = 2, kI32 = 3 };
 enum class ConstType : uint32_t { kF32 = 1, kU32 = 2, kI32 = 3 };
-enum class Opcode : uint32_t { kBconv = 1, kFconv = 2, kPool = 3, kMap = 4, kCopy = 5, kEmbed = 6 };
+enum class Opcode : uint32_t { kBconv = 1, kFconv = 2, kPool = 3, kMap = 4, kCopy = 5, kEmbed = 6, kBpool = 7 };
 enum class PadMode : uint32_t { kZero = 0, kOne = 1, kMinusOne = 2, kReplicate = 3 };
 enum class PoolKind : uint32_t { kMax = 1, kAverage = 2, kAveragePadded = 3 };
 
@@ -99,7 +99,9 @@ struct OpInfo {
   uint32_t scale = kNone;         // EMBED
   std::array<uint32_t, 3> out{1, 1, 1};
   Geometry geometry;
-  uint32_t copy_out = kNone;      // COPY, also the next five
+  uint32_t flip = kNone;          // BPOOL
+  uint32_t target = kNone;        // COPY and BPOOL, which have no steps: the value that they write
+  // COPY
   std::array<uint32_t, 4> start{}, step{}, count{};
   uint32_t dst_channel = 0;
   bool zero_rest = false;

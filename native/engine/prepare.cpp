@@ -50,6 +50,7 @@ class Preparer {
         case Opcode::kBconv: binary(op, p); break;
         case Opcode::kFconv: floats(op, p); break;
         case Opcode::kCopy: break;
+        case Opcode::kBpool: bit_pooling(op, p); break;
         default: elementwise(op, p); break;
       }
       result_->ops.push_back(std::move(p));
@@ -136,9 +137,9 @@ class Preparer {
     return shared;
   }
 
-  // Packed panels of all groups, one after the other.
-  template <class Kernel, class Word, class PanelBytes>
-  void pack(const OpInfo& op, PreparedOp& p, const Kernel* kernel, const Word* canonical, PanelBytes panel_bytes) {
+  // Packed panels of all groups, one after the other. canonical(group) gives a group's weights [outputs][taps][depth].
+  template <class Word, class Kernel, class Canonical, class PanelBytes>
+  void pack(const OpInfo& op, PreparedOp& p, const Kernel* kernel, const Canonical& canonical, const PanelBytes& panel_bytes) {
     const uint32_t groups = op.geometry.groups;
     p.panel_bytes = panel_bytes(p.taps, p.depth);
     const uint64_t panels = uint64_t{groups} * p.cut.panels_per_group;
@@ -148,7 +149,7 @@ class Preparer {
     p.weights = AlignedBuffer(total);
     for (uint32_t g = 0; g < groups; ++g)
       kernel->pack(reinterpret_cast<Word*>(p.weights.as<uint8_t>() + uint64_t{g} * p.cut.panels_per_group * p.panel_bytes),
-                   canonical + size_t{g} * p.cut.group_outputs * p.taps * p.depth, p.cut.group_outputs, p.taps, p.depth);
+                   canonical(g), p.cut.group_outputs, p.taps, p.depth);
   }
 
   void binary(const OpInfo& op, PreparedOp& p) {
@@ -165,7 +166,7 @@ class Preparer {
     p.fill = op.geometry.pad_mode == PadMode::kOne ? 0xFFFFFFFFu : 0;
     cut(op, p, kernel->panel, kernel->mr);
     const auto* canonical = constant<uint32_t>(model_, op.weight);
-    pack(op, p, kernel, canonical, kernel->panel_bytes);
+    pack<uint32_t>(op, p, kernel, [&](uint32_t g) { return canonical + size_t{g} * p.cut.group_outputs * p.taps * p.depth; }, kernel->panel_bytes);
     rows(op, p, in, canonical);
     if (p.threshold) p.flip = p.steps[0].step.flip;
   }
@@ -216,8 +217,46 @@ class Preparer {
     p.taps = dense ? 1 : op.geometry.taps();
     p.depth = dense ? op.geometry.taps() * in.channels() : in.channels() / op.geometry.groups;
     cut(op, p, kernel->panel, kernel->mr);
-    pack(op, p, kernel, constant<float>(model_, op.weight),
-         [&](uint32_t taps, uint32_t depth) { return kernel->panel_floats(taps, depth) * sizeof(float); });
+    const auto panel_bytes = [&](uint32_t taps, uint32_t depth) { return kernel->panel_floats(taps, depth) * sizeof(float); };
+    if (model_.constants[op.weight].dtype == ConstType::kF32) {
+      const auto* canonical = constant<float>(model_, op.weight);
+      pack<float>(op, p, kernel, [&](uint32_t g) { return canonical + size_t{g} * p.cut.group_outputs * p.taps * p.depth; }, panel_bytes);
+      return;
+    }
+    std::vector<float> expanded;
+    pack<float>(op, p, kernel, [&](uint32_t g) { return expand(op, p, g, in.channels() / op.geometry.groups, expanded); }, panel_bytes);
+  }
+
+  // 1-bit weights of one group as -1 and 1. `row`: channels of a tap.
+  const float* expand(const OpInfo& op, const PreparedOp& p, uint32_t group, uint32_t row, std::vector<float>& out) const {
+    const size_t rows = size_t{p.cut.group_outputs} * op.geometry.taps(), words = (size_t{row} + 31) / 32;
+    const uint32_t* bits = constant<uint32_t>(model_, op.weight) + group * rows * words;
+    out.resize(rows * row);
+    float* to = out.data();
+    for (size_t r = 0; r < rows; ++r, bits += words)
+      for (uint32_t c = 0; c < row; ++c) *to++ = (bits[c / 32] >> (c % 32)) & 1 ? 1.0f : -1.0f;
+    return out.data();
+  }
+
+  // A tap in the padding reads an element of its window once more, which changes no OR.
+  void bit_pooling(const OpInfo& op, PreparedOp& p) {
+    const ValueInfo& in = model_.values[op.in];
+    const Geometry& g = op.geometry;
+    charge(uint64_t{op.out_pixels()} * (g.taps() + 1) * 4);
+    const auto own = std::make_shared<Table>(*make_table(g, {in.dims[0], in.dims[1], in.dims[2]}, op.out, in.pixel_stride(), -1));
+    for (size_t row = 0; row < own->offsets.size(); row += own->taps) {
+      int32_t* offsets = own->offsets.data() + row;
+      const int32_t inside = *std::find_if(offsets, offsets + own->taps, [](int32_t o) { return o >= 0; });
+      std::replace(offsets, offsets + own->taps, -1, inside);
+    }
+    p.taps = own->taps;
+    p.table = own;
+    p.mask.assign(in.pixel_stride(), 0);
+    const auto* flip = constant<uint32_t>(model_, op.flip);
+    for (uint32_t c = 0; flip && c < in.channels(); ++c) {
+      const uint32_t place = c % in.group_channels();
+      p.mask[size_t{c / in.group_channels()} * in.words() + place / 32] |= ((flip[c / 32] >> (c % 32)) & 1) << (place % 32);
+    }
   }
 
   // POOL, MAP, EMBED: rows of a tile stay in L1.

@@ -282,7 +282,7 @@ class Reader {
     for (uint32_t i = 0; i < s.count; ++i) {
       if (s.size - at < 16) bad_model("op ", i, ": ", s.size - at, " bytes are left in section OPS, an op's header has 16");
       const uint32_t code = load<uint32_t>(s.data + at), bytes = load<uint32_t>(s.data + at + 4);
-      if (code < 1 || code > 6) bad_model("op ", i, ": opcode ", code, ", known are 1 to 6");
+      if (code < 1 || code > 7) bad_model("op ", i, ": opcode ", code, ", known are 1 to 7");
       const std::string where = text("op ", i, " (", name_of(static_cast<Opcode>(code)), ")");
       if (bytes < 16 || bytes % 8 != 0) bad_model(where, ": size ", bytes, " is not a multiple of 8 of at least 16");
       if (bytes > s.size - at) bad_model(where, ": size ", bytes, ", ", s.size - at, " bytes are left in section OPS");
@@ -328,7 +328,7 @@ class Reader {
         f.zeros(4);
         break;
       case Opcode::kCopy: {
-        op.copy_out = f.u32();
+        op.target = f.u32();
         f.u32s(op.start);
         f.u32s(op.step);
         f.u32s(op.count);
@@ -343,6 +343,13 @@ class Reader {
         op.rows = f.u32();
         op.out_channels = f.u32();
         op.scale = f.u32();
+        f.zeros(4);
+        break;
+      case Opcode::kBpool:
+        op.target = f.u32();
+        op.flip = f.u32();
+        f.zeros(4);
+        geometry(f, op.geometry);
         f.zeros(4);
         break;
     }

@@ -121,6 +121,10 @@ class Builder:
         fields = struct.pack("<6I", x, kind, *out, 0) + geometry.data() + struct.pack("<I", 0)
         return self.op(3, fields, steps, "pool")
 
+    def bpool(self, x: int, out: int, geometry: Geometry, flip: int = NONE) -> int:
+        fields = struct.pack("<4I", x, out, flip, 0) + geometry.data() + struct.pack("<I", 0)
+        return self.op(7, fields, (), "bpool")
+
     def map(self, x: int, steps: Sequence[bytes]) -> int:
         return self.op(4, struct.pack("<2I", x, 0), steps, "map")
 

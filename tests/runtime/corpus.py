@@ -86,6 +86,25 @@ def dense() -> bytes:
     return m.file()
 
 
+def pooled_bits() -> bytes:
+    """1-bit weights of a float convolution, bits pooled in groups with flips, read by a grouped convolution."""
+    random = np.random.default_rng(13)
+    m = Builder()
+    x = m.value("f32", (1, 6, 7, 10), role="input", name="x", axes=(4, 2, 3))
+    bits = m.value("bits", (1, 6, 7, 70), 2)
+    pooled = m.value("bits", (1, 4, 4, 70), 2)
+    y = m.value("f32", (1, 4, 4, 6), role="output", name="y", axes=(4, 2, 3))
+    same = Geometry((1, 3, 3), pad_begin=(0, 1, 1), pad_end=(0, 1, 1))
+    weight = m.constant(b.pack(random.random((70, 9, 10)) < 0.5))
+    scale = m.constant(random.standard_normal(70).astype(np.float32))
+    m.fconv(x, weight, 70, (1, 6, 7), same, [b.affine(scale, scale), b.store_bits(bits)])
+    g = Geometry((1, 3, 3), (1, 2, 2), pad_begin=(0, 1, 1), pad_end=(0, 1, 1))
+    m.bpool(bits, pooled, g, m.constant(b.pack(random.random(70) < 0.5)))
+    weight = m.constant(b.pack(random.random((6, 1, 35)) < 0.5))
+    m.bconv(pooled, weight, 6, (1, 4, 4), Geometry(groups=2), [b.store(y)])
+    return m.file()
+
+
 def corpus() -> dict[str, bytes]:
     same = {"pad_begin": (0, 1, 1), "pad_end": (0, 1, 1)}
     return {
@@ -98,6 +117,7 @@ def corpus() -> dict[str, bytes]:
         ),
         "floats.bwm": floats(),
         "dense.bwm": dense(),
+        "pooled_bits.bwm": pooled_bits(),
     }
 
 

@@ -129,6 +129,46 @@ def test_float_convolution(case: Case, with_bits: bool) -> None:
     np.testing.assert_array_equal(got_z, np.where(expected >= 3, 1.0, -1.0))
 
 
+@EXAMPLES
+@given(cases(binary=False))
+def test_float_convolution_with_packed_weights(case: Case) -> None:
+    """1-bit weights of a float convolution: the same as ±1 floats, for every row length and group."""
+    random = case.random()
+    x = random.integers(-8, 9, (case.batch, *case.size, case.channels)).astype(np.float32)
+    taps = int(np.prod(case.geometry.kernel))
+    weight = random.random((case.outputs, taps, case.channels // case.geometry.groups)) < 0.5
+    scale = random.standard_normal(case.outputs).astype(np.float32)
+    expected = conv(x, np.where(weight, 1.0, -1.0), case.out, case.geometry)
+    m = Builder()
+    dims = (*case.out, case.outputs)
+    source = m.value("f32", (*case.size, case.channels), role="input")
+    y, z = m.value("f32", dims, role="output"), m.value("f32", dims, role="output")
+    packed = m.constant(b.pack(weight))
+    m.fconv(source, packed, case.outputs, case.out, case.geometry, [b.affine(m.constant(scale)), b.store(y)])
+    floats = m.constant(np.where(weight, np.float32(1), np.float32(-1)))
+    m.fconv(source, floats, case.outputs, case.out, case.geometry, [b.store(z)])
+    session = Session(m.file(), case.threads, case.isa)
+    got_y, got_z = session.run(x)
+    np.testing.assert_array_equal(got_y, expected.astype(np.float32) * scale)
+    np.testing.assert_array_equal(got_z, expected)
+    assert [op["weight_bytes"] for op in session.ops()] == [b.pack(weight).nbytes, weight.size * 4]
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("channels", [32, 37])
+def test_dense_layer_with_packed_weights(isa: str, channels: int) -> None:
+    """A kernel that covers the map: rows of the taps follow each other without their tail bits."""
+    random = np.random.default_rng(channels)
+    x = random.integers(-8, 9, (5, 1, 3, 4, channels)).astype(np.float32)
+    weight = random.random((19, 12, channels)) < 0.5
+    m = Builder()
+    source = m.value("f32", (1, 3, 4, channels), role="input")
+    y = m.value("f32", (1, 1, 1, 19), role="output", axes=(4,))
+    m.fconv(source, m.constant(b.pack(weight)), 19, (1, 1, 1), Geometry((1, 3, 4)), [b.store(y)])
+    expected = x.reshape(5, -1) @ np.where(weight, 1.0, -1.0).reshape(19, -1).T
+    np.testing.assert_array_equal(Session(m.file(), 1, isa).run(x), expected)
+
+
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize(
     ("size", "channels", "outputs"), [((1, 4, 5), 40, 70), ((1, 1, 1), 3000, 10), ((1, 3, 3), 512, 130)]

@@ -15,7 +15,7 @@ from bitwright.runtime import InputError, Session
 
 from . import builder as b
 from .builder import Builder, Geometry
-from .reference import pool
+from .reference import conv, pool
 from .strategies import ISAS
 
 EXAMPLES = settings(max_examples=80, deadline=None)
@@ -70,6 +70,62 @@ def test_pooling(
     m.pool(source, kind, out, geometry, [b.store(y)])
     expected = pool(x, kind, out, geometry).astype(np.float32)
     np.testing.assert_array_equal(Session(m.file(), 2, isa).run(x), expected)
+
+
+@EXAMPLES
+@given(
+    pools(),
+    st.sampled_from([(1, 1), (3, 1), (32, 1), (70, 1), (600, 1), (6, 2), (64, 2), (99, 3)]),
+    st.integers(1, 3),
+    st.sampled_from([1, 2]),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+def test_bit_pooling(
+    case: tuple[Geometry, tuple[int, ...], tuple[int, ...], int],
+    layout: tuple[int, int],
+    batch: int,
+    threads: int,
+    flips: bool,
+    seed: int,
+) -> None:
+    """The maximum of ±1 maps, then flips, for every packing; the input is left alone."""
+    geometry, size, out, _ = case
+    channels, groups = layout
+    random = np.random.default_rng(seed)
+    x = random.standard_normal((batch, *size, channels)).astype(np.float32) - 1
+    flip = random.random(channels) < 0.5 if flips else np.zeros(channels, bool)
+    m = Builder()
+    source = m.value("f32", (*size, channels), role="input")
+    bits, pooled = m.value("bits", (*size, channels), groups), m.value("bits", (*out, channels), groups)
+    y, z = m.value("f32", (*out, channels), role="output"), m.value("f32", (*size, channels), role="output")
+    m.map(source, [b.store_bits(bits)])
+    m.bpool(bits, pooled, geometry, m.constant(b.pack(flip)) if flips else b.NONE)
+    m.map(pooled, [b.store(y)])
+    m.map(bits, [b.store(z)])
+    signs = np.where(x >= 0, np.float32(1), np.float32(-1))
+    got_y, got_z = Session(m.file(), threads).run(x)
+    np.testing.assert_array_equal(got_y, pool(signs, 1, out, geometry) * np.where(flip, -1, 1))
+    np.testing.assert_array_equal(got_z, signs)
+
+
+@pytest.mark.parametrize("channels", [32, 40])
+def test_pooled_bits_are_read_by_a_convolution(channels: int) -> None:
+    """Tail bits stay 0 behind flips, and the padding pixel is the convolution's own."""
+    random = np.random.default_rng(channels)
+    x = random.standard_normal((2, 1, 6, 6, channels)).astype(np.float32)
+    m = Builder()
+    source = m.value("f32", (1, 6, 6, channels), role="input")
+    bits, pooled = m.value("bits", (1, 6, 6, channels)), m.value("bits", (1, 3, 3, channels))
+    y = m.value("f32", (1, 3, 3, 5), role="output")
+    weight = random.random((5, 9, channels)) < 0.5
+    m.map(source, [b.store_bits(bits)])
+    m.bpool(bits, pooled, Geometry((1, 2, 2), (1, 2, 2)), m.constant(b.pack(np.ones(channels, bool))))
+    same = Geometry((1, 3, 3), pad_begin=(0, 1, 1), pad_end=(0, 1, 1), pad_mode=1)
+    m.bconv(pooled, m.constant(b.pack(weight)), 5, (1, 3, 3), same, [b.store(y)])
+    signs = -pool(np.where(x >= 0, 1.0, -1.0), 1, (1, 3, 3), Geometry((1, 2, 2), (1, 2, 2)))
+    expected = conv(signs, np.where(weight, 1.0, -1.0), (1, 3, 3), same, 1.0)
+    np.testing.assert_array_equal(Session(m.file()).run(x), expected)
 
 
 def test_max_pooling_keeps_nan() -> None:

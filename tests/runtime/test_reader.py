@@ -147,7 +147,7 @@ def set_value(value: int, **fields: object) -> Change:
 MAP, CONV, GROUPED, POOL, COPY, COPY2, DENSE, EMBED = range(8)
 G = 12  # word of a BCONV's geometry
 HOSTILE: list[tuple[str, Change, str]] = [
-    ("opcode", set_u32(MAP, 0, 77), "op 0: opcode 77, known are 1 to 6"),
+    ("opcode", set_u32(MAP, 0, 77), "op 0: opcode 77, known are 1 to 7"),
     ("op size", set_u32(MAP, 1, 0xFFFFFFF8), "op 0 (MAP): size 4294967288"),
     ("op size 0", set_u32(MAP, 1, 0), "op 0 (MAP): size 0"),
     ("steps", set_u32(CONV, 2, 2**31), "op 1 (BCONV): 2147483648 steps need"),
@@ -348,3 +348,68 @@ def test_unused_ids_are_none() -> None:
     m.constant(FLOATS[:1])
     assert "op 0 (MAP), step 0 (STORE): field a is not used but not none" in error(m.file())
     assert NONE == 0xFFFFFFFF
+
+
+def bit_pool(**change: object) -> bytes:
+    """A BPOOL of [2, 6, 6, 40] to [2, 3, 3, 40]."""
+    how = {"channels": 40, "groups": 2, "out": (1, 3, 3), "geometry": {}, "flip": 2, **change}
+    m = Builder()
+    x = m.value("f32", (1, 6, 6, 40), role="input")
+    bits = m.value("bits", (1, 6, 6, 40), 2)
+    pooled = m.value("bits", (*how["out"], how["channels"]), how["groups"])  # type: ignore[misc]
+    y = m.value("f32", (*how["out"], how["channels"]), role="output")  # type: ignore[misc]
+    m.map(x, [b.store_bits(bits)])
+    geometry = Geometry(**{"kernel": (1, 2, 2), "stride": (1, 2, 2), **how["geometry"]})  # type: ignore[dict-item]
+    flip = m.constant(np.zeros(how["flip"], np.uint32))  # type: ignore[call-overload]
+    m.bpool(x if how.get("from_floats") else bits, pooled, geometry, flip)
+    m.map(pooled, [b.store(y)])
+    return m.file()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"channels": 39, "groups": 3}, "the output has 39 channels in 3 groups, the input 40 in 2"),
+        ({"groups": 1}, "the output has 40 channels in 1 groups, the input 40 in 2"),
+        ({"out": (1, 3, 4)}, "op 1 (BPOOL): output W is 4, its geometry gives 3"),
+        ({"flip": 3}, "flip constant 0 has 3 elements, 2 are expected"),
+        ({"from_floats": True}, "op 1 (BPOOL): input value 0 has dtype f32, bits is expected"),
+        ({"geometry": {"groups": 2}}, "op 1 (BPOOL): pooling has groups 1, pad_mode 0 and no flags"),
+        ({"geometry": {"pad_mode": 2}}, "op 1 (BPOOL): pooling has groups 1, pad_mode 0 and no flags"),
+        ({"geometry": {"kernel": (1, 0, 2)}}, "op 1 (BPOOL): kernel 0"),
+        ({"geometry": {"pad_begin": (0, 2, 0)}}, "op 1 (BPOOL): output H is 3, its geometry gives 4"),
+    ],
+)
+def test_hostile_bit_pooling(change: dict[str, object], words: str) -> None:
+    Session(bit_pool())
+    assert words in error(bit_pool(**change))
+
+
+def test_a_huge_bit_pooling_table_is_refused() -> None:
+    m = Builder()
+    x = m.value("f32", (1, 2048, 2048, 1), role="input")
+    bits, pooled = m.value("bits", (1, 2048, 2048, 1)), m.value("bits", (1, 2048, 2048, 1))
+    y = m.value("f32", (1, 2048, 2048, 1), role="output")
+    m.map(x, [b.store_bits(bits)])
+    m.bpool(bits, pooled, Geometry((1, 7, 7), pad_begin=(0, 3, 3), pad_end=(0, 3, 3)))
+    m.map(pooled, [b.store(y)])
+    assert "op 1 (BPOOL): output pixels * taps exceeds the limit of 67108864" in error(m.file())
+
+
+@pytest.mark.parametrize(
+    ("shape", "tail", "words"),
+    [
+        ((5, 4, 1), 0, ""),
+        ((5, 4, 1), 1 << 20, "weight constant 0: bits past channel 20 are set in row 0"),
+        ((5, 4, 2), 0, "weight constant 0 has 40 elements, 20 are expected"),
+    ],
+)
+def test_packed_float_weights(shape: tuple[int, ...], tail: int, words: str) -> None:
+    m = Builder()
+    x = m.value("f32", (1, 2, 2, 20), role="input")
+    y = m.value("f32", (1, 1, 1, 5), role="output")
+    m.fconv(x, m.constant(np.full(shape, tail, np.uint32)), 5, (1, 1, 1), Geometry((1, 2, 2)), [b.store(y)])
+    if words:
+        assert words in error(m.file())
+    else:
+        Session(m.file())
