@@ -3,8 +3,8 @@
     python benchmarks/verify.py [--limit N] [--networks resnet20,groupnet] [--kernels portable]
 
 Networks are trained for some steps first, so that their batch norm statistics and weights are real; checkpoints stay in
-runs/verify. Every kernel that the machine has, with 1 thread and batch 32, 2 threads and batch 1 (the default kernel: all four). PyTorch's tensors are computed once a
-batch and shared by all of them.
+runs/verify. Every kernel that the machine has, with 1 thread and batch 32 and with 2 threads and batch 1 (the default
+kernel: all four pairs). PyTorch's tensors are computed once a batch and shared by all of them.
 """
 
 from __future__ import annotations
