@@ -80,6 +80,7 @@ def test_schedule_and_stage_reach_compiled_code() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
+@pytest.mark.skipif(" " in torch.__file__, reason="inductor does not quote torch's own path, and it has a space here")
 @pytest.mark.parametrize("method", ["irnet", "reactnet"])
 def test_inductor(method: str) -> None:
     """One layer on random inputs: fused kernels round differently, and behind another layer a bit could flip."""
