@@ -11,6 +11,7 @@ import numpy as np
 from bitwright.compiler.packing import unpack_bits
 from bitwright.compiler.program import (
     BConv,
+    BPool,
     Copy,
     DType,
     Embed,
@@ -72,6 +73,11 @@ def run_op(op: Op, data: dict[int, Array]) -> None:
             data[id(op.dst)] = np.full((x.shape[0], *op.dst.dims), 0.0 if op.zero_rest else np.nan, np.float32)
         data[id(op.dst)][..., op.dst_channel : op.dst_channel + op.count[3]] = box
         return
+    if isinstance(op, BPool):
+        ones = _pool(Pool("", op.inp, out=op.dst.spatial, geometry=op.geometry), np.where(x, 1.0, -1.0)) > 0
+        flip = np.zeros(op.dst.channels, bool) if op.flip is None else unpack_bits(op.flip.data, op.dst.channels)
+        data[id(op.dst)] = ones ^ flip
+        return
     if isinstance(op, Map):
         acc = np.where(x, np.float32(1), np.float32(-1)) if op.inp.dtype is DType.BITS else x
     elif isinstance(op, Pool):
@@ -127,7 +133,10 @@ def _convolve(op: BConv | FConv, x: Array) -> Array:
         fill = {PadMode.ZERO: 0, PadMode.ONE: 1, PadMode.MINUS_ONE: low, PadMode.EDGE: 0}[g.pad_mode]
     else:
         values = x.astype(np.float64)
-        weight = op.weight.data.reshape(op.out_channels, g.taps, row).astype(np.float64)
+        if op.weight.data.dtype == np.uint32:
+            weight = np.where(unpack_bits(op.weight.data.reshape(op.out_channels, g.taps, -1), row), 1.0, -1.0)
+        else:
+            weight = op.weight.data.reshape(op.out_channels, g.taps, row).astype(np.float64)
         fill = 0
     acc = np.zeros((x.shape[0], *op.out, op.out_channels), dtype=values.dtype)
     for t, tap in _taps(g):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from . import bwm_format as f
-from .program import BConv, Const, Copy, Embed, FConv, Geometry, Map, Op, Pool, Program, Step, Value
+from .program import BConv, BPool, Const, Copy, Embed, FConv, Geometry, Map, Op, Pool, Program, Step, Value
 
 _DTYPES = {np.dtype(np.float32): 1, np.dtype(np.uint32): 2, np.dtype(np.int32): 3}
 
@@ -95,6 +95,9 @@ class _Encoder:
             return head + _geometry(op.geometry) + f.ZERO.pack(0)
         if isinstance(op, Pool):
             return f.POOL_FIELDS.pack(inp, int(op.kind), *op.out, 0) + _geometry(op.geometry) + f.ZERO.pack(0)
+        if isinstance(op, BPool):
+            out = self.ids[id(op.dst)]
+            return f.BPOOL_FIELDS.pack(inp, out, add(op.flip), 0) + _geometry(op.geometry) + f.ZERO.pack(0)
         if isinstance(op, Map):
             return f.MAP_FIELDS.pack(inp, 0)
         if isinstance(op, Copy):

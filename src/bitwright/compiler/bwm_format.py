@@ -16,12 +16,13 @@ GEOMETRY = struct.Struct("<19I")
 STEP = struct.Struct("<4I2f2I")
 CONV_FIELDS = struct.Struct("<8I")  # then geometry, then u32 zero
 POOL_FIELDS = struct.Struct("<6I")  # then geometry, then u32 zero
+BPOOL_FIELDS = struct.Struct("<4I")  # then geometry, then u32 zero
 MAP_FIELDS = struct.Struct("<2I")
 COPY_FIELDS = struct.Struct("<2I4I4I4I2I")
 EMBED_FIELDS = struct.Struct("<6I")
 ZERO = struct.Struct("<I")
 SECTIONS = ("VALUES", "OPS", "CONSTANTS", "DATA", "META")
-OPCODES = {"BConv": 1, "FConv": 2, "Pool": 3, "Map": 4, "Copy": 5, "Embed": 6}
+OPCODES = {"BConv": 1, "FConv": 2, "Pool": 3, "Map": 4, "Copy": 5, "Embed": 6, "BPool": 7}
 ALIGN = 64
 NAME_LIMIT = 4096
 

@@ -21,6 +21,7 @@ from .errors import BwmFormatError
 from .packing import words_of
 from .program import (
     BConv,
+    BPool,
     Const,
     Copy,
     Dims3,
@@ -226,7 +227,9 @@ class _Decoder:
                 const = self.constant(weight, np.uint32, outputs * g.taps * words_of(row), name)
                 return BConv(name, v, [], [], "", const, outputs, low, out, g), 112
             _check(v.dtype is DType.F32, f"{name}: its input is not f32")
-            const = self.constant(weight, np.float32, outputs * g.taps * row, name)
+            packed = weight < len(self.constants) and self.constants[weight].data.dtype == np.uint32
+            kind, width = (np.uint32, words_of(row)) if packed else (np.float32, row)
+            const = self.constant(weight, kind, outputs * g.taps * width, name)
             return FConv(name, v, [], [], "", const, outputs, out, g), 112
         if code == 3:
             inp, kind, d, h, w, _ = f.POOL_FIELDS.unpack_from(self.data, at)
@@ -254,6 +257,14 @@ class _Decoder:
             table = self.constant(weight, np.uint32, rows * words_of(outputs), name)
             factor = None if scale == f.NONE else self.constant(scale, np.float32, rows, name)
             return Embed(name, v, [], [], "", table, rows, outputs, factor), 24
+        if code == 7:
+            inp, out_id, flip, _ = f.BPOOL_FIELDS.unpack_from(self.data, at)
+            v, dst, g = self.value(inp), self.value(out_id), self._geometry(at + 16)
+            same = (v.channels, v.groups) == (dst.channels, dst.groups)
+            bits = v.dtype is DType.BITS and dst.dtype is DType.BITS
+            _check(bits and same, f"{name}: its input and output are no bits of the same channels and groups")
+            mask = None if flip == f.NONE else self.constant(flip, np.uint32, words_of(v.channels), name)
+            return BPool(name, v, [], [], "", dst, mask, g), 96
         raise BwmFormatError(f"not a valid .bwm file: unknown opcode {code}")
 
     def _step(self, op: Op, at: int, index: int) -> Step:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .program import BConv, Copy, Embed, FConv, Op
+from .program import BConv, BPool, Copy, Embed, FConv, Op
 
 Macs = tuple[int, int]
 
@@ -33,13 +33,22 @@ def parameter_bytes(op: Op) -> int:
     if isinstance(op, Copy):
         return 0
     n = sum(c.data.nbytes for s in op.steps for c in (s.a, s.b) if c is not None)
-    if isinstance(op, Embed) and op.scale is not None:
-        n += op.scale.data.nbytes
-    return n
+    extra = op.scale if isinstance(op, Embed) else op.flip if isinstance(op, BPool) else None
+    return n + (0 if extra is None else extra.data.nbytes)
+
+
+def weight_bits(op: Op) -> int:
+    """Weights of the op that are stored as one bit each."""
+    if isinstance(op, BConv) or (isinstance(op, FConv) and op.packed):
+        return op.out_channels * op.geometry.taps * (op.inp.channels // op.geometry.groups)
+    return op.rows * op.out_channels if isinstance(op, Embed) else 0
 
 
 def precision(op: Op) -> str:
-    """`binary`, `float`, or `-` for ops without weights."""
+    """`binary` (weights and, but for embeddings, activations), `binary, real in` (1-bit weights, float activations),
+    `float`, or `-` for ops without weights."""
     if isinstance(op, (BConv, Embed)):
         return "binary"
-    return "float" if isinstance(op, FConv) else "-"
+    if isinstance(op, FConv):
+        return "binary, real in" if op.packed else "float"
+    return "-"

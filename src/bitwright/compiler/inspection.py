@@ -10,8 +10,8 @@ from typing import Any
 
 from . import bwm_format as f
 from .bwm_read import read
-from .costs import macs, parameter_bytes, precision, weight_bytes
-from .program import BConv, Copy, FConv, Op, Pool, Program, Value, out_dims
+from .costs import macs, parameter_bytes, precision, weight_bits, weight_bytes
+from .program import BConv, BPool, Copy, FConv, Op, Pool, Program, Value, out_dims
 from .tables import dims, size, table
 
 
@@ -23,7 +23,7 @@ class Layer:
     name: str
     kind: str
     module: str  # path of the PyTorch module, "" if unknown
-    precision: str  # "binary", "float" or "-"
+    precision: str  # "binary", "binary, real in", "float" or "-"
     input: tuple[int, ...]  # D, H, W, C
     output: tuple[int, ...]
     detail: str  # kernel, stride, groups ... of a convolution or pooling
@@ -135,18 +135,12 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
         layers=layers,
         binary_macs=sum(x.binary_macs for x in layers),
         float_macs=sum(x.float_macs for x in layers),
-        binary_weights=sum(_weight_bits(op) for op in program.ops),
+        binary_weights=sum(weight_bits(op) for op in program.ops),
     )
 
 
 def _tensor(v: Value) -> Tensor:
     return Tensor(v.name, v.dtype.name.lower(), ("N", *v.external_shape))
-
-
-def _weight_bits(op: Op) -> int:
-    if isinstance(op, BConv):
-        return op.out_channels * op.geometry.taps * (op.inp.channels // op.geometry.groups)
-    return op.rows * op.out_channels if type(op).__name__ == "Embed" else 0  # type: ignore[attr-defined]
 
 
 def _layer(index: int, op: Op, kernel: str) -> Layer:
@@ -173,7 +167,7 @@ def _layer(index: int, op: Op, kernel: str) -> Layer:
 def _detail(op: Op) -> str:
     if isinstance(op, Copy):
         return f"to channel {op.dst_channel}" + (f", step {dims(op.step)}" if max(op.step) > 1 else "")
-    if not isinstance(op, (BConv, FConv, Pool)):
+    if not isinstance(op, (BConv, FConv, Pool, BPool)):
         return ""
     g = op.geometry
     first = 0 if op.inp.dims[0] > 1 else 1 if op.inp.dims[1] > 1 or g.kernel[1] > 1 else 2
@@ -216,12 +210,14 @@ def _bytes_by_kind(data: bytes, program: Program) -> dict[str, int]:
 def _constants(op: Op) -> list[tuple[Any, str]]:
     found = []
     if weight_bytes(op):
-        found.append((op.weight.data, f"{precision(op)} weights"))  # type: ignore[attr-defined]
+        kind = "binary weights" if weight_bits(op) else "float weights"
+        found.append((op.weight.data, kind))  # type: ignore[attr-defined]
     for s in op.steps:
         found += [(c.data, "thresholds, scales, biases") for c in (s.a, s.b) if c is not None]
-    scale = getattr(op, "scale", None)
-    if scale is not None:
-        found.append((scale.data, "thresholds, scales, biases"))
+    for name in ("scale", "flip"):
+        const = getattr(op, name, None)
+        if const is not None:
+            found.append((const.data, "thresholds, scales, biases"))
     return found
 
 

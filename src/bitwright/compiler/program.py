@@ -238,12 +238,29 @@ class BConv(Op):
 
 @dataclass(eq=False)
 class FConv(Op):
-    """Float convolution; weight `[O][taps][C/groups]` f32."""
+    """Float convolution; weight `[O][taps][C/groups]` f32, or `[O][taps][words]` u32 where it is ±1 everywhere."""
 
     weight: Const = None  # type: ignore[assignment]
     out_channels: int = 0
     out: Dims3 = (1, 1, 1)
     geometry: Geometry = Geometry()
+
+    @property
+    def packed(self) -> bool:
+        """Whether the weight is stored as bits."""
+        return self.weight.data.dtype == np.uint32
+
+
+@dataclass(eq=False)
+class BPool(Op):
+    """Max pooling of bits, then flips (u32 words); writes `dst`. No steps."""
+
+    dst: Value = None  # type: ignore[assignment]
+    flip: Const | None = None
+    geometry: Geometry = Geometry()
+
+    def writes(self) -> Iterator[Value]:
+        yield self.dst
 
 
 @dataclass(eq=False)
@@ -333,6 +350,6 @@ def out_dims(op: Op) -> Dims4:
         return (*op.out, op.inp.channels)
     if isinstance(op, Embed):
         return (*op.inp.spatial, op.out_channels)
-    if isinstance(op, Copy):
+    if isinstance(op, (Copy, BPool)):
         return op.dst.dims
     return op.inp.dims

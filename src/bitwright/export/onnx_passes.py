@@ -69,6 +69,8 @@ def fold_constants(model: ir.Model) -> None:
         if any(node.outputs[0] is value for value in graph.outputs):
             continue
         inputs = [None if value is None else _constant(value) for value in node.inputs]
+        if node.op_type == "Shape" and inputs[0] is None:
+            inputs[0] = _shaped(node.inputs[0])
         if any(value is not None and found is None for value, found in zip(node.inputs, inputs, strict=True)):
             continue
         size = max((found.size for found in inputs if found is not None), default=0)
@@ -134,6 +136,14 @@ def drop_unused(model: ir.Model) -> None:
 
 def _constant(value: ir.Value) -> np.ndarray[Any, Any] | None:
     return None if value.const_value is None else value.const_value.numpy()
+
+
+def _shaped(value: ir.Value | None) -> np.ndarray[Any, Any] | None:
+    """Something of the value's shape, if all of it is known (an unpacked weight's is): enough for Shape."""
+    if value is None or value.shape is None:
+        return None
+    sizes = [dim for dim in value.shape if isinstance(dim, int)]
+    return np.broadcast_to(np.zeros((), np.float32), sizes) if len(sizes) == len(value.shape) else None
 
 
 def _evaluate(node: ir.Node, inputs: list[np.ndarray[Any, Any] | None], opset: int) -> np.ndarray[Any, Any]:

@@ -217,7 +217,7 @@ def binary_embedding(ctx: Context, node: Node) -> None:
 
 @lowers("UnpackWeight", domain=DIALECT)
 def unpack_weight(ctx: Context, node: Node) -> None:
-    """UnpackWeight of a constant -> the ±1 weights as a float constant (weight-only binarization computes in float)."""
+    """UnpackWeight of a constant -> the ±1 weights, known to the layer that reads them, which packs them again."""
     shape = [int(n) for n in node.attrs["shape"]]
     packed = ctx.const(node, 0, "weight")
     rows, channels, *kernel = shape

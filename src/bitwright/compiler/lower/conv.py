@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import Unsupported
 from ..graph import Node
+from ..packing import pack_bits
 from ..program import Const, DType, FConv, Geometry, PadMode, Step
 from ..view import C, View, map_axes, spatial_dims
 from .binary import linear_layout
@@ -18,6 +21,13 @@ from .window import conv_window, place, transposed_out
 def _need_f32(view: View) -> None:
     if view.value.dtype is not DType.F32:
         raise Unsupported("its input is an integer tensor.", "Only BinaryEmbedding reads integers.")
+
+
+def weight_const(weight: npt.NDArray[Any]) -> Const:
+    """A weight `[O, taps, C/groups]`: bits where all of it is ±1 (weight-only binarization), else floats."""
+    if np.all(np.abs(weight) == 1):
+        return Const(pack_bits(weight > 0))
+    return Const(np.ascontiguousarray(weight, dtype=np.float32))
 
 
 def _bias(ctx: Context, node: Node, i: int, outputs: int) -> list[Step]:
@@ -62,7 +72,7 @@ def conv(ctx: Context, node: Node) -> None:
     data = np.moveaxis(place(weight, spatial, 2), 1, -1)
     store, result = ctx.store((*out, outputs), map_axes(spatial), node)
     steps = [*_bias(ctx, node, 2, outputs), store]
-    ctx.emit(FConv(node.name, view.value, steps, [], node.module, Const(data), outputs, out, geometry), node)
+    ctx.emit(FConv(node.name, view.value, steps, [], node.module, weight_const(data), outputs, out, geometry), node)
     ctx.result(node, result)
 
 
@@ -90,7 +100,7 @@ def conv_transpose(ctx: Context, node: Node) -> None:
     data = np.moveaxis(place(gather, spatial, 2), 1, -1)
     store, result = ctx.store((*out, outputs), map_axes(spatial), node)
     steps = [*_bias(ctx, node, 2, outputs), store]
-    ctx.emit(FConv(node.name, view.value, steps, [], node.module, Const(data), outputs, out, geometry), node)
+    ctx.emit(FConv(node.name, view.value, steps, [], node.module, weight_const(data), outputs, out, geometry), node)
     ctx.result(node, result)
 
 
@@ -108,7 +118,7 @@ def _dense(ctx: Context, node: Node, view: View, weight: np.ndarray, bias: list[
     outputs = weight.shape[0]
     store, result = ctx.store((*out, outputs), (*view.axes[:-1], (C,)), node)
     geometry = Geometry(kernel=kernel)
-    op = FConv(node.name, view.value, [*bias, store], [], node.module, Const(data), outputs, out, geometry)
+    op = FConv(node.name, view.value, [*bias, store], [], node.module, weight_const(data), outputs, out, geometry)
     ctx.emit(op, node)
     ctx.result(node, result)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..program import Copy, Program
+from ..program import BPool, Copy, Program
 
 
 def prune(program: Program) -> None:
@@ -10,7 +10,7 @@ def prune(program: Program) -> None:
     reads = program.read_counts()
     kept = []
     for op in reversed(program.ops):
-        if isinstance(op, Copy):
+        if isinstance(op, (Copy, BPool)):
             alive = reads.get(id(op.dst), 0) > 0
         else:
             op.steps = [s for s in op.steps if not (s.stores and s.value is not None and not reads.get(id(s.value)))]
