@@ -79,13 +79,18 @@ def find_recipe(name: str) -> Path:
 
 
 def run_quickstart(
-    folder: Path, *, recipe: str = "digits_cnn.yaml", say: Callable[[str], None] = print
+    folder: Path,
+    *,
+    recipe: str = "digits_cnn.yaml",
+    epochs: int | None = None,
+    say: Callable[[str], None] = print,
 ) -> QuickstartResult:
     """Train, freeze, export, compile, run and compare; everything is written below `folder`.
 
     Args:
-        folder: emptied of an earlier quickstart's files by overwriting them.
+        folder: files of an earlier quickstart in it are overwritten.
         recipe: file name of a recipe of the project.
+        epochs: instead of the recipe's.
         say: gets one line for each step.
 
     Returns:
@@ -103,7 +108,8 @@ def run_quickstart(
     run_dir = folder / "train"
     say("1/5  train a 1-bit CNN on real images")
     start = time.perf_counter()
-    status = train_main(["--config", str(find_recipe(recipe)), "--run_dir", str(run_dir), "--overwrite", "true"])
+    arguments = ["--config", str(find_recipe(recipe)), "--run_dir", str(run_dir), "--overwrite", "true"]
+    status = train_main(arguments + (["--trainer.max_epochs", str(epochs)] if epochs else []))
     if status:
         raise RuntimeError(f"training stopped with status {status}")
     seconds = time.perf_counter() - start
