@@ -40,8 +40,13 @@ def test_results_carry_their_provenance(tmp_path: Path) -> None:
     assert [(r["a"], r["b"]) for r in rows] == [("1", "x"), ("2", "y,z")]
     assert all(r["command"] == "python x.py" for r in rows)
     assert set(PROVENANCE) <= set(rows[0])
+    write_results(path, "python y.py", [{"a": 3, "b": "z"}], keep=rows[:1])
+    again = list(csv.DictReader(path.open()))
+    assert [(r["a"], r["command"]) for r in again] == [("1", "python x.py"), ("3", "python y.py")]
     with pytest.raises(ValueError, match="columns"):
         write_results(path, "c", [{"a": 1}, {"b": 1}])
+    with pytest.raises(ValueError, match="earlier row"):
+        write_results(path, "c", [{"a": 1}], keep=rows)
     with pytest.raises(ValueError, match="no rows"):
         write_results(path, "c", [])
     assert [p.name for p in tmp_path.iterdir()] == ["r.csv"], "no temporary file stays"

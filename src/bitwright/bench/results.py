@@ -49,8 +49,19 @@ def commit() -> str:
     return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
 
 
-def write_results(path: str | os.PathLike[str], command: str, rows: Sequence[Mapping[str, object]]) -> Path:
+def write_results(
+    path: str | os.PathLike[str],
+    command: str,
+    rows: Sequence[Mapping[str, object]],
+    keep: Sequence[Mapping[str, object]] = (),
+) -> Path:
     """Write rows as CSV with columns that say where they come from; the file is replaced as a whole.
+
+    Args:
+        path: the file.
+        command: what regenerates the rows.
+        rows: measured now.
+        keep: rows of earlier measurements, with their own provenance columns.
 
     Raises:
         ValueError: no rows, or rows with different columns.
@@ -61,6 +72,9 @@ def write_results(path: str | os.PathLike[str], command: str, rows: Sequence[Map
     for row in rows:
         if list(row) != columns:
             raise ValueError(f"{path}: a row has columns {list(row)}, the first one has {columns}")
+    for row in keep:
+        if list(row) != [*columns, *PROVENANCE]:
+            raise ValueError(f"{path}: an earlier row has columns {list(row)}, expected {[*columns, *PROVENANCE]}")
     provenance = {
         "command": command,
         "commit": commit(),
@@ -71,8 +85,8 @@ def write_results(path: str | os.PathLike[str], command: str, rows: Sequence[Map
     text = io.StringIO()
     writer = csv.DictWriter(text, [*columns, *PROVENANCE], lineterminator="\n")
     writer.writeheader()
-    for row in rows:
-        writer.writerow({**row, **provenance})
+    writer.writerows(keep)
+    writer.writerows({**row, **provenance} for row in rows)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, suffix=".tmp")
