@@ -9,11 +9,23 @@ from .fold_thresholds import fold_thresholds
 from .fuse import fuse
 from .hoist_copies import hoist_copies
 from .merge_copies import merge_copies
+from .pool_bits import pool_bits
 from .prune import prune
 from .share_bits import share_bits
 
 Pass = Callable[[Program], None]
-PIPELINE: tuple[Pass, ...] = (prune, merge_copies, prune, hoist_copies, share_bits, fuse, prune, fold_thresholds)
+PIPELINE: tuple[Pass, ...] = (
+    prune,
+    merge_copies,
+    prune,
+    hoist_copies,
+    share_bits,
+    fuse,
+    prune,
+    pool_bits,
+    prune,
+    fold_thresholds,
+)
 
 __all__ = [
     "PIPELINE",
@@ -22,6 +34,7 @@ __all__ = [
     "fuse",
     "hoist_copies",
     "merge_copies",
+    "pool_bits",
     "prune",
     "run_passes",
     "share_bits",

@@ -10,6 +10,8 @@ is a constant bit.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -28,8 +30,11 @@ def fold_thresholds(program: Program) -> None:
 
 def _foldable(steps: list[Step]) -> bool:
     *chain, last = steps
-    if last.kind is not StepKind.STORE_BITS:
-        return False
+    return last.kind is StepKind.STORE_BITS and monotone(chain)
+
+
+def monotone(chain: list[Step]) -> bool:
+    """Whether every step of the chain is monotone in each channel, whatever its parameters."""
     for s in chain:
         if s.kind is StepKind.PRELU:
             slope = np.float32(s.p0) if s.a is None else s.a.data
@@ -53,8 +58,8 @@ def reachable(op: BConv) -> tuple[int, int]:
     return -k, k
 
 
-def evaluate(steps: list[Step], acc: npt.NDArray[np.int64]) -> F32:
-    """The monotone steps on accumulators `[..., C]`, in float32, one rounding an operation."""
+def evaluate(steps: list[Step], acc: npt.NDArray[Any]) -> F32:
+    """The monotone steps on accumulators or floats `[..., C]`, in float32, one rounding an operation."""
     x = acc.astype(np.float32)
     with np.errstate(all="ignore"):
         for s in steps:
@@ -105,4 +110,4 @@ def _fold(op: BConv) -> Step:
     return Step(StepKind.THRESHOLD, last.value, Const(limit), words)
 
 
-__all__ = ["evaluate", "fold_thresholds", "reachable"]
+__all__ = ["evaluate", "fold_thresholds", "monotone", "reachable"]
