@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from bitwright import export, models, nn
+from bitwright.binarize.activations import SignActivation, UniformActivation
+from bitwright.binarize.part import LayerShape
 
 
 def data_bytes(path: Path) -> int:
@@ -42,3 +44,13 @@ def test_embedding_and_linear(tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     export.save_packed(export.freeze(network), path)
     assert nn.summary(network, torch.zeros(2, dtype=torch.int64)).bytes == data_bytes(path)
+
+
+def test_binarizers_that_stand_alone(tmp_path: Path) -> None:
+    shape = LayerShape("conv", 6, 6, (3, 3))
+    network = torch.nn.Sequential(
+        nn.RSign(6), nn.BinaryConv2d(6, 6, 3), SignActivation(shape), torch.nn.Conv2d(6, 6, 1), UniformActivation(shape)
+    )
+    path = tmp_path / "net.safetensors"
+    export.save_packed(export.freeze(network), path)
+    assert nn.summary(network, (1, 6, 5, 5)).bytes == data_bytes(path)

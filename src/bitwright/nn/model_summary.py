@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from bitwright.binarize.part import Part
 from bitwright.nn.base import BinaryLayer
+from bitwright.nn.binarizer import Binarizer, binarizer_code
 from bitwright.nn.embedding import BinaryEmbedding
 from bitwright.nn.packing import packed_bytes
 from bitwright.nn.report import text_table
+from bitwright.nn.spec import NotPackableError
 
 FLOAT_BITS = 32
 
@@ -173,7 +175,7 @@ def summary(model: nn.Module, example: Tensor | Sequence[int] | Sequence[Any]) -
     for name, module in model.named_modules():
         if module in inside:
             continue
-        if isinstance(module, BinaryLayer):
+        if isinstance(module, (BinaryLayer, Binarizer)):
             inside.update(list(module.modules())[1:])
         row = _row(name, module, calls.get(module, []), seen)
         if row is not None:
@@ -193,7 +195,23 @@ def _inputs(model: nn.Module, example: Any) -> tuple[Any, ...]:
     raise TypeError(f"summary needs an input tensor, a tuple of inputs or a shape, got {example!r}")
 
 
+def _binarizer_row(name: str, module: Binarizer, calls: list[Any], seen: set[int]) -> SummaryRow | None:
+    """A binarizer that stands alone: frozen, it is its thresholds."""
+    params = [p for p in module.parameters() if id(p) not in seen]
+    seen.update(id(p) for p in params)
+    count = sum(p.numel() for p in params)
+    try:
+        floats = binarizer_code(module)[0].threshold.numel()
+    except NotPackableError:
+        floats = count  # it stays as it is
+    shape = calls[-1][1] if calls else ()
+    kind = type(module).__name__
+    return SummaryRow(name, kind, shape, FLOAT_BITS, FLOAT_BITS, len(calls), 0, count, 0, 4 * floats)
+
+
 def _row(name: str, module: nn.Module, calls: list[Any], seen: set[int]) -> SummaryRow | None:
+    if isinstance(module, Binarizer):
+        return _binarizer_row(name, module, calls, seen)
     own = list(module.modules()) if isinstance(module, BinaryLayer) else [module]
     floats = 0
     params = 0
