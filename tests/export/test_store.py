@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bitwright.export import LatentLayerError, PackedFileError, freeze, load_packed, save_packed, use_reference_ops
-from bitwright.export.atomic import write_atomically
+from bitwright.files import write_atomically
 from bitwright.nn import BinaryLinear
 
 from .networks import ImageNet, image_net

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,16 +28,6 @@ def random_inputs(session: Session, batch: int, seed: int = 0) -> list[NDArray[A
         else:
             result.append(generator.integers(0, 2, shape, dtype=np.int32))
     return result
-
-
-def atomic_save(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
-    """`numpy.save` to a temporary file, then rename: nothing half-written stays."""
-    target = Path(path)
-    handle, name = tempfile.mkstemp(dir=target.parent, suffix=".tmp")
-    with os.fdopen(handle, "wb") as file:
-        np.save(file, array)
-    os.chmod(name, 0o644)
-    os.replace(name, target)
 
 
 @dataclass(frozen=True)

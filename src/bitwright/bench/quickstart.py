@@ -17,6 +17,7 @@ import numpy as np
 from bitwright.bench.latency import Timing, interleave, ratio
 from bitwright.bench.pipeline import export_network, float_twin, load_trained, prepared_test_images
 from bitwright.bench.results import machine
+from bitwright.files import write_atomically
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -217,10 +218,7 @@ def _write_json(result: QuickstartResult, title: str) -> None:
         "train_seconds": result.train_seconds,
         "machine": machine(),
     }
-    path = result.folder / "result.json"
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_atomically(result.folder / "result.json", (json.dumps(entry, indent=2) + "\n").encode("utf-8"))
 
 
 def _metrics(run_dir: Path) -> dict[str, tuple[list[float], list[float]]]:

@@ -8,9 +8,10 @@ import io
 import os
 import platform
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from bitwright.files import write_atomically
 
 PROVENANCE = ("command", "commit", "machine", "cores", "date")
 
@@ -89,9 +90,5 @@ def write_results(
     writer.writerows({**row, **provenance} for row in rows)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, suffix=".tmp")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text.getvalue())
-    os.chmod(name, 0o644)
-    os.replace(name, target)
+    write_atomically(target, text.getvalue().encode("utf-8"))
     return target

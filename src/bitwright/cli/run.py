@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json as json_module
 import sys
 import time
@@ -33,7 +34,8 @@ def run(
     """
     import numpy as np
 
-    from bitwright.bench.inputs import InputPreparation, atomic_save
+    from bitwright.bench.inputs import InputPreparation
+    from bitwright.files import write_atomically
     from bitwright.runtime import Session
 
     if top < 1:
@@ -66,7 +68,9 @@ def run(
         if not json:
             print(f"# {len(x)} sample(s) in {seconds * 1e3:.3f} ms", file=sys.stderr)
     if output:
-        atomic_save(output, np.concatenate(collected))
+        buffer = io.BytesIO()
+        np.save(buffer, np.concatenate(collected))
+        write_atomically(output, buffer.getvalue())
     return 0
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zlib
-from pathlib import Path
 
 import numpy as np
 
@@ -148,22 +145,3 @@ def encode(program: Program) -> bytes:
     head = f.HEADER.pack(f.MAGIC, f.MAJOR, f.MINOR, len(parts), size, zlib.crc32(rest), 0, b"")
     head = head[:28] + f.ZERO.pack(zlib.crc32(head[:28])) + head[32:]
     return head + rest
-
-
-def write_atomic(data: bytes, target: str | os.PathLike[str]) -> None:
-    """Writes a file so that nobody ever sees a part of it: a temporary file in the same folder, then a rename."""
-    path = Path(target)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from bitwright.files import write_atomically
+
 from . import bwm, meta
 from .bwm_read import read
 from .costs import macs
@@ -61,7 +63,8 @@ def compile(
     program = _build(graph, label, optimize)
     data = bwm.encode(program)
     read(data)  # the file that leaves here passes the reader's checks
-    bwm.write_atomic(data, target)
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, data)
     costs = [macs(op) for op in program.ops]
     return CompileReport(
         path=Path(target),

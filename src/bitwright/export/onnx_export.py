@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 import bitwright
 from bitwright.compiler import dialect
-from bitwright.export.atomic import write_atomically
 from bitwright.export.freezing import check_frozen
+from bitwright.files import write_atomically
 
 if TYPE_CHECKING:
     import onnx

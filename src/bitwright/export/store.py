@@ -10,8 +10,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from bitwright.export.atomic import write_atomically
 from bitwright.export.freezing import check_frozen
+from bitwright.files import write_atomically
 
 FORMAT = "bitwright-packed"
 VERSION = "1"

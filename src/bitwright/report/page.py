@@ -6,10 +6,11 @@ import base64
 import html
 import io
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from bitwright.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -98,9 +99,5 @@ class Page:
         """Write the page (to a temporary file first, so that nothing half-written stays) and return its path."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(self.render())
-        os.chmod(name, 0o644)
-        os.replace(name, target)
+        write_atomically(target, self.render().encode("utf-8"))
         return target
