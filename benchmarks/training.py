@@ -9,7 +9,6 @@ file's accuracy. Rows of recipes that are not named stay as they are.
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import time
 from pathlib import Path
@@ -19,10 +18,10 @@ import torch
 from bitwright import compiler, data, runtime, train
 from bitwright.bench.pipeline import export_network, load_trained, prepared_test_images
 from bitwright.bench.quickstart import find_recipe
-from bitwright.bench.results import write_results
+from bitwright.bench.results import earlier_rows, write_results
 from bitwright.train.cli import train_main
 
-RESULTS = Path("results/training.csv")
+RESULTS = "results/training.csv"
 
 
 def measure(recipe: str) -> dict[str, object]:
@@ -61,18 +60,8 @@ def main() -> None:
     for recipe in parser.parse_args().recipes:
         row = measure(recipe)
         print(*(f"{key}: {value}" for key, value in row.items()), sep="\n")
-        merge(row)
-
-
-def merge(row: dict[str, object]) -> None:
-    """Replace the recipe's row in the file; the others keep their own provenance."""
-    command = f"python benchmarks/training.py {row['recipe']}"
-    others: list[dict[str, str]] = []
-    if RESULTS.exists():
-        with RESULTS.open(newline="", encoding="utf-8") as file:
-            others = [entry for entry in csv.DictReader(file) if entry["recipe"] != row["recipe"]]
-    write_results(RESULTS, command, [row], keep=others)
-    print(f"wrote {RESULTS}")
+        command, keep = f"python benchmarks/training.py {recipe}", earlier_rows(RESULTS, "recipe", recipe)
+        print(f"wrote {write_results(RESULTS, command, [row], keep=keep)}")
 
 
 if __name__ == "__main__":

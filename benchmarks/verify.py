@@ -23,7 +23,7 @@ import torch
 from bitwright import compiler, runtime
 from bitwright.bench.pipeline import export_network, load_trained, prepared_test_images
 from bitwright.bench.quickstart import find_recipe
-from bitwright.bench.results import write_results
+from bitwright.bench.results import earlier_rows, write_results
 from bitwright.export import TorchReference
 
 # network -> (recipe, training steps, further arguments). VGG-small has the papers' width.
@@ -33,6 +33,7 @@ RECIPES: dict[str, tuple[str, int, list[str]]] = {
     "groupnet": ("fashion_groupnet.yaml", 100, []),
 }
 PIECE = 32
+RESULTS = "results/verify.csv"
 
 
 class Cached:
@@ -140,15 +141,15 @@ def main() -> None:
     options = parser.parse_args()
     available = [k["isa"] for k in runtime.kernels() if k["supported"] and k["operation"] == "bconv"]
     kernels = options.kernels.split(",") if options.kernels else sorted(set(available))
-    rows = []
     for name in options.networks.split(","):
-        rows += verify_network(name, trained(name, Path("runs/verify")), kernels, options.limit)
-        for row in (row for row in rows if row["network"] == name):
+        rows = verify_network(name, trained(name, Path("runs/verify")), kernels, options.limit)
+        for row in rows:
             print(*row.values())
-    if options.limit is None:
-        print(f"wrote {write_results('results/verify.csv', 'python benchmarks/verify.py', rows)}")
-    if not all(row["ok"] for row in rows):
-        raise SystemExit("NOT ok")
+        if options.limit is None:
+            command, keep = f"python benchmarks/verify.py --networks {name}", earlier_rows(RESULTS, "network", name)
+            print(f"wrote {write_results(RESULTS, command, rows, keep=keep)}")
+        if not all(row["ok"] for row in rows):
+            raise SystemExit(f"{name}: NOT ok")
 
 
 if __name__ == "__main__":

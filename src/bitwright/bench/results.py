@@ -50,6 +50,14 @@ def commit() -> str:
     return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
 
 
+def earlier_rows(path: str | os.PathLike[str], column: str, renewed: str) -> list[dict[str, str]]:
+    """The rows of a results file (none if it is missing) whose `column` is not `renewed`, for `write_results(keep=)`."""
+    if not os.path.exists(path):
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row[column] != renewed]
+
+
 def write_results(
     path: str | os.PathLike[str],
     command: str,
