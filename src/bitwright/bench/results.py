@@ -51,7 +51,7 @@ def commit() -> str:
 
 
 def earlier_rows(path: str | os.PathLike[str], column: str, renewed: str) -> list[dict[str, str]]:
-    """The rows of a results file (none if it is missing) whose `column` is not `renewed`, for `write_results(keep=)`."""
+    """The rows of a results file (none if missing) whose `column` is not `renewed`, for `write_results(keep=)`."""
     if not os.path.exists(path):
         return []
     with open(path, newline="", encoding="utf-8") as file:
