@@ -47,8 +47,12 @@ _DTYPES: dict[int, Any] = {1: np.dtype("<f4"), 2: np.dtype("<u4"), 3: np.dtype("
 
 def read(source: str | os.PathLike[str] | bytes) -> Program:
     """The program in a file (or in its bytes). Raises `BwmFormatError` naming the first thing that is wrong."""
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    return _Decoder(data).program()
+    if isinstance(source, bytes):
+        return _Decoder(source).program()
+    try:
+        return _Decoder(Path(source).read_bytes()).program()
+    except BwmFormatError as error:
+        raise BwmFormatError(f"{os.fspath(source)}: {error}") from None
 
 
 def _check(condition: bool, what: str) -> None:

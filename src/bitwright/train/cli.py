@@ -23,7 +23,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from bitwright import data
 from bitwright.train.bits import BitStatistics
-from bitwright.train.checkpoint import CheckpointError, load_checkpoint
+from bitwright.train.checkpoint import CheckpointError, load_checkpoint, read_checkpoint
 from bitwright.train.classifier import Classifier
 from bitwright.train.evaluate import Evaluation, evaluate
 from bitwright.train.rundir import BEST, CONFIG, LAST, choose_run_dir
@@ -83,6 +83,8 @@ class RecipeCLI(LightningCLI):
         ckpt_path = self.config.ckpt_path
         if ckpt_path is not None and not Path(ckpt_path).is_file():
             raise FileNotFoundError(f"no checkpoint at {ckpt_path}")
+        if ckpt_path is not None:
+            read_checkpoint(ckpt_path)  # a strange file is refused here, in our words, before anything starts
         self.run_dir = choose_run_dir(self.config.run_dir, recipe, ckpt_path, self.config.overwrite)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
