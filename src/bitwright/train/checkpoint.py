@@ -37,8 +37,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
         # torch's own text advises to unpickle everything; that is not what a user with a strange file should do
         raise CheckpointError(
-            f"{path} is not a checkpoint of tensors and plain types: it is no PyTorch file, is damaged, or holds objects "
-            "that would run code when loaded; bitwright loads none of these"
+            f"{path} is not a checkpoint of tensors and plain types: it is no PyTorch file, is damaged, or holds "
+            "objects that would run code when loaded; bitwright loads none of these"
         ) from error
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f"{path} holds a {type(checkpoint).__name__}, not a checkpoint")
