@@ -100,3 +100,13 @@ def test_methods_and_models_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"bnn", "xnornet", "dorefa", "bireal", "irnet", "reactnet"} <= names
     assert cli.main(["models", "--json"]) == 0
     assert {"vgg_small", "resnet20"} <= {entry["name"] for entry in json.loads(capsys.readouterr().out)}
+
+
+def test_missing_package_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "jsonargparse", None)  # as if it were not installed
+    assert cli.main(["kernels"]) == 2
+    error = capsys.readouterr().err
+    assert "needs the package 'jsonargparse'" in error
+    assert 'pip install ".[cli]"' in error

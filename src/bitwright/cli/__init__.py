@@ -80,9 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.environ.get("BITWRIGHT_TRACEBACK") or (error.name or "").startswith("bitwright"):
             raise
         extra = {"jsonargparse": "cli", "PIL": "cli", "rich": "cli"}.get(error.name or "", "all")
-        print(
-            f"bitwright {verb}: needs the package '{error.name}': pip install \"bitwright[{extra}]\"", file=sys.stderr
-        )
+        how = f'pip install "bitwright[{extra}]", or in a checkout: pip install ".[{extra}]"'
+        print(f"bitwright {verb}: needs the package '{error.name}': {how}", file=sys.stderr)
         return 2
     except (ValueError, TypeError, OSError, RuntimeError, KeyError) as error:
         if os.environ.get("BITWRIGHT_TRACEBACK"):
