@@ -77,7 +77,7 @@ def figures() -> str:
         "",
         *table(["network", "images", "runs", "bits compared", "flips", "same class", "verdict"], _verify(verify)),
         "",
-        "A flip is a bit whose float value lies within 1e-5 of the layer's spread from its threshold; none lies farther.",
+        "A flip is a bit whose value lies within 1e-5 of the layer's spread from its threshold; none lies farther.",
         "",
         f"Machine of these figures: {latency[0]['machine']}, {latency[0]['cores']} cores.",
     ]
