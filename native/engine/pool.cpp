@@ -60,9 +60,9 @@ Pool::Pool(unsigned threads) : owner_process_(process_id()) {
   } catch (const std::exception& error) {
     stop_ = true;
     {
-      std::lock_guard<std::mutex> lock(sleep_);
+      std::lock_guard<std::mutex> lock(parking_->mutex);
     }
-    wake_.notify_all();
+    parking_->wake.notify_all();
     for (std::thread& w : workers_) w.join();
     fail(Status::kMemory, "cannot start ", threads - 1, " threads: ", error.what());
   }
@@ -72,13 +72,14 @@ Pool::~Pool() {
   if (process_id() != owner_process_) {
     // A forked child: the threads do not exist here; their handles must be neither joined nor destroyed.
     new std::vector<std::thread>(std::move(workers_));
+    (void)parking_.release();
     return;
   }
   stop_ = true;
   {
-    std::lock_guard<std::mutex> lock(sleep_);
+    std::lock_guard<std::mutex> lock(parking_->mutex);
   }
-  wake_.notify_all();
+  parking_->wake.notify_all();
   for (std::thread& w : workers_) w.join();
 }
 
@@ -131,9 +132,9 @@ void Pool::run_erased(size_t items, void* fn, Call call) {
   epoch_.fetch_add(1);
   if (sleepers_.load() > 0) {
     {
-      std::lock_guard<std::mutex> lock(sleep_);
+      std::lock_guard<std::mutex> lock(parking_->mutex);
     }
-    wake_.notify_all();
+    parking_->wake.notify_all();
   }
   take_items(0);
   open_.store(false);
@@ -159,9 +160,9 @@ void Pool::worker(unsigned index) {
         pause();
         continue;
       }
-      std::unique_lock<std::mutex> lock(sleep_);
+      std::unique_lock<std::mutex> lock(parking_->mutex);
       ++sleepers_;
-      wake_.wait(lock, [&] { return epoch_.load() != seen || stop_.load(); });
+      parking_->wake.wait(lock, [&] { return epoch_.load() != seen || stop_.load(); });
       --sleepers_;
     }
     if (stop_.load()) return;

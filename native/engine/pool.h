@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <type_traits>
@@ -67,8 +68,13 @@ class Pool {
   std::atomic<uint64_t> epoch_{0};
   std::atomic<int> busy_{0};
 
-  std::mutex sleep_;
-  std::condition_variable wake_;
+  // Where idle workers wait. On the heap, because a forked child leaves it behind: destroying a condition variable that threads were waiting on
+  // when the process forked would wait for them for ever.
+  struct Parking {
+    std::mutex mutex;
+    std::condition_variable wake;
+  };
+  std::unique_ptr<Parking> parking_ = std::make_unique<Parking>();
   std::atomic<int> sleepers_{0};
   std::atomic<bool> stop_{false};
   std::mutex failure_mutex_;

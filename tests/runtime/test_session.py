@@ -287,14 +287,17 @@ def test_sessions_of_several_threads_side_by_side() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_session_survives_fork() -> None:
+@pytest.mark.parametrize("pause", [0.0, 0.3])
+def test_a_session_survives_fork(pause: float) -> None:
+    """Forked at once, and when the workers have parked: the child must not destroy what they wait on."""
     code = """
-import os, sys
+import os, sys, time
 import numpy as np
 from bitwright.runtime import Session
 session = Session(sys.argv[1], threads=2)
 x = np.ones((50, 3, 6, 6), np.float32)
 y = session.run(x)
+time.sleep(float(sys.argv[2]))
 child = os.fork()
 if child == 0:
     same = bool((session.run(x) == y).all())
@@ -309,7 +312,7 @@ assert (session.run(x) == y).all()
     with tempfile.NamedTemporaryFile(suffix=".bwm") as file:
         file.write(image_model()[0])
         file.flush()
-        subprocess.run([sys.executable, "-c", code, file.name], check=True, timeout=60)
+        subprocess.run([sys.executable, "-c", code, file.name, str(pause)], check=True, timeout=20)
 
 
 def test_an_output_read_by_later_ops() -> None:
