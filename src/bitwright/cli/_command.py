@@ -55,7 +55,7 @@ def run_command(function: Callable[..., int | None], argv: Sequence[str], exampl
 
 def _argument_help(function: Callable[..., Any], name: str) -> str:
     """The line of the docstring's `Args:` section for `name`."""
-    for line in inspect.getdoc(function).splitlines() if function.__doc__ else ():  # type: ignore[union-attr]
+    for line in (inspect.getdoc(function) or "").splitlines():
         if line.strip().startswith(f"{name}: "):
             return line.strip().removeprefix(f"{name}: ")
     return ""

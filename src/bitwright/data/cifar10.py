@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import lzma
-import os
 import tarfile
-import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +15,7 @@ from bitwright.data.facts import DatasetFacts
 from bitwright.data.module import ImageData
 from bitwright.data.registry import register_dataset
 from bitwright.data.root import DataError, RemoteFile, cache_dir, fetch
+from bitwright.files import write_atomically
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 RECORD = 1 + 3 * 32 * 32
@@ -172,10 +171,9 @@ def _decoded(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     images, labels = _decode(fetch(folder, file, "CIFAR-10 (JPEG copy)"))
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=cached.parent, suffix=".npz")
-        with os.fdopen(handle, "wb") as out:
-            np.savez(out, images=images, labels=labels)
-        Path(temporary).replace(cached)
+        buffer = io.BytesIO()
+        np.savez(buffer, images=images, labels=labels)
+        write_atomically(cached, buffer.getvalue())
     except OSError:
         pass  # no place for a cache; the images are in memory
     return images, labels

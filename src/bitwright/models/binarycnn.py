@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bitwright.models.registry import register_model
 from bitwright.models.style import MethodLike, stem_activation
-from bitwright.models.units import conv2d, head, init_float_layers, residual_block
+from bitwright.models.units import conv2d, head, init_float_layers, residual_stages
 
 _PAPER = "bitwright"
 _PROVENANCE = "ours: float stem, then binary units with one shortcut each (blocks as in the method's paper)"
@@ -37,17 +37,8 @@ class BinaryCnn(nn.Module):
             nn.BatchNorm2d(widths[0]),
             stem_activation(method),
         )
-        stages = []
-        channels = widths[0]
-        for index, (width, number) in enumerate(zip(widths, blocks, strict=True)):
-            members = []
-            for block in range(number):
-                stride = 2 if index > 0 and block == 0 else 1
-                members.append(residual_block(channels, width, stride, method=method, shortcut_kind="B"))
-                channels = width
-            stages.append(nn.Sequential(*members))
-        self.stages = nn.Sequential(*stages)
-        self.head = head(channels, num_classes, method)
+        self.stages = residual_stages(widths, blocks, method=method, shortcut_kind="B")
+        self.head = head(widths[-1], num_classes, method)
         init_float_layers(self)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from bitwright.models.registry import Count, register_model
 from bitwright.models.style import MethodLike
-from bitwright.models.units import ShortcutKind, StemKind, head, init_float_layers, residual_block, stem
+from bitwright.models.units import ShortcutKind, StemKind, head, init_float_layers, residual_stages, stem
 
 _PAPER = "Deep Residual Learning (1512.03385); Bi-Real Net (1808.00278); ReActNet (2003.03488)"
 _PROVENANCE = "paper and code read; stem, last layer and 1x1 shortcuts stay float"
@@ -30,17 +30,8 @@ class ResNet(nn.Module):
         if shortcut_kind not in ("A", "B"):
             raise ValueError(f"unknown shortcut {shortcut_kind!r}; known: A (subsample, zero channels), B (1x1 conv)")
         self.stem = stem(stem_kind, in_channels, widths[0], method)
-        stages = []
-        channels = widths[0]
-        for index, (depth, width) in enumerate(zip(depths, widths, strict=True)):
-            blocks = []
-            for block in range(depth):
-                stride = 2 if index > 0 and block == 0 else 1
-                blocks.append(residual_block(channels, width, stride, method=method, shortcut_kind=shortcut_kind))
-                channels = width
-            stages.append(nn.Sequential(*blocks))
-        self.stages = nn.Sequential(*stages)
-        self.head = head(channels, num_classes, method)
+        self.stages = residual_stages(widths, depths, method=method, shortcut_kind=shortcut_kind)
+        self.head = head(widths[-1], num_classes, method)
         init_float_layers(self)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch.nn.functional as F
@@ -157,6 +158,22 @@ def residual_block(
     if method is None:
         return FloatBlock(in_channels, out_channels, stride, shortcut_kind=shortcut_kind)
     return BinaryBlock(in_channels, out_channels, stride, method=method, shortcut_kind=shortcut_kind)
+
+
+def residual_stages(
+    widths: Sequence[int], depths: Sequence[int], *, method: MethodLike, shortcut_kind: ShortcutKind
+) -> nn.Sequential:
+    """Stages of residual blocks after a stem of `widths[0]` channels; each stage but the first begins with stride 2."""
+    stages = []
+    channels = widths[0]
+    for index, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+        blocks = []
+        for block in range(depth):
+            stride = 2 if index > 0 and block == 0 else 1
+            blocks.append(residual_block(channels, width, stride, method=method, shortcut_kind=shortcut_kind))
+            channels = width
+        stages.append(nn.Sequential(*blocks))
+    return nn.Sequential(*stages)
 
 
 def stem(kind: StemKind, in_channels: int, out_channels: int, method: MethodLike) -> nn.Sequential:
