@@ -10,10 +10,10 @@ import pytest
 from bitwright.compiler import VerifyError, build, compile, inspect, verify
 from bitwright.compiler.bwm import encode
 from bitwright.compiler.bwm_read import read
+from bitwright.compiler.interpreter import run
 from bitwright.compiler.program import BConv, Const, StepKind
 
 from .graphs import Array, Builder, onnxruntime
-from .interpreter import run
 from .networks import random_network
 from .test_lower import SIMPLE
 

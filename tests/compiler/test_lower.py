@@ -10,9 +10,9 @@ import pytest
 from bitwright.compiler import UnsupportedModelError, build
 from bitwright.compiler.bwm import encode
 from bitwright.compiler.bwm_read import read
+from bitwright.compiler.interpreter import run
 
 from .graphs import Array, Builder, onnxruntime
-from .interpreter import run
 
 Case = Callable[[], tuple[Builder, list[str]]]
 CASES: dict[str, Case] = {}

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from bitwright.compiler import build, compile, inspect, verify
 from bitwright.compiler.bwm import encode
 from bitwright.compiler.bwm_read import read
+from bitwright.compiler.interpreter import run
 from bitwright.compiler.passes.pool_bits import _float, _key
 from bitwright.compiler.program import BPool, Pool, StepKind
 
 from .graphs import Array, Builder, onnxruntime
-from .interpreter import run
 
 try:
     from bitwright import runtime

@@ -11,10 +11,10 @@ from bitwright.compiler import build, compile, inspect
 from bitwright.compiler.bwm import encode
 from bitwright.compiler.bwm_read import read
 from bitwright.compiler.dialect import UnpackWeightAttrs, pack_bits
+from bitwright.compiler.interpreter import run
 from bitwright.compiler.program import FConv
 
 from .graphs import Array, Builder, onnxruntime
-from .interpreter import run
 
 
 def unpack(b: Builder, shape: tuple[int, ...]) -> str:

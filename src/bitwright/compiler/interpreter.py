@@ -1,5 +1,5 @@
-"""Runs a program in numpy, by the words of docs/bwm.md: the oracle for the compiler's output. Slow and simple on
-purpose."""
+"""Runs a program in numpy, by the words of docs/bwm.md: the oracle for the compiler's output and, op by op, for the
+engine. Simple on purpose: every integer is exact, every float step has one rounding, float sums are in float64."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bitwright.compiler.packing import unpack_bits
-from bitwright.compiler.program import (
+from .packing import unpack_bits
+from .program import (
     BConv,
     BPool,
     Copy,
@@ -63,12 +63,8 @@ def run_op(op: Op, data: dict[int, Array]) -> None:
     """Computes the values that the op writes."""
     x = data[id(op.inp)]
     if isinstance(op, Copy):
-        box = x[
-            (
-                slice(None),
-                *(slice(s, s + (c - 1) * k + 1, k) for s, k, c in zip(op.start, op.step, op.count, strict=True)),
-            )
-        ]
+        spans = zip(op.start, op.step, op.count, strict=True)
+        box = x[(slice(None), *(slice(s, s + (c - 1) * k + 1, k) for s, k, c in spans))]
         if id(op.dst) not in data:
             data[id(op.dst)] = np.full((x.shape[0], *op.dst.dims), 0.0 if op.zero_rest else np.nan, np.float32)
         data[id(op.dst)][..., op.dst_channel : op.dst_channel + op.count[3]] = box
@@ -96,7 +92,7 @@ def run_op(op: Op, data: dict[int, Array]) -> None:
 
 
 def _taps(g: Geometry) -> list[tuple[int, tuple[int, int, int]]]:
-    return list(enumerate(np.ndindex(*g.kernel)))  # type: ignore[arg-type]
+    return list(enumerate(np.ndindex(*g.kernel)))
 
 
 def _index(g: Geometry, size: tuple[int, ...], out: tuple[int, ...], tap: tuple[int, ...]) -> tuple[list[Array], Array]:
@@ -128,8 +124,10 @@ def _convolve(op: BConv | FConv, x: Array) -> Array:
     outputs = op.out_channels // groups
     if isinstance(op, BConv):
         low = 0 if op.low else -1
-        values = np.where(x, 1, low).astype(np.int64)
+        exact = np.float32 if g.taps * row < 1 << 24 else np.float64  # integers that a sum of ±1 cannot leave
+        values = np.where(x, 1, low).astype(exact)
         weight: Array = np.where(unpack_bits(op.weight.data.reshape(op.out_channels, g.taps, -1), row), 1, -1)
+        weight = weight.astype(exact)
         fill = {PadMode.ZERO: 0, PadMode.ONE: 1, PadMode.MINUS_ONE: low, PadMode.EDGE: 0}[g.pad_mode]
     else:
         values = x.astype(np.float64)
@@ -148,7 +146,7 @@ def _convolve(op: BConv | FConv, x: Array) -> Array:
             part = slice(k * row, (k + 1) * row)
             to = slice(k * outputs, (k + 1) * outputs)
             acc[..., to] += picked[..., part] @ weight[to, t].T
-    return acc if isinstance(op, BConv) else acc.astype(np.float32)
+    return acc.astype(np.int64) if isinstance(op, BConv) else acc.astype(np.float32)
 
 
 def _pool(op: Pool, x: Array) -> Array:
