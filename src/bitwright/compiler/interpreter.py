@@ -64,7 +64,8 @@ def run_op(op: Op, data: dict[int, Array]) -> None:
     x = data[id(op.inp)]
     if isinstance(op, Copy):
         spans = zip(op.start, op.step, op.count, strict=True)
-        box = x[(slice(None), *(slice(s, s + (c - 1) * k + 1, k) for s, k, c in spans))]
+        where = (slice(None), *(slice(s, s + (c - 1) * k + 1, k) for s, k, c in spans))
+        box = x[where]
         if id(op.dst) not in data:
             data[id(op.dst)] = np.full((x.shape[0], *op.dst.dims), 0.0 if op.zero_rest else np.nan, np.float32)
         data[id(op.dst)][..., op.dst_channel : op.dst_channel + op.count[3]] = box
