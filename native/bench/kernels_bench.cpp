@@ -1,5 +1,5 @@
 // Every kernel that this CPU has, at the shapes of ResNet-18: binary convolution with counts, with a threshold and with the fused float epilogue
-// (AFFINE, ADD, PRELU, STORE, STORE_BITS); float convolution; packing. One thread. GMAC/s is 1e9 multiply-accumulates a second (1 MAC = 2
+// (AFFINE, ADD, PRELU, STORE, STORE_BITS); float convolution. Other files of this folder add theirs. One thread. GMAC/s is 1e9 multiply-accumulates a second (1 MAC = 2
 // operations); divide by the clock in GHz for MAC/cycle.
 //
 //   bitwright_bench --benchmark_filter=bconv_avx2
@@ -172,16 +172,6 @@ void bench_float(benchmark::State& state, const FloatKernel* k, Layer l) {
   report(state, l.macs());
 }
 
-void bench_pack(benchmark::State& state, const PackKernel* k) {
-  const uint32_t channels = 64, pixels = 56 * 56;
-  const Buffer<float> x(static_cast<size_t>(channels) * pixels, 0.5f), threshold(channels, 0.25f);
-  std::vector<uint32_t> bits(x.size() / 32);
-  for (auto _ : state)
-    for (uint32_t i = 0; i < pixels; ++i) k->pack(bits.data() + i * 2, x.data() + i * channels, threshold.data(), 0, channels);
-  state.counters["elements/s"] =
-      benchmark::Counter(static_cast<double>(x.size()) * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -199,8 +189,6 @@ int main(int argc, char** argv) {
   for (const FloatKernel* const* k = float_kernels(); *k != nullptr; ++k)
     for (const Layer& l : float_layers)
       if ((*k)->supported()) unit(benchmark::RegisterBenchmark((std::string((*k)->name) + "/" + l.name).c_str(), bench_float, *k, l));
-  for (const PackKernel* const* k = pack_kernels(); *k != nullptr; ++k)
-    if ((*k)->supported()) unit(benchmark::RegisterBenchmark((std::string((*k)->name) + "/56x56_64").c_str(), bench_pack, *k));
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::RunSpecifiedBenchmarks();

@@ -122,15 +122,27 @@ struct EpilogueKernel {
   void (*from_float)(const float* x, const EpilogueTile& t, const Step* steps, size_t n_steps);
 };
 
-// Packing: bits[i] = (x[i] >= threshold[i]), or x[i] >= scalar_threshold where `threshold` is null, for `count` channels of one pixel of one
-// group. NaN on either side gives 0. Writes ceil(count/32) words, tail bits 0.
+// Packing: bit c of row r = (x[r][c] >= threshold[c]), NaN on either side gives 0. Thresholds have the type of x.
+struct PackRows {
+  uint32_t* bits;          // row r: ceil(count/32) words at bits + r*bits_stride, tail bits 0
+  size_t bits_stride;      // in words
+  const void* x;           // row r: count elements at x + r*x_stride bytes
+  ptrdiff_t x_stride;      // in bytes
+  const void* threshold;   // [count], or one for all channels
+  bool per_channel;
+  size_t rows, count;
+};
+
 struct PackKernel {
   const char* name;  // "pack_avx512"
   const char* isa;
   const char* about;
   int rank;
   bool (*supported)();
-  void (*pack)(uint32_t* bits, const float* x, const float* threshold, float scalar_threshold, uint32_t count);
+  void (*f32)(const PackRows& job);
+  void (*i16)(const PackRows& job);
+  void (*i8)(const PackRows& job);
+  void (*u8)(const PackRows& job);
 };
 
 // The lists, in no particular order, ended by a null pointer. Kernels of instruction sets this binary was not built for are absent.

@@ -8,6 +8,7 @@
 
 #include <cstring>
 
+#include "bind_functional.h"
 #include "bitwright.h"
 #include "describe.h"
 #include "error.h"
@@ -227,20 +228,6 @@ std::shared_ptr<Session> binary_conv(const std::array<uint32_t, 4>& in, uint32_t
   return make_session(binary_conv_model(p), threads, kernel);
 }
 
-// bits[i] = x[i] >= threshold[i]; rows of `channels` floats to rows of ceil(channels/32) words.
-void pack_bits(const Floats& x, const Floats& threshold, const nb::ndarray<uint32_t, nb::c_contig, nb::device::cpu>& words, size_t channels) {
-  const size_t row_words = (channels + 31) / 32;
-  if (channels == 0 || channels > UINT32_MAX || x.size() % channels != 0 || words.size() != x.size() / channels * row_words ||
-      (threshold.size() != 1 && threshold.size() != channels))
-    fail(Status::kArgument, "pack_bits: arrays of the wrong size");
-  const PackKernel* kernel = find_pack_kernel(nullptr);
-  const bool scalar = threshold.size() == 1;
-  nb::gil_scoped_release release;
-  for (size_t row = 0; row < x.size() / channels; ++row)
-    kernel->pack(words.data() + row * row_words, x.data() + row * channels, scalar ? nullptr : threshold.data(), threshold.data()[0],
-                 static_cast<uint32_t>(channels));
-}
-
 void raise_error(const std::exception_ptr& pointer, void*) {
   try {
     std::rethrow_exception(pointer);
@@ -286,7 +273,7 @@ NB_MODULE(_native, m) {
     return list;
   });
   m.def("available_cpus", &available_cpus);
-  m.def("pack_bits", &pack_bits, "x"_a, "threshold"_a, "words"_a, "channels"_a);
+  bind_functional(m);
   nb::class_<Session>(m, "Session")
       .def("run", &run_session, "inputs"_a, "outputs"_a, "profile"_a = false)
       .def("run_op", &run_one, "index"_a, "inputs"_a, "outputs"_a)

@@ -1,4 +1,4 @@
-// Lists and look-ups: by name, by instruction set, the best; and packing, which is too small for a file of its own.
+// Lists and look-ups: by name, by instruction set, the best.
 #include "kernels_common.h"
 
 namespace bitwright::kernels_test {
@@ -57,42 +57,6 @@ TEST(Registry, AnInstructionSetFindsTheBestKernelThatNeedsNoMore) {
     EXPECT_EQ(find_float_kernel("avx512vpopcnt"), find_float_kernel("avx512"));
   }
 }
-
-class PackKernelTest : public testing::TestWithParam<const PackKernel*> {};
-
-TEST_P(PackKernelTest, EveryCount) {
-  Random random(5);
-  for (uint32_t count = 0; count <= 200; ++count)
-    for (bool per_channel : {false, true}) {
-      std::vector<float> x(count), t(count);
-      for (float& v : x) v = awkward(random);
-      for (float& v : t) v = awkward(random);
-      const float scalar = below(random, 2) == 0 ? 0.0f : awkward(random);
-      std::vector<uint32_t> bits((count + 31) / 32, 0xdeadbeefu), expected((count + 31) / 32, 0);
-      for (uint32_t c = 0; c < count; ++c)
-        if (x[c] >= (per_channel ? t[c] : scalar)) expected[c / 32] |= 1u << (c % 32);
-      GetParam()->pack(bits.data(), x.data(), per_channel ? t.data() : nullptr, scalar, count);
-      ASSERT_EQ(bits, expected) << count << " channels";
-    }
-}
-
-TEST_P(PackKernelTest, ZerosAreOneAndNanIsZero) {
-  const float nan = std::numeric_limits<float>::quiet_NaN();
-  std::vector<float> x(40, 0.0f);
-  x[1] = -0.0f;
-  x[2] = nan;
-  x[33] = -0.0f;
-  x[34] = nan;
-  uint32_t bits[2];
-  GetParam()->pack(bits, x.data(), nullptr, 0.0f, 40);
-  EXPECT_EQ(bits[0], ~4u);
-  EXPECT_EQ(bits[1], 0xfbu);
-  GetParam()->pack(bits, x.data(), nullptr, nan, 40);
-  EXPECT_EQ(bits[0], 0u);
-  EXPECT_EQ(bits[1], 0u);
-}
-
-INSTANTIATE_TEST_SUITE_P(Kernels, PackKernelTest, testing::ValuesIn(supported(pack_kernels())), kernel_name<PackKernel>);
 
 }  // namespace
 }  // namespace bitwright::kernels_test

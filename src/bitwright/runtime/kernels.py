@@ -25,7 +25,7 @@ def kernels() -> list[KernelInfo]:
 
     Returns:
         One dict a kernel: ``name`` ("bconv_avx2"), ``operation`` ("bconv": binary convolution and dense layers;
-        "fconv": float ones; "epilogue": everything after the sum; "pack": float to bits), ``isa``, ``supported`` (by
+        "fconv": float ones; "epilogue": everything after the sum; "pack": numbers to bits), ``isa``, ``supported`` (by
         this CPU), ``default`` (runs if nothing is forced), ``about``.
 
     A session takes ``kernel=``, or else the environment variable ``BITWRIGHT_KERNEL``: the name of an instruction set
