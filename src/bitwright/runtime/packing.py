@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,7 +13,9 @@ __all__ = ["pack_bits", "unpack_bits"]
 
 _TYPES = tuple(np.dtype(t) for t in (np.float32, np.int8, np.uint8, np.int16))
 _BOOL = np.dtype(np.bool_)
-_LIMITS = {np.dtype(t): (int(np.iinfo(t).min), int(np.iinfo(t).max)) for t in (np.int8, np.uint8, np.int16)}
+_LIMITS: dict[np.dtype[Any], tuple[int, int]] = {
+    np.dtype(t): (int(np.iinfo(t).min), int(np.iinfo(t).max)) for t in (np.int8, np.uint8, np.int16)
+}
 
 
 def _thresholds(threshold: npt.ArrayLike, dtype: np.dtype[np.generic], channels: int) -> npt.NDArray[np.generic]:
