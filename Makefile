@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 NATIVE := $(wildcard CMakeLists.txt native/CMakeLists.txt native/*/*.cpp native/*/*.h)
 CMAKE := $(PY) -m cmake
 
-.PHONY: help install quickstart test test-fast lint types native-test sanitize docs wheel clean
+.PHONY: help install quickstart test test-fast lint types native-test sanitize docs wheel bench-peers bench clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed 's/:.*##/  —/'
@@ -59,6 +59,19 @@ docs: install   ## build the documentation into site/ (warnings are errors)
 wheel: install   ## a wheel in dist/, and its size
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m build --wheel --no-isolation -o dist
 	@ls -l dist/*.whl
+
+.venv-bench/.packages: benchmarks/requirements-peers.txt
+	$(PYTHON) -m venv .venv-bench && .venv-bench/bin/python -m pip install -q -r $<
+	@touch $@
+
+.venv-lce/.packages: benchmarks/requirements-lce.txt
+	$(PYTHON) -m venv .venv-lce && .venv-lce/bin/python -m pip install -q -r $<
+	@touch $@
+
+bench-peers: .venv-bench/.packages .venv-lce/.packages   ## environments with onnxruntime, OpenVINO, torch, NumKong, faiss; larq-compute-engine
+
+bench: install bench-peers   ## the engine against its peers: results/engine.csv, results/targets.csv, plots (about 30 minutes, quiet machine)
+	$(PY) benchmarks/engine.py
 
 clean:   ## remove what was built (not .venv)
 	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

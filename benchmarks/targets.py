@@ -1,0 +1,143 @@
+"""From results/engine.csv: the ratios we promise ourselves (results/targets.csv) and the plots (docs/images).
+
+python benchmarks/targets.py
+"""
+
+from __future__ import annotations
+
+import csv
+import statistics
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.peers.tasks import GEMMS, LAYERS  # noqa: E402
+
+from bitwright.bench.results import write_results  # noqa: E402
+
+US = "bitwright"
+
+
+class Times:
+    """Medians in microseconds, by section, task, threads and competitor."""
+
+    def __init__(self, path: Path) -> None:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        self._us = {(r["section"], r["task"], int(r["threads"]), r["competitor"]): float(r["us"]) for r in rows}
+
+    def ratio(self, section: str, task: str, slow: str, fast: str, threads: tuple[int, int] = (1, 1)) -> float | None:
+        """How many times longer `slow` takes."""
+        a = self._us.get((section, task, threads[0], slow))
+        b = self._us.get((section, task, threads[1], fast))
+        return a / b if a and b else None
+
+    def layers(self, slow: str, fast: str, threads: tuple[int, int] = (1, 1)) -> float | None:
+        """Geometric mean over the layers."""
+        ratios = [self.ratio("layers", layer.name, slow, fast, threads) for layer in LAYERS]
+        known = [r for r in ratios if r is not None]
+        return statistics.geometric_mean(known) if len(known) == len(LAYERS) else None
+
+
+class Target(NamedTuple):
+    """One promise. `value` is None where a competitor did not run."""
+
+    name: str
+    what: str
+    value: float | None
+    good: float
+    stretch: float
+    unit: str = "x"
+
+    @property
+    def reached(self) -> str:
+        """ "stretch", "good" or "no"; percents on top are better where they are smaller."""
+        sign = -1 if self.unit == "%" else 1
+        value = sign * (self.value or 0)
+        return "stretch" if value >= sign * self.stretch else "good" if value >= sign * self.good else "no"
+
+
+def kernels(t: Times) -> list[Target]:
+    """Matrix products and our kernels among themselves."""
+    small, large = (f"{m}x{n}x{k}" for m, n, k in GEMMS)
+    gfni = t.layers("bitwright, popcount kernel", "bitwright, GFNI kernel")
+    return [
+        Target("G2", "GFNI against our popcount kernel, seven 3x3 layers, thresholded", gfni, 1.1, 1.35),
+        Target("G3", f"GEMM {small} against numkong", t.ratio("gemm", small, "numkong", US), 2.4, 3.0),
+        Target("G3", f"GEMM {large} against numkong", t.ratio("gemm", large, "numkong", US), 1.33, 1.8),
+    ]
+
+
+def convolutions(t: Times) -> list[Target]:
+    """The seven 3x3 layers."""
+    early, middle, late = (layer.name for layer in (LAYERS[0], LAYERS[4], LAYERS[6]))
+    node, packed = "openvino BinaryConvolution", "openvino BinaryConvolution + sign"
+    found = [
+        Target("C1", "3x3 layers against OpenVINO's binary node alone", t.layers(node, US), 1.2, 1.5),
+        Target("C1", "the same, both writing a float map", t.layers(node, "bitwright, float output"), 1.2, 1.5),
+        Target("C2", f"with sign and pack, {late}", t.ratio("layers", late, packed, US), 1.65, 2.0),
+        Target("C2", f"with sign and pack, {early}", t.ratio("layers", early, packed, US), 5.0, 6.0),
+        Target("C3", "3x3 layers against onnxruntime int8", t.layers("onnxruntime int8", US), 5.8, 7.0),
+        Target("C3", "3x3 layers against onnxruntime fp32", t.layers("onnxruntime fp32", US), 21.0, 26.0),
+    ]
+    for kind, block in (("int16", "bitwright, fused block int16"), ("fp32", "bitwright, fused block")):
+        for task, good, stretch in ((early, 16.0, 12.0), (middle, 6.0, 4.0)):
+            times = t.ratio("layers", task, block, US)
+            more = None if times is None else 100 * (times - 1)
+            found.append(
+                Target("C4", f"batch norm, add, PReLU, sign in {kind}, {task}: extra", more, good, stretch, "%")
+            )
+    found.append(Target("C5", "two threads, 3x3 layers", t.layers(US, US, (1, 2)), 1.9, 1.95))
+    found.append(
+        Target("L1", "3x3 layers against larq-compute-engine on x86", t.layers("larq-compute-engine", US), 65.0, 65.0)
+    )
+    return found
+
+
+def networks(t: Times) -> list[Target]:
+    """Bi-Real ResNet-18 at 224x224."""
+    exact = "bitwright, exact (fp32 stem, residual)"
+
+    def against(peer: str, ours: str = US) -> float | None:
+        return t.ratio("networks", "resnet18 224x224", peer, ours)
+
+    return [
+        Target(
+            "E1", "Bi-Real ResNet-18, int8: against float in onnxruntime fp32", against("onnxruntime fp32"), 14.5, 17.0
+        ),
+        Target("E1", "the same against onnxruntime int8", against("onnxruntime int8"), 4.3, 5.0),
+        Target("E1", "the same against OpenVINO int8", against("openvino int8"), 3.7, 4.4),
+        Target("E1f", "the exact network against onnxruntime fp32", against("onnxruntime fp32", exact), 8.0, 10.0),
+        Target("E2", "the same binary network in OpenVINO", against("openvino, the binary network"), 3.5, 4.2),
+    ]
+
+
+def write_targets() -> None:
+    """Reads results/engine.csv; writes results/targets.csv and the plots."""
+    from benchmarks.plots import draw
+
+    times = Times(ROOT / "results/engine.csv")
+    found = [t for t in (*kernels(times), *convolutions(times), *networks(times)) if t.value is not None]
+    rows = [
+        {
+            "id": t.name,
+            "what": t.what,
+            "measured": round(t.value or 0, 2),
+            "unit": t.unit,
+            "good": t.good,
+            "stretch": t.stretch,
+            "reached": t.reached,
+        }
+        for t in found
+    ]
+    for t in found:
+        print(f"{t.name:4} {t.what:70} {t.value:8.2f}{t.unit} (good {t.good}, stretch {t.stretch}): {t.reached}")
+    write_results(ROOT / "results/targets.csv", "python benchmarks/engine.py", rows)
+    draw(ROOT / "results/engine.csv", ROOT / "docs/images")
+
+
+if __name__ == "__main__":
+    write_targets()
