@@ -73,7 +73,7 @@ class _Graph:
 
 
 def layer(size: int, channels: int, outputs: int, stride: int, form: str) -> ModelProto:
-    """A model whose op `TIMED` is the 3x3 convolution, between two others so that bits arrive and leave as in a network.
+    """A model whose op `TIMED` is the 3x3 convolution, between two others: bits arrive and leave as in a network.
 
     form: "bits" (its output is only binarized), "float" (its output is a float map that nobody binarizes), "block"
     (batch norm, shortcut, PReLU; the float map and its bits leave).
