@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernel.h"
+#include "pool_bench.h"
 
 using namespace bitwright;
 
@@ -189,6 +190,7 @@ int main(int argc, char** argv) {
   for (const FloatKernel* const* k = float_kernels(); *k != nullptr; ++k)
     for (const Layer& l : float_layers)
       if ((*k)->supported()) unit(benchmark::RegisterBenchmark((std::string((*k)->name) + "/" + l.name).c_str(), bench_float, *k, l));
+  register_pool_benchmarks();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::RunSpecifiedBenchmarks();

@@ -135,22 +135,11 @@ bitwright_status bitwright_session_run(bitwright_session* session, size_t batch,
     need(session, "session");
     need(inputs, "inputs");
     need(outputs, "outputs");
+    if (batch == 0) return;
     const bitwright::Model& model = session->session.model();
-    const auto tensors = [&](const std::vector<uint32_t>& ids, const auto& data, const char* role) {
-      std::vector<bitwright::ExternalTensor> list;
-      for (size_t i = 0; i < ids.size(); ++i) {
-        if (batch) need(data[i], role);
-        const bitwright::ValueInfo& v = model.values[ids[i]];
-        bitwright::ExternalTensor t;
-        t.type = v.dtype == bitwright::DType::kI32 ? bitwright::ElementType::kI32 : bitwright::ElementType::kF32;
-        t.data = const_cast<void*>(static_cast<const void*>(data[i]));
-        contiguous_strides(v, t.strides);
-        list.push_back(t);
-      }
-      return list;
-    };
-    const auto in = tensors(model.inputs, inputs, "an input"), out = tensors(model.outputs, outputs, "an output");
-    session->session.run(batch, in.data(), out.data());
+    for (size_t i = 0; i < model.inputs.size(); ++i) need(inputs[i], "an input");
+    for (size_t i = 0; i < model.outputs.size(); ++i) need(outputs[i], "an output");
+    session->session.run_contiguous(batch, inputs, outputs);
   });
 }
 

@@ -10,11 +10,10 @@
 
 #include "error.h"
 #include "executor_maps.h"
+#include "split.h"
 
 namespace bitwright {
 namespace {
-
-constexpr uint32_t kChunk = 128;  // pixels of a work item, at most
 
 // The output pixels of a work item: everything that tiles need, once per chunk instead of once per tile.
 struct Chunk {
@@ -88,16 +87,18 @@ void run_units(const PreparedOp& op, uint32_t mr, uint32_t pixels, uint32_t unit
 template <class Item>
 void for_items(const RunContext& run, const PreparedOp& op, uint32_t mr, const Item& item) {
   const size_t total = size_t{run.samples} * op.table->pixels;
-  const uint32_t chunk = kChunk / mr * mr;
-  const size_t chunks = (total + chunk - 1) / chunk;
-  const size_t wanted = run.pool->threads() == 1 ? 1 : size_t{run.pool->threads()} * 4;
-  const size_t slices = std::clamp<size_t>((wanted + chunks - 1) / chunks, 1, op.cut.units);
-  run.pool->run(chunks * slices, [&](size_t i, unsigned thread) {
-    const size_t first = i / slices * chunk, slice = i % slices;
-    const auto pixels = static_cast<uint32_t>(std::min<size_t>(chunk, total - first));
-    const auto begin = static_cast<uint32_t>(slice * op.cut.units / slices), end = static_cast<uint32_t>((slice + 1) * op.cut.units / slices);
+  // A pixel meets all packed weights, at 64 bytes a cycle or somewhat more.
+  const uint64_t cycles = total * (op.weights.size() / 64 + 1);
+  const unsigned threads = run.pool->worth_sharing(cycles) ? run.pool->threads() : 1;
+  const Split split = split_work(total, op.cut.units, mr, cycles, threads);
+  const auto body = [&](size_t i, unsigned thread) {
+    const size_t first = i / split.slices * split.chunk, slice = i % split.slices;
+    const auto pixels = static_cast<uint32_t>(std::min<size_t>(split.chunk, total - first));
+    const auto begin = static_cast<uint32_t>(slice * op.cut.units / split.slices);
+    const auto end = static_cast<uint32_t>((slice + 1) * op.cut.units / split.slices);
     item(first, pixels, begin, end, thread);
-  });
+  };
+  run.pool->run(split.items(), body, cycles);
 }
 
 // Writes the padding pixel of every sample.
@@ -178,13 +179,15 @@ void run_float(const RunContext& run, const OpInfo& info, const PreparedOp& op) 
 
 }  // namespace
 
-StepList::StepList(const RunContext& run, const PreparedOp& op) {
-  steps_.reserve(op.steps.size());
+StepList::StepList(const RunContext& run, const PreparedOp& op) : steps_(run.steps), size_(op.steps.size()) {
+  Step* to = run.steps;
   for (const PreparedStep& p : op.steps) {
-    steps_.push_back(p.step);
-    if (p.value == kNone) continue;
-    steps_.back().value.data = run.views[p.value].data;
-    steps_.back().value.sample_stride = run.views[p.value].sample_stride;
+    *to = p.step;
+    if (p.value != kNone) {
+      to->value.data = run.views[p.value].data;
+      to->value.sample_stride = run.views[p.value].sample_stride;
+    }
+    ++to;
   }
 }
 

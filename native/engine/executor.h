@@ -20,6 +20,7 @@ struct RunContext {
   uint32_t samples = 0;
   Pool* pool = nullptr;
   uint8_t* scratch = nullptr;  // threads * prepared->scratch_bytes
+  Step* steps = nullptr;       // prepared->max_steps: room for the running op's, so that a run allocates nothing
 };
 
 // Throws Error(kInput) if an EMBED op meets an id out of range.

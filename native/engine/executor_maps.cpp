@@ -16,7 +16,7 @@ void for_tiles(const RunContext& run, const PreparedOp& op, size_t pixels, uint3
   const EpilogueKernel& epilogue = *run.prepared->kernels.epilogue;
   const size_t total = run.samples * pixels;
   const uint32_t block = op.pixel_block;
-  run.pool->run((total + block - 1) / block, [&](size_t item, unsigned thread) {
+  const auto body = [&](size_t item, unsigned thread) {
     auto* rows = reinterpret_cast<float*>(run.scratch + thread * run.prepared->scratch_bytes);
     uint32_t n[kMaxTilePixels], p[kMaxTilePixels];
     const size_t first = item * block;
@@ -30,7 +30,8 @@ void for_tiles(const RunContext& run, const PreparedOp& op, size_t pixels, uint3
       for (uint32_t i = 0; i < count; ++i) make(rows + size_t{i} * width, n[i], p[i], c, width);
       epilogue.from_float(rows, {{count, n, p}, c, width, width}, steps.data(), steps.size());
     }
-  });
+  };
+  run.pool->run((total + block - 1) / block, body, total * channels);  // a cycle an element, at least
 }
 
 // Taps of one window in one dimension that lie in [0, size): first, count; and how many lie in the padded map.
@@ -111,7 +112,7 @@ void run_bit_pool(const RunContext& run, const OpInfo& info, const PreparedOp& o
   const Table& table = *op.table;
   const size_t words = op.mask.size(), total = size_t{run.samples} * table.pixels;
   const uint32_t* mask = op.mask.data();
-  run.pool->run((total + kBlock - 1) / kBlock, [&](size_t item, unsigned) {
+  const auto body = [&](size_t item, unsigned) {
     const size_t first = item * kBlock, end = std::min(first + kBlock, total);
     for (size_t i = first; i < end; ++i) {
       const size_t n = i / table.pixels, p = i % table.pixels;
@@ -130,7 +131,8 @@ void run_bit_pool(const RunContext& run, const OpInfo& info, const PreparedOp& o
       }
       for (size_t w = 0; w < words; ++w) y[w] ^= mask[w];
     }
-  });
+  };
+  run.pool->run((total + kBlock - 1) / kBlock, body, total * table.taps * (words / 4 + 4));
 }
 
 void run_map(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
@@ -153,7 +155,7 @@ void run_map(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
   const size_t stride = vector ? view.sample_stride : channels;
   const uint32_t block = op.pixel_block;
   const size_t blocks = (rows + block - 1) / block;
-  run.pool->run(vector ? blocks : blocks * run.samples, [&](size_t item, unsigned) {
+  const auto body = [&](size_t item, unsigned) {
     uint32_t n[kMaxTilePixels], p[kMaxTilePixels];
     const size_t sample = vector ? 0 : item / blocks, first = (vector ? item : item % blocks) * block;
     const auto count = static_cast<uint32_t>(std::min<size_t>(block, rows - first));
@@ -165,7 +167,8 @@ void run_map(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
     for (uint32_t c = 0; c < channels; c += op.channel_block)
       epilogue.from_float(x + c, {{count, n, p}, c, std::min(op.channel_block, channels - c), static_cast<uint32_t>(stride)}, steps.data(),
                           steps.size());
-  });
+  };
+  run.pool->run(vector ? blocks : blocks * run.samples, body, size_t{run.samples} * pixels * channels / 4);
 }
 
 void run_copy(const RunContext& run, const OpInfo& info) {
@@ -175,7 +178,7 @@ void run_copy(const RunContext& run, const OpInfo& info) {
   const uint32_t width = info.count[3], step = info.step[3];
   // A work item is one row of pixels.
   const size_t rows = size_t{info.count[0]} * info.count[1];
-  run.pool->run(run.samples * rows, [&](size_t item, unsigned) {
+  const auto body = [&](size_t item, unsigned) {
     const size_t n = item / rows, d = item % rows / info.count[1], h = item % rows % info.count[1];
     const float* x = static_cast<const float*>(from.data) + n * from.sample_stride;
     float* y = static_cast<float*>(to.data) + n * to.sample_stride + item % rows * info.count[2] * out.channels();
@@ -192,7 +195,8 @@ void run_copy(const RunContext& run, const OpInfo& info) {
       else
         for (uint32_t c = 0; c < width; ++c) target[c] = source[size_t{c} * step];
     }
-  });
+  };
+  run.pool->run(run.samples * rows, body, run.samples * rows * info.count[2] * (out.channels() / 4 + 8));
 }
 
 void run_embed(const RunContext& run, const OpInfo& info, const PreparedOp& op) {

@@ -1,21 +1,20 @@
 // The ops without a micro-kernel of their own: pooling, elementwise, copies, embedding.
 #pragma once
 
-#include <vector>
-
 #include "executor.h"
 
 namespace bitwright {
 
-// An op's steps with the addresses of this run.
+// An op's steps with the addresses of this run, in the run's memory: one at a time.
 class StepList {
  public:
   StepList(const RunContext& run, const PreparedOp& op);
-  const Step* data() const { return steps_.data(); }
-  size_t size() const { return steps_.size(); }
+  const Step* data() const { return steps_; }
+  size_t size() const { return size_; }
 
  private:
-  std::vector<Step> steps_;
+  const Step* steps_;
+  size_t size_;
 };
 
 void run_pool(const RunContext& run, const OpInfo& info, const PreparedOp& op);

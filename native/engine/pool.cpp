@@ -1,14 +1,14 @@
 #include "pool.h"
 
 #include <algorithm>
+#include <chrono>
 
+#include "cpus.h"
 #include "error.h"
 
-#if defined(__linux__)
-#include <sched.h>
-#endif
 #if defined(__unix__) || defined(__APPLE__)
-#include <unistd.h>
+#include <pthread.h>
+#define BITWRIGHT_HAS_FORK 1
 #endif
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
@@ -17,9 +17,22 @@
 namespace bitwright {
 namespace {
 
-constexpr int kSpins = 2000;  // some tens of microseconds
+// How long a worker spins after its last job: while a run is on, its next op may come after a short one that is not shared; between two runs
+// the caller may be about to start the next.
+constexpr int64_t kSpinBusy = 300'000, kSpinIdle = 50'000;  // ns
+constexpr int64_t kCrowded = 2'000'000;                     // ns that two overlapping runs are remembered
+constexpr int kSpinsPerLook = 32;                           // between looks at the clock
+constexpr int kSpinsAtEnd = 2000;                           // before a caller yields the CPU to a worker that was interrupted
 
-std::atomic<int> threads_in_use{0};  // of all pools that run
+// Of all pools of the process.
+std::atomic<int> callers{0};         // that are busy
+std::atomic<int> threads_in_use{0};  // that their pools have
+std::atomic<int64_t> crowded_until{0};
+std::atomic<unsigned> process{0};    // counts forks
+
+int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 void pause() {
 #if defined(__x86_64__) || defined(_M_X64)
@@ -29,73 +42,93 @@ void pause() {
 #endif
 }
 
-long process_id() {
-#if defined(__unix__) || defined(__APPLE__)
-  return static_cast<long>(::getpid());
-#else
-  return 0;
+// In a forked child no other thread lives, so nobody is busy.
+void after_fork() {
+  process.fetch_add(1);
+  callers = 0;
+  threads_in_use = 0;
+}
+
+void watch_forks() {
+#ifdef BITWRIGHT_HAS_FORK
+  static const int registered = pthread_atfork(nullptr, nullptr, after_fork);
+  (void)registered;
 #endif
 }
 
 }  // namespace
 
-unsigned available_cpus() {
-#if defined(__linux__)
-  for (int count = 1024; count <= 1 << 20; count *= 4) {
-    cpu_set_t* set = CPU_ALLOC(count);
-    if (!set) break;
-    const size_t size = CPU_ALLOC_SIZE(count);
-    const bool known = ::sched_getaffinity(0, size, set) == 0;
-    const int cpus = known ? CPU_COUNT_S(size, set) : 0;
-    CPU_FREE(set);
-    if (cpus > 0) return static_cast<unsigned>(cpus);
-  }
-#endif
-  return std::max(1u, std::thread::hardware_concurrency());
-}
+struct alignas(64) Pool::Seat {
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::atomic<bool> asleep{false};
+};
 
-Pool::Pool(unsigned threads) : owner_process_(process_id()) {
+Pool::Pool(unsigned threads) : cpus_(available_cpus()) {
+  watch_forks();
+  process_ = process.load();
+  if (threads > 1) seats_ = std::make_unique<Seat[]>(threads);
   try {
     for (unsigned i = 1; i < threads; ++i) workers_.emplace_back([this, i] { worker(i); });
   } catch (const std::exception& error) {
-    stop_ = true;
-    {
-      std::lock_guard<std::mutex> lock(parking_->mutex);
-    }
-    parking_->wake.notify_all();
-    for (std::thread& w : workers_) w.join();
+    stop();
     fail(Status::kMemory, "cannot start ", threads - 1, " threads: ", error.what());
   }
 }
 
 Pool::~Pool() {
-  if (process_id() != owner_process_) {
+  if (process.load() != process_) {
     // A forked child: the threads do not exist here; their handles must be neither joined nor destroyed.
     new std::vector<std::thread>(std::move(workers_));
-    (void)parking_.release();
+    (void)seats_.release();
     return;
   }
+  stop();
+}
+
+void Pool::stop() {
   stop_ = true;
-  {
-    std::lock_guard<std::mutex> lock(parking_->mutex);
+  for (size_t i = 1; i <= workers_.size(); ++i) {
+    { std::lock_guard<std::mutex> lock(seats_[i].mutex); }
+    seats_[i].wake.notify_one();
   }
-  parking_->wake.notify_all();
   for (std::thread& w : workers_) w.join();
 }
 
-Pool::Busy::Busy(Pool& pool) : pool_(pool) {
+Pool::Busy::Busy(Pool& pool) : pool_(pool), process_(process.load()) {
+  const int before = callers.fetch_add(1);
   threads_in_use += static_cast<int>(pool.threads());
   ++pool.busy_;
+  // Runs that follow one another in two threads leave gaps of microseconds; waking workers in every gap would only disturb the other.
+  if (pool.workers_.empty()) {
+    if (before > 0) crowded_until.store(now_ns() + kCrowded, std::memory_order_relaxed);
+    return;
+  }
+  const int64_t now = now_ns();
+  if (before > 0) crowded_until.store(now + kCrowded, std::memory_order_relaxed);
+  pool.crowded_.store(now < crowded_until.load(std::memory_order_relaxed), std::memory_order_relaxed);
 }
 
 Pool::Busy::~Busy() {
+  if (process_ != process.load()) return;
   --pool_.busy_;
   threads_in_use -= static_cast<int>(pool_.threads());
+  --callers;
 }
 
-bool Pool::may_spin() const {
-  static const int cpus = static_cast<int>(available_cpus());
-  return busy_.load(std::memory_order_relaxed) > 0 && threads_in_use.load(std::memory_order_relaxed) <= cpus;
+// How many workers a job may have now. Who uses the engine from one thread gets what they asked for.
+unsigned Pool::helpers() const {
+  const unsigned all = static_cast<unsigned>(workers_.size());
+  const int now = callers.load(std::memory_order_relaxed);
+  if (now <= 1 && !crowded_.load(std::memory_order_relaxed)) return all;
+  const unsigned share = cpus_ / static_cast<unsigned>(std::max(now, 2));
+  return std::min(all, share > 0 ? share - 1 : 0);
+}
+
+bool Pool::may_spin(int64_t idle_ns) const {
+  const int in_use = threads_in_use.load(std::memory_order_relaxed), cpus = static_cast<int>(cpus_);
+  if (busy_.load(std::memory_order_relaxed) > 0) return idle_ns < kSpinBusy && in_use <= cpus;
+  return idle_ns < kSpinIdle && in_use == 0 && static_cast<int>(threads()) <= cpus;
 }
 
 void Pool::take_items(unsigned thread) {
@@ -114,9 +147,8 @@ void Pool::take_items(unsigned thread) {
 
 // A worker joins a job by counting itself in `entered_` and then looking whether the job is still open. The caller closes the job and waits until
 // nobody is inside before it touches the job's fields again. So the caller never waits for a worker that has not woken yet.
-void Pool::run_erased(size_t items, void* fn, Call call) {
-  if (items == 0) return;
-  if (workers_.empty() || items == 1 || process_id() != owner_process_ || owned_.test_and_set(std::memory_order_acquire)) {
+void Pool::run_erased(size_t items, void* fn, Call call, bool share) {
+  if (!share || process.load(std::memory_order_relaxed) != process_ || owned_.test_and_set(std::memory_order_acquire)) {
     for (size_t i = 0; i < items; ++i) call(fn, i, 0);
     return;
   }
@@ -124,22 +156,22 @@ void Pool::run_erased(size_t items, void* fn, Call call) {
     std::atomic_flag& flag;
     ~Release() { flag.clear(std::memory_order_release); }
   } release{owned_};
+  const auto wanted = static_cast<unsigned>(std::min<size_t>(helpers(), items - 1));
   fn_ = fn;
   call_ = call;
   items_ = items;
+  wanted_.store(wanted, std::memory_order_relaxed);
   next_.store(0, std::memory_order_relaxed);
-  open_.store(true);
-  epoch_.fetch_add(1);
-  if (sleepers_.load() > 0) {
-    {
-      std::lock_guard<std::mutex> lock(parking_->mutex);
-    }
-    parking_->wake.notify_all();
+  job_.fetch_add(1);
+  for (unsigned i = 1; i <= wanted; ++i) {
+    if (!seats_[i].asleep.load()) continue;
+    { std::lock_guard<std::mutex> lock(seats_[i].mutex); }
+    seats_[i].wake.notify_one();
   }
   take_items(0);
-  open_.store(false);
+  job_.fetch_add(1);
   for (int spins = 0; entered_.load() != 0; ++spins) {
-    if (spins < kSpins)
+    if (spins < kSpinsAtEnd)
       pause();
     else
       std::this_thread::yield();
@@ -151,24 +183,38 @@ void Pool::run_erased(size_t items, void* fn, Call call) {
   }
 }
 
-void Pool::worker(unsigned index) {
-  uint64_t seen = 0;
-  for (;;) {
-    int spins = 0;
-    while (epoch_.load() == seen && !stop_.load()) {
-      if (spins++ < kSpins && may_spin()) {
-        pause();
-        continue;
-      }
-      std::unique_lock<std::mutex> lock(parking_->mutex);
-      ++sleepers_;
-      parking_->wake.wait(lock, [&] { return epoch_.load() != seen || stop_.load(); });
-      --sleepers_;
+// Returns an open job that is not `seen` and wants this worker, or anything once the pool stops.
+uint64_t Pool::wait_for_job(unsigned index, uint64_t seen) {
+  uint64_t job = 0;
+  const auto ready = [&] {
+    job = job_.load();
+    return stop_.load() || ((job & 1) != 0 && job != seen && index <= wanted_.load(std::memory_order_relaxed));
+  };
+  int64_t start = 0;
+  for (int spins = 0; !ready(); ++spins) {
+    if (spins % kSpinsPerLook != 0) {
+      pause();
+      continue;
     }
+    const int64_t now = now_ns();
+    if (start == 0) start = now;
+    if (may_spin(now - start)) continue;
+    Seat& seat = seats_[index];
+    std::unique_lock<std::mutex> lock(seat.mutex);
+    seat.asleep = true;
+    seat.wake.wait(lock, ready);
+    seat.asleep = false;
+    break;
+  }
+  return job;
+}
+
+void Pool::worker(unsigned index) {
+  for (uint64_t seen = 0;;) {
+    seen = wait_for_job(index, seen);
     if (stop_.load()) return;
-    seen = epoch_.load();
     entered_.fetch_add(1);
-    if (open_.load()) take_items(index);
+    if (job_.load() == seen) take_items(index);
     entered_.fetch_sub(1);
   }
 }

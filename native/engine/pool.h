@@ -14,9 +14,6 @@
 
 namespace bitwright {
 
-// CPUs that this process may use (its affinity mask), at least 1.
-unsigned available_cpus();
-
 class Pool {
  public:
   // `threads` counts the caller of run: threads - 1 are created. They inherit the creator's CPU affinity.
@@ -27,16 +24,22 @@ class Pool {
 
   unsigned threads() const { return static_cast<unsigned>(workers_.size()) + 1; }
 
-  // fn(item, thread) for each item < items, thread < threads(). Returns when all are done. Several threads may call it at once: one gets the
-  // pool, the others do their items alone, so nobody waits for anybody. The same after fork(), where the created threads are gone.
+  // Whether a job of so many CPU cycles, roughly, gains from a second thread; and whether one may be had now.
+  bool worth_sharing(uint64_t cycles) const { return !workers_.empty() && cycles >= kWorthSharing && helpers() > 0; }
+
+  // fn(item, thread) for each item < items, thread < threads(). Returns when all are done. `cycles`: see worth_sharing.
+  // Several threads may call it at once: one gets the pool, the others do their items alone, so nobody waits for anybody. The same after fork(),
+  // where the created threads are gone. When several pools are in use at once (see Busy), each takes its share of the CPUs and no more: on
+  // two CPUs two sessions run on one thread each.
   template <class Fn>
-  void run(size_t items, Fn&& fn) {
+  void run(size_t items, Fn&& fn, uint64_t cycles = UINT64_MAX) {
     using F = std::remove_reference_t<Fn>;
+    const bool share = items > 1 && worth_sharing(cycles);
     run_erased(items, const_cast<void*>(static_cast<const void*>(&fn)),
-               [](void* f, size_t item, unsigned thread) { (*static_cast<F*>(f))(item, thread); });
+               [](void* f, size_t item, unsigned thread) { (*static_cast<F*>(f))(item, thread); }, share);
   }
 
-  // While one exists, the workers may spin between jobs, if all pools in use together do not want more threads than there are CPUs.
+  // A caller that is about to run many jobs, one after the other. While one exists, the workers spin longer between jobs.
   class Busy {
    public:
     explicit Busy(Pool& pool);
@@ -46,38 +49,44 @@ class Pool {
 
    private:
     Pool& pool_;
+    unsigned process_;
   };
 
  private:
+  static constexpr uint64_t kWorthSharing = 3000;
+
   using Call = void (*)(void*, size_t, unsigned);
-  void run_erased(size_t items, void* fn, Call call);
+  struct Seat;  // where an idle worker sleeps
+
+  void run_erased(size_t items, void* fn, Call call, bool share);
+  unsigned helpers() const;
   void worker(unsigned index);
+  uint64_t wait_for_job(unsigned index, uint64_t seen);
   void take_items(unsigned thread);
-  bool may_spin() const;
+  bool may_spin(int64_t idle_ns) const;
+  void stop();
 
   std::vector<std::thread> workers_;
-  long owner_process_ = 0;
+  // On the heap, because a forked child leaves them behind: destroying a condition variable that threads were waiting on when the process
+  // forked would wait for them for ever.
+  std::unique_ptr<Seat[]> seats_;
+  unsigned process_ = 0;  // which process of a line of forks owns the workers
+  unsigned cpus_ = 1;
 
   std::atomic_flag owned_ = ATOMIC_FLAG_INIT;  // by the caller whose job runs; not a mutex, since a job may call run again
+  std::atomic<int> busy_{0};
+  std::atomic<bool> crowded_{false};  // other pools were in use a moment ago
+  std::atomic<bool> stop_{false};
+
+  // What a worker reads when a job begins lies on one cache line. `job_` is odd while a job is open.
+  alignas(64) std::atomic<uint64_t> job_{0};
+  std::atomic<unsigned> wanted_{0};  // workers 1 .. wanted_ may take part
   void* fn_ = nullptr;
   Call call_ = nullptr;
   size_t items_ = 0;
   alignas(64) std::atomic<size_t> next_{0};
   alignas(64) std::atomic<unsigned> entered_{0};
-  alignas(64) std::atomic<bool> open_{false};
-  std::atomic<uint64_t> epoch_{0};
-  std::atomic<int> busy_{0};
-
-  // Where idle workers wait. On the heap, because a forked child leaves it behind: destroying a condition variable that threads were waiting on
-  // when the process forked would wait for them for ever.
-  struct Parking {
-    std::mutex mutex;
-    std::condition_variable wake;
-  };
-  std::unique_ptr<Parking> parking_ = std::make_unique<Parking>();
-  std::atomic<int> sleepers_{0};
-  std::atomic<bool> stop_{false};
-  std::mutex failure_mutex_;
+  alignas(64) std::mutex failure_mutex_;
   std::exception_ptr failure_;
 };
 

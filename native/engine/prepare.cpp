@@ -65,7 +65,7 @@ class Preparer {
       bad_model(where_, ": packed weights and tables exceed the limit of ", model_.limits.prepared_bytes, " bytes");
   }
 
-  void scratch(uint64_t bytes) { result_->scratch_bytes = std::max<size_t>(result_->scratch_bytes, bytes); }
+  void scratch(uint64_t bytes) { result_->scratch_bytes = std::max<size_t>(result_->scratch_bytes, round_up(bytes, 64)); }
 
   void steps(const OpInfo& op, PreparedOp& p) {
     for (const StepInfo& s : op.steps) {
@@ -87,6 +87,7 @@ class Preparer {
       }
       p.steps.push_back(out);
     }
+    result_->max_steps = std::max(result_->max_steps, p.steps.size());
   }
 
   static bool writes_bits(const PreparedOp& p) {

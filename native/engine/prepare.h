@@ -55,7 +55,8 @@ struct PreparedModel {
   std::shared_ptr<const Model> model;
   Kernels kernels;
   std::vector<PreparedOp> ops;
-  size_t scratch_bytes = 0;   // of one thread
+  size_t scratch_bytes = 0;   // of one thread, a multiple of 64
+  size_t max_steps = 0;       // of an op
   uint64_t bytes = 0;         // weights, tables and rows held
   uint64_t weight_bytes = 0;  // packed weights alone
 };

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "cpus.h"
 #include "error.h"
 
 #if defined(__linux__)
@@ -112,7 +113,21 @@ struct Session::Arena {
   AlignedBuffer memory;
   AlignedBuffer scratch;
   std::vector<View> views;
+  std::vector<Step> steps;
+  std::vector<uint8_t> in_place;         // by output
+  std::vector<ExternalTensor> external;  // inputs, then outputs: contiguous, the data of this call
 };
+
+namespace {
+
+ExternalTensor contiguous(const ValueInfo& value) {
+  ExternalTensor t;
+  t.type = value.dtype == DType::kI32 ? ElementType::kI32 : ElementType::kF32;
+  contiguous_strides(value, t.strides);
+  return t;
+}
+
+}  // namespace
 
 Session::Session(std::shared_ptr<const Model> model, const SessionOptions& options)
     : prepared_(prepare(std::move(model), select_kernels(options.kernel))),
@@ -138,6 +153,10 @@ std::unique_ptr<Session::Arena> Session::take_arena(uint32_t samples) {
   arena->memory = AlignedBuffer(model().arena_bytes * samples);
   arena->scratch = AlignedBuffer(prepared_->scratch_bytes * threads());
   arena->views.resize(model().values.size());
+  arena->steps.resize(prepared_->max_steps);
+  arena->in_place.resize(model().outputs.size());
+  for (uint32_t id : model().inputs) arena->external.push_back(contiguous(model().values[id]));
+  for (uint32_t id : model().outputs) arena->external.push_back(contiguous(model().values[id]));
   return arena;
 }
 
@@ -152,44 +171,60 @@ void Session::run(uint64_t samples, const ExternalTensor* inputs, const External
   if (samples == 0) return;
   const auto batch = static_cast<uint32_t>(std::min<uint64_t>(samples, micro_batch_));
   std::unique_ptr<Arena> arena = take_arena(batch);
+  run_in(*arena, batch, samples, inputs, outputs, op_ns);
+  give_back(std::move(arena));
+}
+
+void Session::run_contiguous(uint64_t samples, const void* const* inputs, void* const* outputs) {
+  if (samples == 0) return;
+  const auto batch = static_cast<uint32_t>(std::min<uint64_t>(samples, micro_batch_));
+  std::unique_ptr<Arena> arena = take_arena(batch);
+  const size_t n_inputs = model().inputs.size();
+  for (size_t k = 0; k < n_inputs; ++k) arena->external[k].data = const_cast<void*>(inputs[k]);
+  for (size_t k = 0; k < model().outputs.size(); ++k) arena->external[n_inputs + k].data = outputs[k];
+  run_in(*arena, batch, samples, arena->external.data(), arena->external.data() + n_inputs, nullptr);
+  give_back(std::move(arena));
+}
+
+void Session::run_in(Arena& arena, uint32_t batch, uint64_t samples, const ExternalTensor* inputs, const ExternalTensor* outputs,
+                     std::vector<uint64_t>* op_ns) {
+  const Model& m = model();
   const Pool::Busy busy(pool_);
   for (uint64_t first = 0; first < samples; first += batch) {
     const auto n = static_cast<uint32_t>(std::min<uint64_t>(batch, samples - first));
     for (size_t i = 0; i < m.values.size(); ++i) {
       const ValueInfo& v = m.values[i];
-      arena->views[i] = {arena->memory.as<uint8_t>() + v.offset * n, v.bytes / 4};
+      arena.views[i] = {arena.memory.as<uint8_t>() + v.offset * n, v.bytes / 4};
     }
     // An external array that lies as the engine would lay it is used in place.
     const auto place = [&](uint32_t id, const ExternalTensor& t) {
       if (!same_layout(m.values[id], t)) return false;
-      arena->views[id] = {static_cast<uint32_t*>(t.data) + static_cast<int64_t>(first) * t.strides[0], static_cast<size_t>(t.strides[0])};
+      arena.views[id] = {static_cast<uint32_t*>(t.data) + static_cast<int64_t>(first) * t.strides[0], static_cast<size_t>(t.strides[0])};
       return true;
     };
     for (size_t k = 0; k < m.inputs.size(); ++k) {
       const ValueInfo& v = m.values[m.inputs[k]];
       if (place(m.inputs[k], inputs[k])) continue;
-      const View& view = arena->views[m.inputs[k]];
+      const View& view = arena.views[m.inputs[k]];
       pool_.run(n, [&](size_t s, unsigned) {
         import_sample(v, inputs[k], first + s, static_cast<uint32_t*>(view.data) + s * view.sample_stride);
-      });
+      }, n * (v.bytes / 4));
     }
-    std::vector<uint8_t> in_place(m.outputs.size());
-    for (size_t k = 0; k < m.outputs.size(); ++k) in_place[k] = place(m.outputs[k], outputs[k]);
-    const RunContext run{prepared_.get(), arena->views.data(), n, &pool_, arena->scratch.as<uint8_t>()};
+    for (size_t k = 0; k < m.outputs.size(); ++k) arena.in_place[k] = place(m.outputs[k], outputs[k]);
+    const RunContext run{prepared_.get(), arena.views.data(), n, &pool_, arena.scratch.as<uint8_t>(), arena.steps.data()};
     for (size_t i = 0; i < m.ops.size(); ++i) {
       const uint64_t start = op_ns ? now_ns() : 0;
       run_op(run, i);
       if (op_ns) (*op_ns)[i] += now_ns() - start;
     }
     for (size_t k = 0; k < m.outputs.size(); ++k) {
-      if (in_place[k]) continue;
-      const View& view = arena->views[m.outputs[k]];
+      if (arena.in_place[k]) continue;
+      const View& view = arena.views[m.outputs[k]];
       pool_.run(n, [&](size_t s, unsigned) {
         export_sample(m.values[m.outputs[k]], outputs[k], first + s, static_cast<uint32_t*>(view.data) + s * view.sample_stride);
-      });
+      }, n * (m.values[m.outputs[k]].bytes / 4));
     }
   }
-  give_back(std::move(arena));
 }
 
 void Session::run_one(size_t op, uint32_t samples, const std::map<uint32_t, void*>& values) {
@@ -197,8 +232,9 @@ void Session::run_one(size_t op, uint32_t samples, const std::map<uint32_t, void
   std::vector<View> views(m.values.size());
   for (const auto& [id, data] : values) views[id] = {data, m.values[id].bytes / 4};
   const AlignedBuffer scratch(prepared_->scratch_bytes * threads());
+  std::vector<Step> steps(prepared_->max_steps);
   const Pool::Busy busy(pool_);
-  run_op({prepared_.get(), views.data(), samples, &pool_, scratch.as<uint8_t>()}, op);
+  run_op({prepared_.get(), views.data(), samples, &pool_, scratch.as<uint8_t>(), steps.data()}, op);
 }
 
 }  // namespace bitwright

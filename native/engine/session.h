@@ -46,11 +46,16 @@ class Session {
   // `inputs` and `outputs` in the order of model().inputs / outputs. Adds each op's nanoseconds to (*op_ns)[op] if it is given.
   void run(uint64_t samples, const ExternalTensor* inputs, const ExternalTensor* outputs, std::vector<uint64_t>* op_ns = nullptr);
 
+  // The same with contiguous arrays (see contiguous_strides) of the values' own element types.
+  void run_contiguous(uint64_t samples, const void* const* inputs, void* const* outputs);
+
   // Runs one op on values in the engine's own layout, [samples][value bytes]. `values` has an entry for each value that the op reads or writes.
   void run_one(size_t op, uint32_t samples, const std::map<uint32_t, void*>& values);
 
  private:
   struct Arena;
+  void run_in(Arena& arena, uint32_t batch, uint64_t samples, const ExternalTensor* inputs, const ExternalTensor* outputs,
+              std::vector<uint64_t>* op_ns);
   std::unique_ptr<Arena> take_arena(uint32_t samples);
   void give_back(std::unique_ptr<Arena> arena);
 

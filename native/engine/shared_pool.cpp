@@ -3,6 +3,7 @@
 #include <map>
 #include <mutex>
 
+#include "cpus.h"
 #include "error.h"
 
 namespace bitwright {

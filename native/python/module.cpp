@@ -10,6 +10,7 @@
 
 #include "bind_functional.h"
 #include "bitwright.h"
+#include "cpus.h"
 #include "describe.h"
 #include "error.h"
 #include "functional.h"
@@ -272,7 +273,7 @@ NB_MODULE(_native, m) {
     }
     return list;
   });
-  m.def("available_cpus", &available_cpus);
+  m.def("available_cpus", [] { return available_cpus(); });
   bind_functional(m);
   nb::class_<Session>(m, "Session")
       .def("run", &run_session, "inputs"_a, "outputs"_a, "profile"_a = false)

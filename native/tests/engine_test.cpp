@@ -1,22 +1,18 @@
-// The engine below Python: thread pool, checksums, kernel selection, the C ABI.
+// The engine below Python: checksums, kernel selection, the C ABI.
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <numeric>
-#include <stdexcept>
-#include <thread>
 #include <vector>
 
 #include "bitwright.h"
 #include "crc32.h"
 #include "error.h"
 #include "functional.h"
-#include "pool.h"
 #include "selection.h"
 #include "session.h"
 
@@ -28,77 +24,6 @@ TEST(Crc32, KnownValues) {
   EXPECT_EQ(crc32("123456789", 9), 0xCBF43926u);
   const std::vector<uint8_t> zeros(1000);
   EXPECT_EQ(crc32(zeros.data(), 32), 0x190A55ADu);
-}
-
-TEST(Pool, EveryItemOnce) {
-  for (unsigned threads : {1u, 2u, 5u}) {
-    Pool pool(threads);
-    EXPECT_EQ(pool.threads(), threads);
-    for (size_t items : {size_t{0}, size_t{1}, size_t{2}, size_t{1000}}) {
-      std::vector<std::atomic<int>> hits(items);
-      pool.run(items, [&](size_t i, unsigned thread) {
-        ASSERT_LT(thread, threads);
-        ++hits[i];
-      });
-      for (const auto& h : hits) EXPECT_EQ(h.load(), 1);
-    }
-  }
-}
-
-TEST(Pool, ManyShortJobs) {
-  Pool pool(3);
-  const Pool::Busy busy(pool);
-  size_t total = 0;
-  for (int job = 0; job < 20000; ++job) {
-    std::atomic<size_t> sum{0};
-    pool.run(7, [&](size_t i, unsigned) { sum += i; });
-    total += sum;
-  }
-  EXPECT_EQ(total, size_t{20000} * 21);
-}
-
-TEST(Pool, ExceptionsReachTheCaller) {
-  Pool pool(2);
-  for (int repeat = 0; repeat < 50; ++repeat)
-    EXPECT_THROW(pool.run(100, [](size_t i, unsigned) {
-      if (i == 63) throw std::runtime_error("63");
-    }),
-                 std::runtime_error);
-  std::atomic<int> done{0};
-  pool.run(10, [&](size_t, unsigned) { ++done; });
-  EXPECT_EQ(done.load(), 10);
-}
-
-TEST(Pool, ThreadsIdsAreNotShared) {
-  // Scratch memory belongs to a thread index: no two items of one job may run under the same index at once.
-  Pool pool(4);
-  std::vector<std::atomic<int>> inside(4);
-  std::atomic<bool> clash{false};
-  for (int job = 0; job < 200; ++job)
-    pool.run(50, [&](size_t, unsigned thread) {
-      if (inside[thread].fetch_add(1) != 0) clash = true;
-      inside[thread].fetch_sub(1);
-    });
-  EXPECT_FALSE(clash.load());
-}
-
-TEST(Pool, SharedByThreads) {
-  Pool pool(2);
-  std::atomic<size_t> total{0};
-  std::vector<std::thread> callers;
-  for (int k = 0; k < 4; ++k)
-    callers.emplace_back([&] {
-      for (int job = 0; job < 500; ++job) pool.run(11, [&](size_t i, unsigned) { total += i; });
-    });
-  for (auto& c : callers) c.join();
-  EXPECT_EQ(total.load(), size_t{4} * 500 * 55);
-}
-
-TEST(Pool, InsideAnotherJob) {
-  Pool pool(2);
-  std::atomic<size_t> total{0};
-  pool.run(8, [&](size_t, unsigned) { pool.run(3, [&](size_t i, unsigned) { total += i; }); });
-  EXPECT_EQ(total.load(), size_t{24});
 }
 
 TEST(Selection, UnknownNamesListTheKnown) {

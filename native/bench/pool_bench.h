@@ -1,0 +1,3 @@
+#pragma once
+
+void register_pool_benchmarks();
