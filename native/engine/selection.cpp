@@ -31,7 +31,7 @@ void choose(Kernels& kernels, const std::string& name, const std::string& origin
   for (const char* const* isa = isa_names(); *isa; ++isa) {
     if (name != *isa) continue;
     if (!isa_supported(*isa)) fail(Status::kKernel, "kernel '", name, "'", origin, ": this CPU does not support the instruction set ", name);
-    kernels = {find_binary_kernel(*isa), find_float_kernel(*isa), find_epilogue_kernel(*isa)};
+    kernels = {find_binary_kernel(*isa), find_float_kernel(*isa), find_epilogue_kernel(*isa), find_product_kernel(*isa)};
     return;
   }
   for (const KernelFacts& k : list_kernels()) {
@@ -41,6 +41,8 @@ void choose(Kernels& kernels, const std::string& name, const std::string& origin
       kernels.binary = find_binary_kernel(name.c_str());
     else if (k.operation == "fconv")
       kernels.floats = find_float_kernel(name.c_str());
+    else if (k.operation == "bmatmul")
+      kernels.product = find_product_kernel(name.c_str());
     else
       kernels.epilogue = find_epilogue_kernel(name.c_str());
     return;
@@ -56,6 +58,7 @@ std::vector<KernelFacts> list_kernels() {
   add_facts(facts, "fconv", float_kernels(), find_float_kernel(nullptr));
   add_facts(facts, "epilogue", epilogue_kernels(), find_epilogue_kernel(nullptr));
   add_facts(facts, "pack", pack_kernels(), find_pack_kernel(nullptr));
+  add_facts(facts, "bmatmul", product_kernels(), find_product_kernel(nullptr));
   return facts;
 }
 
@@ -69,13 +72,13 @@ Kernels select_kernels(const std::string& request) {
       origin = " (from the environment variable BITWRIGHT_KERNEL)";
     }
   }
-  Kernels kernels{find_binary_kernel(nullptr), find_float_kernel(nullptr), find_epilogue_kernel(nullptr)};
+  Kernels kernels{find_binary_kernel(nullptr), find_float_kernel(nullptr), find_epilogue_kernel(nullptr), find_product_kernel(nullptr)};
   for (size_t at = 0; at < names.size();) {
     const size_t comma = std::min(names.find(',', at), names.size());
     choose(kernels, names.substr(at, comma - at), origin);
     at = comma + 1;
   }
-  if (!kernels.binary || !kernels.floats || !kernels.epilogue) fail(Status::kInternal, "this build has no portable kernels");
+  if (!kernels.binary || !kernels.floats || !kernels.epilogue || !kernels.product) fail(Status::kInternal, "this build has no portable kernels");
   if (kernels.binary->mr > kMaxTilePixels || kernels.floats->mr > kMaxTilePixels || kernels.binary->panel > kMaxPanel ||
       kernels.floats->panel > kMaxPanel)
     fail(Status::kInternal, "a kernel's tile is larger than the executor's");

@@ -12,6 +12,7 @@ struct Kernels {
   const BinaryKernel* binary = nullptr;
   const FloatKernel* floats = nullptr;
   const EpilogueKernel* epilogue = nullptr;
+  const ProductKernel* product = nullptr;
 };
 
 // `request`: empty for the environment variable BITWRIGHT_KERNEL or, without it, the best. Else the name of an instruction set ("avx2": no

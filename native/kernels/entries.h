@@ -29,6 +29,10 @@ extern const PackKernel* const pack_portable;
 extern const PackKernel* const pack_avx2;
 extern const PackKernel* const pack_avx512;
 
+extern const ProductKernel* const bmatmul_portable;
+extern const ProductKernel* const bmatmul_avx2;
+extern const ProductKernel* const bmatmul_avx512;
+
 // supported() of the kernels.
 bool supports_portable();
 bool supports_avx2();

@@ -87,6 +87,12 @@ const PackKernel* const* pack_kernels() {
   return list.entries;
 }
 
+const ProductKernel* const* product_kernels() {
+  static const ProductKernel* const all[] = {bmatmul_portable, bmatmul_avx2, bmatmul_avx512};
+  static const List<ProductKernel, 3> list(all);
+  return list.entries;
+}
+
 const char* const* isa_names() {
   static const char* const names[] = {isas[0].name, isas[1].name, isas[2].name, isas[3].name, nullptr};
   return names;
@@ -101,5 +107,6 @@ const BinaryKernel* find_binary_kernel(const char* name_or_isa) { return find(bi
 const FloatKernel* find_float_kernel(const char* name_or_isa) { return find(float_kernels(), name_or_isa); }
 const EpilogueKernel* find_epilogue_kernel(const char* name_or_isa) { return find(epilogue_kernels(), name_or_isa); }
 const PackKernel* find_pack_kernel(const char* name_or_isa) { return find(pack_kernels(), name_or_isa); }
+const ProductKernel* find_product_kernel(const char* name_or_isa) { return find(product_kernels(), name_or_isa); }
 
 }  // namespace bitwright

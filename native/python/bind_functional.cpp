@@ -3,10 +3,12 @@
 #include "bind_functional.h"
 
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 
 #include "error.h"
 #include "packing.h"
+#include "product.h"
 #include "shared_pool.h"
 
 namespace nb = nanobind;
@@ -53,10 +55,35 @@ void pack_bits(const Array& x, const Array& threshold, const Words& words, unsig
   pack_array(a, *kernel, *pool);
 }
 
+std::shared_ptr<ProductMatrix> product_matrix(const nb::ndarray<const uint32_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>& b, const std::string& kernel,
+                                              unsigned threads) {
+  nb::gil_scoped_release release;
+  const auto pool = shared_pool(threads);
+  Pool::Busy busy(*pool);
+  return std::make_shared<ProductMatrix>(b.data(), b.shape(0), b.shape(1), b.shape(2), select_kernels(kernel), *pool);
+}
+
+void multiply(const ProductMatrix& b, const nb::ndarray<const uint32_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>& a, uint32_t product, size_t bits,
+              const nb::ndarray<nb::c_contig, nb::ndim<3>, nb::device::cpu>& out, unsigned threads) {
+  const bool wide = out.dtype() == nb::dtype<int32_t>();
+  if (product > 4 || bits > b.words() * 32 || a.shape(0) != b.batch() || a.shape(2) != b.words() || out.shape(0) != b.batch() ||
+      out.shape(1) != a.shape(1) || out.shape(2) != b.rows() || !(wide || out.dtype() == nb::dtype<uint16_t>()))
+    fail(Status::kArgument, "multiply: arrays of the wrong size or type");
+  nb::gil_scoped_release release;
+  const auto pool = shared_pool(threads);
+  Pool::Busy busy(*pool);
+  b.multiply(a.data(), a.shape(1), static_cast<Product>(product), bits, {out.data(), wide}, *pool);
+}
+
 }  // namespace
 
 void bind_functional(nb::module_& m) {
   m.def("pack_bits", &pack_bits, "x"_a, "threshold"_a, "words"_a.noconvert(), "threads"_a);
+  nb::class_<ProductMatrix>(m, "ProductMatrix")
+      .def("multiply", &multiply, "a"_a, "product"_a, "bits"_a, "out"_a.noconvert(), "threads"_a)
+      .def_prop_ro("nbytes", &ProductMatrix::bytes)
+      .def_prop_ro("kernel", [](const ProductMatrix& b) { return std::string(b.kernels().binary->name); });
+  m.def("product_matrix", &product_matrix, "b"_a, "kernel"_a, "threads"_a);
 }
 
 }  // namespace bitwright

@@ -41,6 +41,7 @@ TEST(Registry, EveryKernelIsFoundByItsNameAndItsInstructionSet) {
   check_list(float_kernels(), find_float_kernel);
   check_list(epilogue_kernels(), find_epilogue_kernel);
   check_list(pack_kernels(), find_pack_kernel);
+  check_list(product_kernels(), find_product_kernel);
 }
 
 TEST(Registry, AnInstructionSetFindsTheBestKernelThatNeedsNoMore) {

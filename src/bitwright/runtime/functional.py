@@ -1,4 +1,4 @@
-"""Single layers without a model file: the CPU kernels of the packed torch modules."""
+"""Single layers and matrix products without a model file: the CPU kernels of the packed torch modules."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bitwright.runtime._load import native
+from bitwright.runtime.products import PackedMatrix, binary_matmul
 
-__all__ = ["binary_conv"]
+__all__ = ["PackedMatrix", "binary_conv", "binary_matmul"]
 
 _CACHE_ENTRIES = 256
 _CACHE_BYTES = 256 << 20

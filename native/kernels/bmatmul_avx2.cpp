@@ -1,0 +1,31 @@
+// Ends of matrix products, bit planes and transposed bits: the loops of bmatmul_loops.h compiled for this instruction set.
+#include "isa.h"
+
+#include "entries.h"
+
+#if BITWRIGHT_AVX2
+
+namespace bitwright {
+namespace {
+
+#include "bmatmul_loops.h"
+
+const ProductKernel kernel = {
+    "bmatmul_avx2", "avx2", "loops compiled for AVX2", kRankAvx2, supports_avx2,
+    finish<uint16_t, uint16_t>, finish<uint16_t, int32_t>, finish<uint32_t, uint16_t>, finish<uint32_t, int32_t>,
+    add_plane<uint16_t>, add_plane<uint32_t>, transpose,
+};
+
+}  // namespace
+
+const ProductKernel* const bmatmul_avx2 = &kernel;
+
+}  // namespace bitwright
+
+#else
+
+namespace bitwright {
+const ProductKernel* const bmatmul_avx2 = nullptr;
+}  // namespace bitwright
+
+#endif
