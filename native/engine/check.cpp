@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "error.h"
@@ -52,7 +53,8 @@ class Checker {
       model_.arena_bytes = std::max(model_.arena_bytes, v.offset + v.bytes);
       axes(v, where);
       if (v.dtype == DType::kI32 && !v.is_input) bad_model(where, ": an i32 value that is not a model input");
-      if (v.is_input && v.dtype == DType::kBits) bad_model(where, ": a model input of dtype bits, f32 or i32 is expected");
+      if (v.dtype == DType::kI16 && !(v.scale > 0 && std::isfinite(v.scale))) bad_model(where, ": scale ", v.scale, " of an i16 value, a finite number > 0 is expected");
+      if (v.is_input && (v.dtype == DType::kBits || v.dtype == DType::kI16)) bad_model(where, ": a model input of dtype ", bitwright::name_of(v.dtype), ", f32 or i32 is expected");
       if (v.is_output && v.dtype != DType::kF32) bad_model(where, ": a model output of dtype ", bitwright::name_of(v.dtype), ", f32 is expected");
       if (v.is_input || v.is_output) {
         const char* role = v.is_input ? "input" : "output";
@@ -88,6 +90,14 @@ class Checker {
     const ValueInfo& v = value(id, role);
     if (v.dtype != dtype)
       bad_model(where_, ": ", role, " value ", id, " has dtype ", bitwright::name_of(v.dtype), ", ", bitwright::name_of(dtype), " is expected");
+    return v;
+  }
+
+  // f32 or i16.
+  const ValueInfo& real_value(uint32_t id, const char* role) const {
+    const ValueInfo& v = value(id, role);
+    if (v.dtype != DType::kF32 && v.dtype != DType::kI16)
+      bad_model(where_, ": ", role, " value ", id, " has dtype ", bitwright::name_of(v.dtype), ", f32 or i16 is expected");
     return v;
   }
 
@@ -137,14 +147,14 @@ class Checker {
         break;
       }
       case Opcode::kPool: {
-        const ValueInfo& in = value(op.in, DType::kF32, "input");
+        const ValueInfo& in = real_value(op.in, "input");
         pooling(op, in);
         dims = {op.out[0], op.out[1], op.out[2], in.channels()};
         break;
       }
       case Opcode::kMap: {
         const ValueInfo& in = value(op.in, "input");
-        if (in.dtype == DType::kI32) bad_model(where_, ": input value ", op.in, " has dtype i32, f32 or bits is expected");
+        if (in.dtype == DType::kI32) bad_model(where_, ": input value ", op.in, " has dtype i32, f32, bits or i16 is expected");
         op.out = {in.dims[0], in.dims[1], in.dims[2]};
         dims = in.dims;
         break;
@@ -208,8 +218,9 @@ class Checker {
   }
 
   void copy(OpInfo& op) const {
-    const ValueInfo& in = value(op.in, DType::kF32, "input");
-    const ValueInfo& out = value(op.target, DType::kF32, "output");
+    const ValueInfo& in = real_value(op.in, "input");
+    const ValueInfo& out = value(op.target, in.dtype, "output");
+    if (out.scale != in.scale) bad_model(where_, ": the output has scale ", out.scale, ", the input ", in.scale);
     if (!op.steps.empty()) bad_model(where_, ": has steps");
     for (int k = 0; k < 4; ++k) {
       const char name = "DHWC"[k];
@@ -227,13 +238,50 @@ class Checker {
     const std::string op_where = where_;
     if (op.writes().empty()) bad_model(where_, ": writes no value");
     std::set<uint32_t> written;
+    bool fixed = false;
     for (size_t k = 0; k < op.steps.size(); ++k) {
       const StepInfo& s = op.steps[k];
       where_ = text(op_where, ", step ", k, " (", bitwright::name_of(s.kind), ")");
+      order(op, s.kind, k, fixed);
       step(op, s, dims);
       if (s.writes() && !written.insert(s.value).second) bad_model(where_, ": value ", s.value, " is written twice");
     }
     where_ = op_where;
+  }
+
+  // FIXED begins a chain of a BCONV, QUANTIZE_I16 ends the float part of any; after them there are only i16 steps. A POOL of kind max and a MAP of
+  // an i16 value may begin with i16 steps.
+  void order(const OpInfo& op, StepKind kind, size_t k, bool& fixed) const {
+    if (!is_fixed(kind)) {
+      if (fixed) bad_model(where_, ": a float step after an i16 step");
+      return;
+    }
+    if (kind == StepKind::kFixed) {
+      if (op.opcode != Opcode::kBconv || k != 0) bad_model(where_, ": is the first step of a BCONV only");
+    } else if (kind == StepKind::kQuantizeI16) {
+      if (fixed) bad_model(where_, ": follows an i16 step");
+    } else if (!fixed) {
+      const bool whole = op.opcode == Opcode::kMap || (op.opcode == Opcode::kPool && op.pool == PoolKind::kMax);
+      if (k != 0 || !whole || model_.values[op.in].dtype != DType::kI16)
+        bad_model(where_, ": an i16 step needs FIXED or QUANTIZE_I16 before it, or is the first of a MAP or max POOL of an i16 value");
+    }
+    fixed = true;
+  }
+
+  // An i32 constant whose elements fit 16 bits.
+  void shorts(uint32_t id, uint64_t elements, int32_t low, const char* role) const {
+    const ConstantInfo& c = constant(id, ConstType::kI32, elements, role);
+    const auto* data = static_cast<const int32_t*>(c.data);
+    for (uint64_t i = 0; i < c.elements; ++i)
+      if (data[i] < low || data[i] > 32767) bad_model(where_, ": ", role, " constant ", id, ": element ", i, " is ", data[i], ", ", low, " to 32767 is expected");
+  }
+
+  // |acc| << n and every count must fit 16 bits.
+  void fixed_room(const OpInfo& op, uint32_t before) const {
+    const ValueInfo& in = model_.values[op.in];
+    const uint64_t taps = op.geometry.taps();
+    if ((taps * in.group_channels() << before) > 32767 || taps * in.words() * 32 > 65535)
+      bad_model(where_, ": ", taps * in.group_channels(), " products shifted left by ", before, " do not fit 16 bits");
   }
 
   void unused(uint32_t id, const char* field) const {
@@ -271,7 +319,50 @@ class Checker {
       case StepKind::kAdd:
         unused(s.a, "a");
         unused(s.b, "b");
-        target(s, DType::kF32, dims);
+        target(s, real_value(s.value, "step").dtype, dims);
+        break;
+      case StepKind::kFixed:
+        shorts(s.a, channels, -32767, "factor");
+        shorts(s.b, channels, -32768, "offset");
+        unused(s.value, "value");
+        if ((s.n & 0xFF) > 15 || s.n >> 8 > 15) bad_model(where_, ": n ", s.n, ", two shifts of 0 to 15 are expected");
+        fixed_room(op, s.n & 0xFF);
+        break;
+      case StepKind::kQuantizeI16:
+        unused(s.a, "a");
+        unused(s.b, "b");
+        unused(s.value, "value");
+        if (!(s.p0 > 0 && std::isfinite(s.p0))) bad_model(where_, ": factor ", s.p0, ", a finite number > 0 is expected");
+        break;
+      case StepKind::kAddI16:
+      case StepKind::kStoreI16:
+        unused(s.a, "a");
+        unused(s.b, "b");
+        target(s, DType::kI16, dims);
+        break;
+      case StepKind::kPreluI16:
+        shorts(s.a, channels, -32767, "slope");
+        unused(s.b, "b");
+        unused(s.value, "value");
+        if (s.n > 15) bad_model(where_, ": n ", s.n, ", a shift of 0 to 15 is expected");
+        break;
+      case StepKind::kBiasI16:
+        unused(s.a, "a");
+        shorts(s.b, channels, -32768, "offset");
+        unused(s.value, "value");
+        break;
+      case StepKind::kClampI16:
+        unused(s.a, "a");
+        unused(s.b, "b");
+        unused(s.value, "value");
+        for (float p : {s.p0, s.p1})
+          if (!(p >= -32768 && p <= 32767 && p == std::nearbyint(p))) bad_model(where_, ": bound ", p, ", an integer of 16 bits is expected");
+        if (s.p0 > s.p1) bad_model(where_, ": lower bound ", s.p0, " is not <= upper bound ", s.p1);
+        break;
+      case StepKind::kStoreBitsI16:
+        shorts(s.a, channels, -32768, "threshold");
+        flip();
+        target(s, DType::kBits, dims);
         break;
       case StepKind::kMul:
         unused(s.a, "a");

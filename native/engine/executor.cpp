@@ -185,7 +185,8 @@ StepList::StepList(const RunContext& run, const PreparedOp& op) : steps_(run.ste
     *to = p.step;
     if (p.value != kNone) {
       to->value.data = run.views[p.value].data;
-      to->value.sample_stride = run.views[p.value].sample_stride;
+      const size_t per_word = 4 / run.prepared->model->values[p.value].element_bytes();
+      to->value.sample_stride = run.views[p.value].sample_stride * per_word;
     }
     ++to;
   }

@@ -2,22 +2,33 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "error.h"
 
 namespace bitwright {
 namespace {
 
+constexpr uint32_t kPoolBlock = 256;  // channels whose window is gathered at a time
+
+void emit(const EpilogueKernel& epilogue, const float* rows, const EpilogueTile& tile, const StepList& steps) {
+  epilogue.from_float(rows, tile, steps.data(), steps.size());
+}
+
+void emit(const EpilogueKernel& epilogue, const int16_t* rows, const EpilogueTile& tile, const StepList& steps) {
+  epilogue.from_i16(rows, tile, steps.data(), steps.size());
+}
+
 // Cuts the op's output into tiles of pixel_block pixels x channel_block channels; make(row, n, p, channel, channels) writes the elements of
-// one pixel, then the epilogue takes the tile.
-template <class Make>
+// one pixel, float or int16_t, then the epilogue takes the tile.
+template <class Element = float, class Make>
 void for_tiles(const RunContext& run, const PreparedOp& op, size_t pixels, uint32_t channels, const Make& make) {
   const StepList steps(run, op);
   const EpilogueKernel& epilogue = *run.prepared->kernels.epilogue;
   const size_t total = run.samples * pixels;
   const uint32_t block = op.pixel_block;
   const auto body = [&](size_t item, unsigned thread) {
-    auto* rows = reinterpret_cast<float*>(run.scratch + thread * run.prepared->scratch_bytes);
+    auto* rows = reinterpret_cast<Element*>(run.scratch + thread * run.prepared->scratch_bytes);
     uint32_t n[kMaxTilePixels], p[kMaxTilePixels];
     const size_t first = item * block;
     const auto count = static_cast<uint32_t>(std::min<size_t>(block, total - first));
@@ -28,11 +39,14 @@ void for_tiles(const RunContext& run, const PreparedOp& op, size_t pixels, uint3
     for (uint32_t c = 0; c < channels; c += op.channel_block) {
       const uint32_t width = std::min(op.channel_block, channels - c);
       for (uint32_t i = 0; i < count; ++i) make(rows + size_t{i} * width, n[i], p[i], c, width);
-      epilogue.from_float(rows, {{count, n, p}, c, width, width}, steps.data(), steps.size());
+      emit(epilogue, rows, {{count, n, p}, c, width, width}, steps);
     }
   };
   run.pool->run((total + block - 1) / block, body, total * channels);  // a cycle an element, at least
 }
+
+// A chain of i16 steps from its beginning: the elements stay integers.
+bool stays_fixed(const PreparedOp& op) { return is_fixed(op.steps[0].step.kind) && op.steps[0].step.kind != StepKind::kQuantizeI16; }
 
 // Taps of one window in one dimension that lie in [0, size): first, count; and how many lie in the padded map.
 struct Window {
@@ -54,9 +68,28 @@ Window window(const Geometry& g, int dim, int64_t size, int64_t o) {
   return w;
 }
 
+// A NaN wins and stays.
 void pool_max(float* row, const float* x, uint32_t width) {
-  // A NaN wins and stays.
   for (uint32_t c = 0; c < width; ++c) row[c] = (x[c] > row[c]) | (x[c] != x[c]) ? x[c] : row[c];
+}
+
+void pool_max(int16_t* row, const int16_t* x, uint32_t width) {
+  for (uint32_t c = 0; c < width; ++c) row[c] = std::max(row[c], x[c]);
+}
+
+template <class Sum, class Element>
+void pool_sum(Sum* row, const Element* x, uint32_t width) {
+  for (uint32_t c = 0; c < width; ++c) row[c] += x[c];
+}
+
+// Samples of a value, as elements of its type.
+template <class Element>
+const Element* sample(const View& view, size_t n) {
+  return reinterpret_cast<const Element*>(static_cast<const uint32_t*>(view.data) + n * view.sample_stride);
+}
+
+void scale_row(float* row, const int16_t* q, float scale, uint32_t width) {
+  for (uint32_t c = 0; c < width; ++c) row[c] = static_cast<float>(q[c]) * scale;
 }
 
 // Bits of one pixel as -1/+1, channels [c, c + width).
@@ -72,37 +105,64 @@ void unpack_row(float* row, const uint32_t* pixel, const ValueInfo& v, uint32_t 
 
 }  // namespace
 
-void run_pool(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
+namespace {
+
+// Calls use(first element of the pixel, whether it is the first) for every element of a window that lies in the map.
+template <class Element, class Use>
+void for_window(const ValueInfo& in, const Geometry& g, const Window (&w)[3], const Element* x, const Use& use) {
+  bool fresh = true;
+  for (uint32_t i = 0; i < w[0].count; ++i)
+    for (uint32_t j = 0; j < w[1].count; ++j)
+      for (uint32_t k = 0; k < w[2].count; ++k) {
+        const int64_t d = w[0].start + int64_t{w[0].first + i} * g.dilation[0], h = w[1].start + int64_t{w[1].first + j} * g.dilation[1],
+                      v = w[2].start + int64_t{w[2].first + k} * g.dilation[2];
+        use(x + static_cast<size_t>((d * in.dims[1] + h) * in.dims[2] + v) * in.channels(), fresh);
+        fresh = false;
+      }
+}
+
+// Element: of the input. Row: what a window's elements are gathered in (int32 sums of i16 are exact). Out: what the epilogue reads.
+template <class Element, class Row, class Out>
+void run_pool_as(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
   const ValueInfo& in = run.prepared->model->values[info.in];
   const View& view = run.views[info.in];
   const Geometry& g = info.geometry;
   const bool max = info.pool == PoolKind::kMax;
-  const auto make = [&](float* row, uint32_t n, uint32_t p, uint32_t c, uint32_t width) {
-    const float* x = static_cast<const float*>(view.data) + n * view.sample_stride + c;
+  const auto make = [&](Out* out, uint32_t n, uint32_t p, uint32_t c, uint32_t width) {
     const Window w[3] = {window(g, 0, in.dims[0], p / info.out[2] / info.out[1]), window(g, 1, in.dims[1], p / info.out[2] % info.out[1]),
                          window(g, 2, in.dims[2], p % info.out[2])};
-    bool fresh = true;
-    for (uint32_t i = 0; i < w[0].count; ++i)
-      for (uint32_t j = 0; j < w[1].count; ++j)
-        for (uint32_t k = 0; k < w[2].count; ++k) {
-          const int64_t d = w[0].start + int64_t{w[0].first + i} * g.dilation[0], h = w[1].start + int64_t{w[1].first + j} * g.dilation[1],
-                        v = w[2].start + int64_t{w[2].first + k} * g.dilation[2];
-          const float* element = x + static_cast<size_t>((d * in.dims[1] + h) * in.dims[2] + v) * in.channels();
-          if (fresh)
-            std::memcpy(row, element, width * sizeof(float));
-          else if (max)
-            pool_max(row, element, width);
-          else
-            for (uint32_t q = 0; q < width; ++q) row[q] += element[q];
-          fresh = false;
-        }
-    if (max) return;
-    uint64_t divisor = 1;
-    for (const Window& axis : w) divisor *= info.pool == PoolKind::kAverage ? axis.count : axis.padded;
-    const auto by = static_cast<float>(divisor);
-    for (uint32_t q = 0; q < width; ++q) row[q] /= by;
+    Row gathered[kPoolBlock];
+    for (uint32_t at = 0; at < width; at += kPoolBlock) {
+      const uint32_t part = std::min(width - at, kPoolBlock);
+      for_window(in, g, w, sample<Element>(view, n) + c + at, [&](const Element* x, bool fresh) {
+        if (fresh)
+          std::copy(x, x + part, gathered);
+        else if constexpr (std::is_same_v<Element, Row>)
+          max ? pool_max(gathered, x, part) : pool_sum(gathered, x, part);
+        else
+          pool_sum(gathered, x, part);
+      });
+      for (uint32_t q = 0; q < part; ++q) out[at + q] = static_cast<Out>(gathered[q]);
+    }
+    if constexpr (std::is_same_v<Out, float>) {
+      if constexpr (!std::is_same_v<Element, float>)
+        for (uint32_t q = 0; q < width; ++q) out[q] *= in.scale;
+      if (max) return;
+      uint64_t divisor = 1;
+      for (const Window& axis : w) divisor *= info.pool == PoolKind::kAverage ? axis.count : axis.padded;
+      const auto by = static_cast<float>(divisor);
+      for (uint32_t q = 0; q < width; ++q) out[q] /= by;
+    }
   };
-  for_tiles(run, op, info.out_pixels(), in.channels(), make);
+  for_tiles<Out>(run, op, info.out_pixels(), in.channels(), make);
+}
+
+}  // namespace
+
+void run_pool(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
+  if (run.prepared->model->values[info.in].dtype == DType::kF32) return run_pool_as<float, float, float>(run, info, op);
+  if (info.pool != PoolKind::kMax) return run_pool_as<int16_t, int32_t, float>(run, info, op);
+  stays_fixed(op) ? run_pool_as<int16_t, int16_t, int16_t>(run, info, op) : run_pool_as<int16_t, int16_t, float>(run, info, op);
 }
 
 // Max pooling of bits: OR, then the flips. The usual window of 2 x 2 has a loop that the compiler unrolls.
@@ -147,6 +207,18 @@ void run_map(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
     for_tiles(run, op, pixels, channels, make);
     return;
   }
+  if (in.dtype == DType::kI16) {
+    const auto row_of = [&](uint32_t n, uint32_t p, uint32_t c) { return sample<int16_t>(view, n) + size_t{p} * channels + c; };
+    if (stays_fixed(op))
+      for_tiles<int16_t>(run, op, pixels, channels, [&](int16_t* row, uint32_t n, uint32_t p, uint32_t c, uint32_t width) {
+        std::copy_n(row_of(n, p, c), width, row);
+      });
+    else
+      for_tiles(run, op, pixels, channels, [&](float* row, uint32_t n, uint32_t p, uint32_t c, uint32_t width) {
+        scale_row(row, row_of(n, p, c), in.scale, width);
+      });
+    return;
+  }
   // Float maps are read where they lie. A vector's rows are the samples.
   const StepList steps(run, op);
   const EpilogueKernel& epilogue = *run.prepared->kernels.epilogue;
@@ -171,7 +243,10 @@ void run_map(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
   run.pool->run(vector ? blocks : blocks * run.samples, body, size_t{run.samples} * pixels * channels / 4);
 }
 
-void run_copy(const RunContext& run, const OpInfo& info) {
+namespace {
+
+template <class Element>
+void run_copy_as(const RunContext& run, const OpInfo& info) {
   const ValueInfo& in = run.prepared->model->values[info.in];
   const ValueInfo& out = run.prepared->model->values[info.target];
   const View &from = run.views[info.in], &to = run.views[info.target];
@@ -180,23 +255,29 @@ void run_copy(const RunContext& run, const OpInfo& info) {
   const size_t rows = size_t{info.count[0]} * info.count[1];
   const auto body = [&](size_t item, unsigned) {
     const size_t n = item / rows, d = item % rows / info.count[1], h = item % rows % info.count[1];
-    const float* x = static_cast<const float*>(from.data) + n * from.sample_stride;
-    float* y = static_cast<float*>(to.data) + n * to.sample_stride + item % rows * info.count[2] * out.channels();
+    const Element* x = sample<Element>(from, n);
+    Element* y = const_cast<Element*>(sample<Element>(to, n)) + item % rows * info.count[2] * out.channels();
     const size_t line = ((info.start[0] + d * info.step[0]) * in.dims[1] + info.start[1] + h * info.step[1]) * in.dims[2];
     for (uint32_t w = 0; w < info.count[2]; ++w, y += out.channels()) {
-      const float* source = x + (line + info.start[2] + size_t{w} * info.step[2]) * in.channels() + info.start[3];
+      const Element* source = x + (line + info.start[2] + size_t{w} * info.step[2]) * in.channels() + info.start[3];
       if (info.zero_rest) {
-        std::fill_n(y, info.dst_channel, 0.0f);
-        std::fill(y + info.dst_channel + width, y + out.channels(), 0.0f);
+        std::fill_n(y, info.dst_channel, Element{0});
+        std::fill(y + info.dst_channel + width, y + out.channels(), Element{0});
       }
-      float* target = y + info.dst_channel;
+      Element* target = y + info.dst_channel;
       if (step == 1)
-        std::memcpy(target, source, width * sizeof(float));
+        std::memcpy(target, source, width * sizeof(Element));
       else
         for (uint32_t c = 0; c < width; ++c) target[c] = source[size_t{c} * step];
     }
   };
   run.pool->run(run.samples * rows, body, run.samples * rows * info.count[2] * (out.channels() / 4 + 8));
+}
+
+}  // namespace
+
+void run_copy(const RunContext& run, const OpInfo& info) {
+  run.prepared->model->values[info.in].dtype == DType::kI16 ? run_copy_as<int16_t>(run, info) : run_copy_as<float>(run, info);
 }
 
 void run_embed(const RunContext& run, const OpInfo& info, const PreparedOp& op) {

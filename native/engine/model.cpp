@@ -30,6 +30,14 @@ const char* name_of(StepKind kind) {
     case StepKind::kStoreBits: return "STORE_BITS";
     case StepKind::kUnary: return "UNARY";
     case StepKind::kMul: return "MUL";
+    case StepKind::kFixed: return "FIXED";
+    case StepKind::kAddI16: return "ADD_I16";
+    case StepKind::kPreluI16: return "PRELU_I16";
+    case StepKind::kBiasI16: return "BIAS_I16";
+    case StepKind::kClampI16: return "CLAMP_I16";
+    case StepKind::kStoreI16: return "STORE_I16";
+    case StepKind::kStoreBitsI16: return "STORE_BITS_I16";
+    case StepKind::kQuantizeI16: return "QUANTIZE_I16";
   }
   return "?";
 }
@@ -39,6 +47,7 @@ const char* name_of(DType dtype) {
     case DType::kF32: return "f32";
     case DType::kBits: return "bits";
     case DType::kI32: return "i32";
+    case DType::kI16: return "i16";
   }
   return "?";
 }
@@ -85,7 +94,7 @@ uint64_t checked_product(std::initializer_list<uint64_t> factors, uint64_t limit
 uint64_t value_bytes(const ValueInfo& v, uint64_t limit, const std::string& what) {
   const uint64_t pixels = checked_product({v.dims[0], v.dims[1], v.dims[2]}, limit, what);
   const uint64_t rows = v.dtype == DType::kBits ? pixels + 1 : pixels;
-  const uint64_t bytes = checked_product({rows, v.pixel_stride(), 4}, limit, what);
+  const uint64_t bytes = checked_product({rows, v.pixel_stride(), v.element_bytes()}, limit, what);
   return (bytes + 63) / 64 * 64;
 }
 

@@ -14,7 +14,7 @@ namespace bitwright {
 
 constexpr uint32_t kNone = 0xFFFFFFFFu;
 
-enum class DType : uint32_t { kF32 = 1, kBits = 2, kI32 = 3 };
+enum class DType : uint32_t { kF32 = 1, kBits = 2, kI32 = 3, kI16 = 5 };
 enum class ConstType : uint32_t { kF32 = 1, kU32 = 2, kI32 = 3 };
 enum class Opcode : uint32_t { kBconv = 1, kFconv = 2, kPool = 3, kMap = 4, kCopy = 5, kEmbed = 6, kBpool = 7 };
 enum class PadMode : uint32_t { kZero = 0, kOne = 1, kMinusOne = 2, kReplicate = 3 };
@@ -59,12 +59,14 @@ struct ValueInfo {
   uint64_t offset = 0;  // in the arena of one sample
   uint64_t bytes = 0;   // of one sample
   std::array<uint8_t, 4> axes{0, 0, 0, 0};
+  float scale = 0;      // i16: an element q stands for q * scale
 
   size_t pixels() const { return size_t{dims[0]} * dims[1] * dims[2]; }
   uint32_t channels() const { return dims[3]; }
   uint32_t group_channels() const { return dims[3] / groups; }
   uint32_t words() const { return (group_channels() + 31) / 32; }  // of one group of one pixel
-  // 4-byte elements of one pixel: floats, ints or words.
+  // Elements of one pixel: floats, ints or words; of element_bytes() each.
+  size_t element_bytes() const { return dtype == DType::kI16 ? 2 : 4; }
   size_t pixel_stride() const { return dtype == DType::kBits ? size_t{groups} * words() : dims[3]; }
 };
 
@@ -83,8 +85,9 @@ struct StepInfo {
   float p1 = 0;
   uint32_t n = 0;
 
-  bool writes() const { return kind == StepKind::kThreshold || kind == StepKind::kStore || kind == StepKind::kStoreBits; }
-  bool reads() const { return kind == StepKind::kAdd || kind == StepKind::kMul; }
+  bool writes_bits() const { return kind == StepKind::kThreshold || kind == StepKind::kStoreBits || kind == StepKind::kStoreBitsI16; }
+  bool writes() const { return writes_bits() || kind == StepKind::kStore || kind == StepKind::kStoreI16; }
+  bool reads() const { return kind == StepKind::kAdd || kind == StepKind::kMul || kind == StepKind::kAddI16; }
 };
 
 struct OpInfo {

@@ -75,31 +75,58 @@ class Preparer {
       out.step.n = s.n;
       out.step.p0 = s.p0;
       out.step.p1 = s.p1;
-      if (s.kind != StepKind::kThreshold) out.step.a = constant<float>(model_, s.a);
+      if (s.kind != StepKind::kThreshold && !is_fixed(s.kind)) out.step.a = constant<float>(model_, s.a);
       if (s.kind == StepKind::kAffine) out.step.b = constant<float>(model_, s.b);
-      if (s.kind == StepKind::kStoreBits || s.kind == StepKind::kThreshold) out.step.flip = constant<uint32_t>(model_, s.b);
+      if (s.writes_bits()) out.step.flip = constant<uint32_t>(model_, s.b);
       if (s.value != kNone) {
         const ValueInfo& v = model_.values[s.value];
         const bool gate = s.kind == StepKind::kMul && s.n == 1;
         out.step.value.pixel_stride = gate ? 0 : v.pixel_stride();
         out.step.value.groups = v.groups;
         out.step.value.group_channels = v.group_channels();
+        if (s.kind == StepKind::kAdd) out.step.value_scale = v.scale;
       }
       p.steps.push_back(out);
     }
     result_->max_steps = std::max(result_->max_steps, p.steps.size());
+    shorts(op, p);
   }
 
+  // The file's i32 constants of i16 steps, as the kernels read them.
+  void shorts(const OpInfo& op, PreparedOp& p) {
+    const auto each = [&](const auto& use) {
+      for (size_t k = 0; k < op.steps.size(); ++k) {
+        const StepInfo& s = op.steps[k];
+        if (!is_fixed(s.kind)) continue;
+        if (s.a != kNone) use(s.a, p.steps[k].step.a16);
+        if (s.b != kNone && !s.writes_bits()) use(s.b, p.steps[k].step.b16);
+      }
+    };
+    const auto stride = [&](uint32_t id) { return round_up(model_.constants[id].elements + 32, 32); };
+    uint64_t elements = 0;
+    each([&](uint32_t id, const int16_t*&) { elements += stride(id); });
+    if (elements == 0) return;
+    charge(elements * 2);
+    p.shorts = AlignedBuffer(elements * 2, true);
+    auto* to = p.shorts.as<int16_t>();
+    each([&](uint32_t id, const int16_t*& field) {
+      const auto* from = constant<int32_t>(model_, id);
+      std::transform(from, from + model_.constants[id].elements, to, [](int32_t x) { return static_cast<int16_t>(x); });
+      field = to;
+      to += stride(id);
+    });
+  }
+
+  static bool is_bits(StepKind kind) { return StepInfo{kind}.writes_bits(); }
+
   static bool writes_bits(const PreparedOp& p) {
-    return std::any_of(p.steps.begin(), p.steps.end(),
-                       [](const PreparedStep& s) { return s.step.kind == StepKind::kStoreBits || s.step.kind == StepKind::kThreshold; });
+    return std::any_of(p.steps.begin(), p.steps.end(), [](const PreparedStep& s) { return is_bits(s.step.kind); });
   }
 
   // A bits value with groups that share words with their neighbours' tile: only whole pixels can be written.
   static bool straddles(const PreparedOp& p) {
     return std::any_of(p.steps.begin(), p.steps.end(), [](const PreparedStep& s) {
-      const bool bits = s.step.kind == StepKind::kStoreBits || s.step.kind == StepKind::kThreshold;
-      return bits && s.step.value.groups > 1 && s.step.value.group_channels % 32 != 0;
+      return is_bits(s.step.kind) && s.step.value.groups > 1 && s.step.value.group_channels % 32 != 0;
     });
   }
 

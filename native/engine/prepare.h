@@ -46,6 +46,7 @@ struct PreparedOp {
   const uint32_t* flip = nullptr;
   uint32_t fill = 0;              // what the padding pixel holds: 0 or all ones (cut to the real channels)
   std::vector<uint32_t> mask;     // BPOOL: the flips of one pixel, in the layout of its bits
+  AlignedBuffer shorts;           // constants of i16 steps as int16
   // Elementwise kinds
   uint32_t channel_block = 0;     // channels of a tile
   uint32_t pixel_block = 0;       // pixels of a tile

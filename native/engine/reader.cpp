@@ -18,7 +18,7 @@ namespace {
 
 constexpr uint8_t kMagic[8] = {0x89, 'B', 'W', 'M', 0x0D, 0x0A, 0x1A, 0x0A};
 constexpr uint16_t kMajor = 1;
-constexpr uint16_t kMinor = 0;
+constexpr uint16_t kMinor = 1;
 constexpr uint32_t kSections = 5;
 constexpr size_t kHeaderBytes = 64;
 constexpr size_t kFirstSection = kHeaderBytes + kSections * 32;
@@ -139,6 +139,12 @@ class Reader {
       bad_model("damaged: the checksum of the contents is wrong");
   }
 
+  // Files that use nothing new are still written as 1.0; what came later must say so.
+  void since(uint32_t minor, const std::string& where, const char* what) const {
+    if (model_.version_minor < minor)
+      bad_model(where, ": ", what, " in a file of version ", kMajor, ".", model_.version_minor, ", it came with ", kMajor, ".", minor);
+  }
+
   [[noreturn]] void not_bwm() const {
     if (size_ == 0) bad_model("not a .bwm file: it is empty");
     if (size_ >= 4 && std::memcmp(data_, kMagic, 4) == 0)
@@ -242,7 +248,8 @@ class Reader {
       Fields f(record, 64, text("value ", i));
       ValueInfo v;
       const uint32_t dtype = f.u32();
-      if (dtype < 1 || dtype > 3) bad_model(f.where(), ": dtype ", dtype, ", known are 1 (f32), 2 (bits), 3 (i32)");
+      if (dtype < 1 || dtype > 5 || dtype == 4) bad_model(f.where(), ": dtype ", dtype, ", known are 1 (f32), 2 (bits), 3 (i32), 5 (i16)");
+      if (dtype == 5) since(1, f.where(), "dtype i16");
       v.dtype = static_cast<DType>(dtype);
       f.u32s(v.dims);
       v.groups = f.u32();
@@ -255,7 +262,12 @@ class Reader {
       v.bytes = f.u64();
       const uint32_t axes = f.u32();
       for (int k = 0; k < 4; ++k) v.axes[k] = static_cast<uint8_t>(axes >> (8 * k));
-      f.zeros(12);
+      f.zeros(4);
+      if (v.dtype == DType::kI16)
+        v.scale = f.f32();
+      else
+        f.zeros(4);
+      f.zeros(4);
       model_.values.push_back(std::move(v));
     }
   }
@@ -359,7 +371,9 @@ class Reader {
     for (uint32_t k = 0; k < steps; ++k) {
       StepInfo step;
       const uint32_t kind = f.u32();
-      if (kind < 1 || kind > 9) bad_model(f.where(), ", step ", k, ": kind ", kind, ", known are 1 to 9");
+      const bool fixed = kind >= 12 && kind <= 19;
+      if (kind < 1 || (kind > 9 && !fixed)) bad_model(f.where(), ", step ", k, ": kind ", kind, ", known are 1 to 9 and 12 to 19");
+      if (fixed) since(1, text(f.where(), ", step ", k), name_of(static_cast<StepKind>(kind)));
       step.kind = static_cast<StepKind>(kind);
       step.value = f.u32();
       step.a = f.u32();

@@ -60,6 +60,14 @@ struct Simd {
     return _mm256_cvtepu16_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(part)));
   }
 
+  template <bool kFull>
+  static BITWRIGHT_INLINE I load_short(const int16_t* p, const Tail& tail, int v) {
+    if (kFull) return _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8 * v)));
+    alignas(16) int16_t part[8] = {};
+    for (uint32_t j = 0; j < 8 && 8 * v + j < tail.valid; ++j) part[j] = p[8 * v + j];
+    return _mm256_cvtepi16_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(part)));
+  }
+
   static BITWRIGHT_INLINE F set(float x) { return _mm256_set1_ps(x); }
   static BITWRIGHT_INLINE F add(F a, F b) { return _mm256_add_ps(a, b); }
   static BITWRIGHT_INLINE F mul(F a, F b) { return _mm256_mul_ps(a, b); }
@@ -118,7 +126,7 @@ struct Simd {
 
 const EpilogueKernel kernel = {
     "epilogue_avx2", "avx2", "blocks of 2 pixels x 32 channels in registers over all steps", kRankAvx2, supports_avx2,
-    threshold<Simd::Limits16>, threshold<Limits32>, from_counts16, from_counts32, from_float,
+    threshold<Simd::Limits16>, threshold<Limits32>, from_counts16, from_counts32, from_float, from_i16,
 };
 
 }  // namespace

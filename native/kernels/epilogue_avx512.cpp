@@ -58,6 +58,12 @@ struct Simd {
                                        : _mm256_maskz_loadu_epi16(tail.m[v], p + 16 * v));
   }
 
+  template <bool kFull>
+  static BITWRIGHT_INLINE I load_short(const int16_t* p, const Tail& tail, int v) {
+    return _mm512_cvtepi16_epi32(kFull ? _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 16 * v))
+                                       : _mm256_maskz_loadu_epi16(tail.m[v], p + 16 * v));
+  }
+
   static BITWRIGHT_INLINE F set(float x) { return _mm512_set1_ps(x); }
   static BITWRIGHT_INLINE F add(F a, F b) { return _mm512_add_ps(a, b); }
   static BITWRIGHT_INLINE F mul(F a, F b) { return _mm512_mul_ps(a, b); }
@@ -101,7 +107,7 @@ struct Simd {
 
 const EpilogueKernel kernel = {
     "epilogue_avx512", "avx512", "blocks of 4 pixels x 64 channels in registers over all steps", kRankAvx512, supports_avx512,
-    threshold<Simd::Limits16>, threshold<Limits32>, from_counts16, from_counts32, from_float,
+    threshold<Simd::Limits16>, threshold<Limits32>, from_counts16, from_counts32, from_float, from_i16,
 };
 
 }  // namespace

@@ -55,6 +55,15 @@ BITWRIGHT_INLINE void load_counts(Simd::F (&x)[P][W * Simd::kVectors], const Sou
 }
 
 template <int P, int W, bool kFull>
+BITWRIGHT_INLINE void add_shorts(Simd::F (&x)[P][W * Simd::kVectors], const Step& s, const Place& b, const Simd::Tail& tail) {
+  const Simd::F scale = Simd::set(s.value_scale);
+  const int16_t* row = first_pixel<const int16_t>(s.value, b, b.c0);
+  BITWRIGHT_UNROLL for (int i = 0; i < P; ++i, row += s.value.pixel_stride)
+    BITWRIGHT_UNROLL for (int v = 0; v < W * Simd::kVectors; ++v)
+      x[i][v] = Simd::add(x[i][v], Simd::mul(Simd::to_float(Simd::load_short<kFull>(row, tail, v)), scale));
+}
+
+template <int P, int W, bool kFull>
 BITWRIGHT_INLINE void store_bits_step(const Simd::F (&x)[P][W * Simd::kVectors], const Step& s, const Place& b, const Simd::Tail& tail) {
   constexpr int V = Simd::kVectors;
   uint32_t bits[P * W];
@@ -90,6 +99,7 @@ void block(const Source& source, const Place& b, const Step* steps, size_t n_ste
   for (const Step *step = steps, *end = steps + n_steps; step != end; ++step) {
     const Step& s = *step;
     switch (s.kind) {
+      default: break;  // i16 steps: whole chains with one are run elsewhere
       case StepKind::kThreshold: break;  // the threshold functions do it: it is never a step of a chain
       case StepKind::kAffine:
         BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) {
@@ -99,6 +109,10 @@ void block(const Source& source, const Place& b, const Step* steps, size_t n_ste
         }
         break;
       case StepKind::kAdd: {
+        if (s.value_scale != 0) {
+          add_shorts<P, W, kFull>(x, s, b, tail);
+          break;
+        }
         const float* row = first_pixel<const float>(s.value, b, b.c0);
         BITWRIGHT_UNROLL for (int i = 0; i < P; ++i, row += s.value.pixel_stride)
           BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) x[i][v] = Simd::add(x[i][v], Simd::load<kFull>(row, tail, v));
@@ -242,13 +256,18 @@ void threshold(const Count* counts, const EpilogueTile& t, const int32_t* const*
 }
 
 inline void from_counts16(const uint16_t* counts, const EpilogueTile& t, const int32_t* const* origin, int32_t slope, const Step* steps, size_t n) {
-  if (slope != 1 && slope != 2) return epilogue_portable->from_counts16(counts, t, origin, slope, steps, n);  // no layer has one
+  if (is_fixed(steps[n - 1].kind) || (slope != 1 && slope != 2)) return epilogue_portable->from_counts16(counts, t, origin, slope, steps, n);  // no layer has one
   run({From::kCounts16, counts, origin, slope}, t, steps, n);
 }
 
 inline void from_counts32(const uint32_t* counts, const EpilogueTile& t, const int32_t* const* origin, int32_t slope, const Step* steps, size_t n) {
-  if (slope != 1 && slope != 2) return epilogue_portable->from_counts32(counts, t, origin, slope, steps, n);
+  if (is_fixed(steps[n - 1].kind) || (slope != 1 && slope != 2)) return epilogue_portable->from_counts32(counts, t, origin, slope, steps, n);
   run({From::kCounts32, counts, origin, slope}, t, steps, n);
 }
 
-inline void from_float(const float* x, const EpilogueTile& t, const Step* steps, size_t n) { run({From::kFloat, x, nullptr, 0}, t, steps, n); }
+inline void from_float(const float* x, const EpilogueTile& t, const Step* steps, size_t n) {
+  if (is_fixed(steps[n - 1].kind)) return epilogue_portable->from_float(x, t, steps, n);
+  run({From::kFloat, x, nullptr, 0}, t, steps, n);
+}
+
+inline void from_i16(const int16_t* x, const EpilogueTile& t, const Step* steps, size_t n) { epilogue_portable->from_i16(x, t, steps, n); }

@@ -20,7 +20,7 @@ struct TilePixels {
 };
 
 // Where a step reads or writes a value: element (n, p, c) lies at data + n*sample_stride + p*pixel_stride + c (in elements: floats for
-// f32, 32-bit words for bits, where c counts bits and group layout is handled by the epilogue).
+// f32, int16 for i16, 32-bit words for bits, where c counts bits and group layout is handled by the epilogue).
 struct ValueRef {
   void* data = nullptr;
   size_t sample_stride = 0;
@@ -31,7 +31,11 @@ struct ValueRef {
 
 enum class StepKind : uint32_t {
   kThreshold = 1, kAffine = 2, kAdd = 3, kPrelu = 4, kClamp = 5, kStore = 6, kStoreBits = 7, kUnary = 8, kMul = 9,
+  kFixed = 12, kAddI16 = 13, kPreluI16 = 14, kBiasI16 = 15, kClampI16 = 16, kStoreI16 = 17, kStoreBitsI16 = 18, kQuantizeI16 = 19,
 };
+
+// Whether a step computes on 16-bit fixed-point numbers: true from FIXED or QUANTIZE_I16 to the end of a chain.
+constexpr bool is_fixed(StepKind kind) { return kind >= StepKind::kFixed && kind <= StepKind::kQuantizeI16; }
 
 // One epilogue step with everything resolved; docs/bwm.md gives the meaning of each kind.
 struct Step {
@@ -41,6 +45,9 @@ struct Step {
   const float* b = nullptr;        // per channel (AFFINE), or null: p1
   const uint32_t* flip = nullptr;  // bit per channel, or null
   float p0 = 0, p1 = 0;
+  const int16_t* a16 = nullptr;    // the constants of an i16 step, per channel; readable for 32 elements past the last
+  const int16_t* b16 = nullptr;
+  float value_scale = 0;           // ADD: if not 0, the value is i16 and stands for q * value_scale
   ValueRef value;
 };
 
@@ -120,6 +127,8 @@ struct EpilogueKernel {
   void (*from_counts16)(const uint16_t* counts, const EpilogueTile& t, const int32_t* const* origin, int32_t slope, const Step* steps, size_t n_steps);
   void (*from_counts32)(const uint32_t* counts, const EpilogueTile& t, const int32_t* const* origin, int32_t slope, const Step* steps, size_t n_steps);
   void (*from_float)(const float* x, const EpilogueTile& t, const Step* steps, size_t n_steps);
+  // A chain of i16 steps only, without FIXED and QUANTIZE_I16.
+  void (*from_i16)(const int16_t* x, const EpilogueTile& t, const Step* steps, size_t n_steps);
 };
 
 // Packing: bit c of row r = (x[r][c] >= threshold[c]), NaN on either side gives 0. Thresholds have the type of x.

@@ -75,7 +75,7 @@ class _Encoder:
         axes = [*v.external_axes, 0, 0, 0, 0][:4]
         flags = int(v.is_input) | int(v.is_output) << 1
         return f.VALUE.pack(
-            int(v.dtype), *v.dims, v.groups, flags, self.names.add(v.name), v.offset, v.bytes, *axes, b""
+            int(v.dtype), *v.dims, v.groups, flags, self.names.add(v.name), v.offset, v.bytes, *axes, 0, v.scale, 0
         )
 
     def step(self, s: Step) -> bytes:
@@ -142,6 +142,6 @@ def encode(program: Program) -> bytes:
         at += len(data)
     rest = table + bytes(body)
     size = f.HEADER.size + len(rest)
-    head = f.HEADER.pack(f.MAGIC, f.MAJOR, f.MINOR, len(parts), size, zlib.crc32(rest), 0, b"")
+    head = f.HEADER.pack(f.MAGIC, f.MAJOR, program.minor_version, len(parts), size, zlib.crc32(rest), 0, b"")
     head = head[:28] + f.ZERO.pack(zlib.crc32(head[:28])) + head[32:]
     return head + rest

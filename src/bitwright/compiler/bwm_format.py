@@ -5,11 +5,11 @@ from __future__ import annotations
 import struct
 
 MAGIC = b"\x89BWM\r\n\x1a\n"
-MAJOR, MINOR = 1, 0
+MAJOR, MINOR = 1, 1  # the newest; a program that uses nothing new is written as 1.0
 NONE = 0xFFFFFFFF
 HEADER = struct.Struct("<8sHHIQII32s")
 SECTION = struct.Struct("<IIQQQ")
-VALUE = struct.Struct("<I4IIIIQQ4B12s")
+VALUE = struct.Struct("<I4IIIIQQ4BIfI")
 CONSTANT = struct.Struct("<IIQQQ")
 OP_HEADER = struct.Struct("<4I")
 GEOMETRY = struct.Struct("<19I")

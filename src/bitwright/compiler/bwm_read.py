@@ -76,6 +76,7 @@ class _Decoder:
         magic, major, minor, count, size, crc, head_crc, zero = f.HEADER.unpack_from(data)
         _check(magic == f.MAGIC, f"magic {magic.hex()} instead of {f.MAGIC.hex()}")
         _check(zlib.crc32(data[:28]) == head_crc, "the header's checksum is wrong (damaged file)")
+        self.minor = minor
         if major != f.MAJOR or minor > f.MINOR:
             raise BwmFormatError(
                 f"the file has version {major}.{minor}, this bitwright reads {f.MAJOR}.{f.MINOR}: "
@@ -128,12 +129,16 @@ class _Decoder:
         for i in range(count):
             dtype, d, h, w, c, groups, flags, name, arena, size, *tail = f.VALUE.unpack_from(self.data, offset + 64 * i)
             axes = tuple(a for a in tail[:4] if a)
-            _check(dtype in (1, 2, 3), f"value {i} has dtype {dtype}")
+            _check(dtype in list(DType), f"value {i} has dtype {dtype}")
+            scale = float(tail[5])
+            _check((0 < scale < float("inf")) if dtype == DType.I16 else scale == 0, f"value {i} has scale {scale}")
+            _check(dtype != DType.I16 or self.minor >= 1, f"value {i} has dtype {dtype}, unknown in version 1.0")
             _check(min(d, h, w, c) >= 1 and groups >= 1 and c % groups == 0, f"value {i} has dims {[d, h, w, c]}")
             _check(flags < 3 and all(a <= 4 for a in axes), f"value {i} has flags {flags}, axes {axes}")
             v = Value(
                 DType(dtype), (d, h, w, c), groups, self.name(name), bool(flags & 1), bool(flags & 2), axes, arena
             )
+            v.scale = scale
             _check(v.bytes == size and arena % 64 == 0, f"value {i} takes {v.bytes} bytes, the file says {size}")
             values.append(v)
         return values
@@ -184,7 +189,8 @@ class _Decoder:
             except ValueError as error:
                 raise BwmFormatError(f"{error} (op {i})") from error
             _check(16 + used + 32 * steps == size, f"op {i} has {size} bytes for {steps} steps")
-            op.steps = [self._step(op, at + 16 + used + 32 * k, i) for k in range(steps)]
+            for k in range(steps):
+                op.steps.append(self._step(op, at + 16 + used + 32 * k, i))
             p.ops.append(op)
             at += size
         _check(at == end, f"OPS has {end - at} bytes too many")
@@ -279,21 +285,31 @@ class _Decoder:
         dims = out_dims(op)
         channels = dims[3]
         step = Step(k, None, None, None, p0, p1, n)
-        if k in (StepKind.THRESHOLD, StepKind.STORE, StepKind.STORE_BITS, StepKind.ADD, StepKind.MUL):
+        _check(not step.fixed or self.minor >= 1, f"{what} is unknown in version 1.0")
+        if step.stores or step.reads:
             step.value = self.value(value)
             wanted = (1, 1, 1, channels) if k is StepKind.MUL and n == 1 else dims
-            bits = k in (StepKind.THRESHOLD, StepKind.STORE_BITS)
             _check(step.value.dims == wanted, f"{what}: value {value} has dims {step.value.dims}, not {wanted}")
-            _check(
-                step.value.dtype is (DType.BITS if bits else DType.F32), f"{what}: value {value} has the wrong dtype"
+            types = {StepKind.ADD: (DType.F32, DType.I16)}.get(
+                k, (DType.BITS if step.stores_bits else DType.I16 if step.fixed else DType.F32,)
             )
+            _check(step.value.dtype in types, f"{what}: value {value} has the wrong dtype")
         if a != f.NONE:
-            dtype = np.int32 if k is StepKind.THRESHOLD else np.float32
+            dtype = np.int32 if step.fixed or k is StepKind.THRESHOLD else np.float32
             step.a = self.constant(a, dtype, channels, what)
         if b != f.NONE:
-            flips = k in (StepKind.THRESHOLD, StepKind.STORE_BITS)
-            dtype = np.uint32 if flips else np.float32
-            step.b = self.constant(b, dtype, words_of(channels) if flips else channels, what)
+            dtype = np.uint32 if step.stores_bits else np.int32 if step.fixed else np.float32
+            step.b = self.constant(b, dtype, words_of(channels) if step.stores_bits else channels, what)
+        needed = {
+            StepKind.FIXED: (step.a, step.b),
+            StepKind.PRELU_I16: (step.a,),
+            StepKind.BIAS_I16: (step.b,),
+            StepKind.STORE_BITS_I16: (step.a,),
+        }
+        for const in needed.get(k, ()):
+            _check(const is not None and bool((abs(const.data) <= 1 << 15).all()), f"{what}: its constants are not i16")
+        if k is StepKind.FIXED:
+            _check(isinstance(op, BConv) and not op.steps, f"{what}: only as the first step of a binary convolution")
         if k is StepKind.UNARY:
             _check(n in list(UnaryFn), f"{what}: function {n}")
         if k is StepKind.THRESHOLD:

@@ -26,6 +26,7 @@ class DType(IntEnum):
     F32 = 1
     BITS = 2
     I32 = 3
+    I16 = 5
 
 
 class StepKind(IntEnum):
@@ -40,6 +41,14 @@ class StepKind(IntEnum):
     STORE_BITS = 7
     UNARY = 8
     MUL = 9
+    FIXED = 12
+    ADD_I16 = 13
+    PRELU_I16 = 14
+    BIAS_I16 = 15
+    CLAMP_I16 = 16
+    STORE_I16 = 17
+    STORE_BITS_I16 = 18
+    QUANTIZE_I16 = 19
 
 
 class UnaryFn(IntEnum):
@@ -73,7 +82,10 @@ class PoolKind(IntEnum):
     AVERAGE_PADDED = 3
 
 
-STORES = (StepKind.STORE, StepKind.STORE_BITS, StepKind.THRESHOLD)
+BIT_STORES = (StepKind.STORE_BITS, StepKind.THRESHOLD, StepKind.STORE_BITS_I16)
+STORES = (*BIT_STORES, StepKind.STORE, StepKind.STORE_I16)
+READS = (StepKind.ADD, StepKind.MUL, StepKind.ADD_I16)
+FIXED_STEPS = tuple(k for k in StepKind if StepKind.FIXED <= k <= StepKind.QUANTIZE_I16)
 
 
 @dataclass(frozen=True)
@@ -105,6 +117,7 @@ class Value:
     external_axes: tuple[int, ...] = ()
     offset: int = 0
     meaning: Meaning | None = None
+    scale: float = 0.0  # i16: an element q stands for q * scale
 
     @property
     def channels(self) -> int:
@@ -129,7 +142,7 @@ class Value:
         """Bytes of one sample before rounding."""
         if self.dtype is DType.BITS:
             return (self.pixels + 1) * self.groups * self.words * 4
-        return self.pixels * self.channels * 4
+        return self.pixels * self.channels * (2 if self.dtype is DType.I16 else 4)
 
     @property
     def bytes(self) -> int:
@@ -172,7 +185,16 @@ class Step:
 
     @property
     def reads(self) -> bool:
-        return self.kind in (StepKind.ADD, StepKind.MUL)
+        return self.kind in READS
+
+    @property
+    def stores_bits(self) -> bool:
+        return self.kind in BIT_STORES
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the step computes on 16-bit fixed-point numbers."""
+        return self.kind in FIXED_STEPS
 
 
 @dataclass(frozen=True)
@@ -311,6 +333,12 @@ class Program:
     ops: list[Op] = field(default_factory=list)
     meta: dict[str, Any] = field(default_factory=dict)
     file_values: list[Value] = field(default_factory=list)  # of a program read from a file: its values by id
+
+    @property
+    def minor_version(self) -> int:
+        """Minor version of the `.bwm` format that the program needs: 0 unless it uses something newer."""
+        i16 = any(v.dtype is DType.I16 for v in self.values()) or any(s.fixed for op in self.ops for s in op.steps)
+        return int(i16)
 
     def values(self) -> list[Value]:
         """Every value: inputs and outputs first, then in the order in which the ops write them. The index is the
