@@ -99,12 +99,12 @@ std::vector<uint64_t> run_session(Session& session, const std::vector<Array>& in
   return op_ns;
 }
 
-// Engine layout from [samples][D][H][W][C] (4-byte elements, or one byte per bit), and back.
+// Engine layout from [samples][D][H][W][C] (elements as they are, or one byte per bit), and back.
 void to_engine(const ValueInfo& v, size_t samples, const uint8_t* from, uint8_t* to) {
   const size_t elements = v.pixels() * v.channels();
   for (size_t n = 0; n < samples; ++n, to += v.bytes) {
     if (v.dtype != DType::kBits) {
-      std::memcpy(to, from + n * elements * 4, elements * 4);
+      std::memcpy(to, from + n * elements * v.element_bytes(), elements * v.element_bytes());
       continue;
     }
     const uint8_t* bit = from + n * elements;
@@ -118,7 +118,7 @@ void from_engine(const ValueInfo& v, size_t samples, const uint8_t* from, uint8_
   const size_t elements = v.pixels() * v.channels();
   for (size_t n = 0; n < samples; ++n, from += v.bytes) {
     if (v.dtype != DType::kBits) {
-      std::memcpy(to + n * elements * 4, from, elements * 4);
+      std::memcpy(to + n * elements * v.element_bytes(), from, elements * v.element_bytes());
       continue;
     }
     uint8_t* bit = to + n * elements;
@@ -128,7 +128,7 @@ void from_engine(const ValueInfo& v, size_t samples, const uint8_t* from, uint8_
   }
 }
 
-// inputs, outputs: {value id: C-contiguous array [samples, D, H, W, C]}, f32 or i32 or, for bits, uint8.
+// inputs, outputs: {value id: C-contiguous array [samples, D, H, W, C]}, f32, i32, i16 or, for bits, uint8.
 void run_one(Session& session, size_t index, const nb::dict& inputs, const nb::dict& outputs) {
   const Model& model = session.model();
   if (index >= model.ops.size()) fail(Status::kArgument, "op ", index, ": the model has ", model.ops.size());
@@ -140,7 +140,8 @@ void run_one(Session& session, size_t index, const nb::dict& inputs, const nb::d
     if (!arrays.contains(key)) fail(Status::kInput, "value ", id, " is missing");
     const auto a = nb::cast<decltype(type_tag)>(arrays[key]);
     const ValueInfo& v = model.values[id];
-    const nb::dlpack::dtype type = v.dtype == DType::kBits ? nb::dtype<uint8_t>() : v.dtype == DType::kI32 ? nb::dtype<int32_t>() : nb::dtype<float>();
+    const nb::dlpack::dtype type = v.dtype == DType::kBits ? nb::dtype<uint8_t>() : v.dtype == DType::kI32 ? nb::dtype<int32_t>()
+                                   : v.dtype == DType::kI16 ? nb::dtype<int16_t>() : nb::dtype<float>();
     bool fits = a.ndim() == 5 && a.dtype() == type && (samples == 0 || a.shape(0) == samples);
     for (size_t k = 0; fits && k < 4; ++k) fits = a.shape(k + 1) == v.dims[k];
     if (!fits) fail(Status::kInput, "value ", id, ": wrong shape or element type");

@@ -182,7 +182,7 @@ void oracle(Chain& chain, const Case& c, const std::vector<float>& x0) {
             set_bit(v, c.n[i], c.p[i], ch, (x >= a) != flip);
             break;
           }
-          case StepKind::kThreshold: break;
+          default: break;  // THRESHOLD stands alone, i16 steps have their own tests
         }
       }
     }

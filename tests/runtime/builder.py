@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 NONE = 0xFFFFFFFF
 MAGIC = b"\x89BWM\r\n\x1a\n"
-F32, BITS, I32 = 1, 2, 3
-DTYPES = {"f32": F32, "bits": BITS, "i32": I32}
+F32, BITS, I32, I16 = 1, 2, 3, 5
+DTYPES = {"f32": F32, "bits": BITS, "i32": I32, "i16": I16}
 
 
 def align(n: int, unit: int = 64) -> int:
@@ -56,13 +56,14 @@ class Value:
     name: str
     axes: tuple[int, ...]
     offset: int
+    scale: float = 0.0
 
     @property
     def bytes(self) -> int:
         d, h, w, c = self.dims
         if self.dtype == "bits":
             return align((d * h * w + 1) * self.groups * -(-(c // max(self.groups, 1)) // 32) * 4)
-        return align(d * h * w * c * 4)
+        return align(d * h * w * c * (2 if self.dtype == "i16" else 4))
 
 
 @dataclass
@@ -74,9 +75,17 @@ class Builder:
     ops: list[bytes] = field(default_factory=list)
     meta: dict[str, Any] = field(default_factory=dict)
     strings: bytearray = field(default_factory=lambda: bytearray(b"\0"))
+    minor: int = 0
 
     def value(
-        self, dtype: str, dims: Sequence[int], groups: int = 1, role: str = "", name: str = "", axes: Sequence[int] = ()
+        self,
+        dtype: str,
+        dims: Sequence[int],
+        groups: int = 1,
+        role: str = "",
+        name: str = "",
+        axes: Sequence[int] = (),
+        scale: float = 0.0,
     ) -> int:
         d, h, w, c = (int(n) for n in dims)
         offset = self.values[-1].offset + self.values[-1].bytes if self.values else 0
@@ -84,7 +93,7 @@ class Builder:
             axes = (1, 2, 3, 4)
         flags = {"": 0, "input": 1, "output": 2}[role]
         name = name or (f"{role}{len(self.values)}" if role else "")
-        self.values.append(Value(dtype, (d, h, w, c), groups, flags, name, tuple(axes), offset))
+        self.values.append(Value(dtype, (d, h, w, c), groups, flags, name, tuple(axes), offset, scale))
         return len(self.values) - 1
 
     def constant(self, array: npt.NDArray[Any]) -> int:
@@ -159,7 +168,7 @@ class Builder:
             values += struct.pack(
                 "<I4I3IQQ", DTYPES[v.dtype], *v.dims, v.groups, v.flags, name, v.offset, v.bytes % 2**64
             )
-            values += axes + bytes(12)
+            values += axes + struct.pack("<IfI", 0, v.scale, 0)
         data, constants = b"", b""
         for code, array in self.constants:
             data += bytes(align(len(data)) - len(data))
@@ -172,10 +181,10 @@ class Builder:
         return list(zip(counts, (values, b"".join(self.ops), constants, data, meta), strict=True))
 
     def file(self) -> bytes:
-        return assemble(self.sections())
+        return assemble(self.sections(), self.minor)
 
 
-def assemble(sections: Sequence[tuple[int, bytes]]) -> bytes:
+def assemble(sections: Sequence[tuple[int, bytes]], minor: int = 0) -> bytes:
     """The five sections (count, bytes) behind a header and a table."""
     table, body, at = b"", b"", align(64 + 32 * 5)
     body += bytes(at - 64 - 32 * 5)
@@ -184,7 +193,7 @@ def assemble(sections: Sequence[tuple[int, bytes]]) -> bytes:
         padded = align(len(data))
         body += data + bytes(padded - len(data) if kind < 5 else 0)
         at += padded if kind < 5 else len(data)
-    return seal(bytearray(MAGIC + struct.pack("<2HIQ2I", 1, 0, 5, at, 0, 0) + bytes(32) + table + body))
+    return seal(bytearray(MAGIC + struct.pack("<2HIQ2I", 1, minor, 5, at, 0, 0) + bytes(32) + table + body))
 
 
 def seal(data: bytearray) -> bytes:
@@ -234,3 +243,35 @@ def unary(function: int) -> bytes:
 
 def mul(value: int, gate: bool = False) -> bytes:
     return step(9, value, n=int(gate))
+
+
+def fixed(a: int, offset: int, before: int = 0, after: int = 0) -> bytes:
+    return step(12, NONE, a, offset, n=before | after << 8)
+
+
+def add_i16(value: int) -> bytes:
+    return step(13, value)
+
+
+def prelu_i16(a: int, after: int = 0) -> bytes:
+    return step(14, NONE, a, n=after)
+
+
+def bias_i16(offset: int) -> bytes:
+    return step(15, NONE, NONE, offset)
+
+
+def clamp_i16(low: int, high: int) -> bytes:
+    return step(16, p0=low, p1=high)
+
+
+def store_i16(value: int) -> bytes:
+    return step(17, value)
+
+
+def store_bits_i16(value: int, a: int, flip: int = NONE) -> bytes:
+    return step(18, value, a, flip)
+
+
+def quantize_i16(factor: float) -> bytes:
+    return step(19, p0=factor)

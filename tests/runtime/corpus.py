@@ -105,6 +105,45 @@ def pooled_bits() -> bytes:
     return m.file()
 
 
+def fixed() -> bytes:
+    """A residual block on i16 values: quantized floats, FIXED behind a binary convolution, pools, maps and copies of
+    i16."""
+    random = np.random.default_rng(17)
+    m = Builder(minor=1)
+    dims, channels = (1, 4, 5), 40
+    x = m.value("f32", (*dims, channels), role="input", name="x", axes=(4, 2, 3))
+    bits, next_bits = m.value("bits", (*dims, channels)), m.value("bits", (*dims, channels), 2)
+    skip, y = m.value("i16", (*dims, channels), scale=0.25), m.value("i16", (*dims, channels), scale=0.25)
+    pooled, half = m.value("i16", (1, 2, 2, channels), scale=0.25), m.value("i16", (1, 2, 2, channels), scale=0.25)
+    joined = m.value("i16", (1, 2, 2, 2 * channels), scale=0.25)
+    mean = m.value("f32", (1, 1, 1, 2 * channels), role="output", name="mean", axes=(4,))
+    real = m.value("f32", (*dims, channels), role="output", name="real", axes=(4, 2, 3))
+
+    def shorts(low: int, high: int) -> int:
+        return m.constant(random.integers(low, high, channels).astype(np.int32))
+
+    m.map(x, [b.store_bits(bits), b.affine(p0=2.0), b.quantize_i16(4.0), b.clamp_i16(-999, 999), b.store_i16(skip)])
+    same = Geometry((1, 3, 3), pad_begin=(0, 1, 1), pad_end=(0, 1, 1))
+    steps = [
+        b.fixed(shorts(-32767, 32768), shorts(-99, 99), 5, 1),
+        b.add_i16(skip),
+        b.bias_i16(shorts(-99, 99)),
+        b.prelu_i16(shorts(-32767, 32768), 1),
+        b.store_i16(y),
+        b.store_bits_i16(next_bits, shorts(-99, 99), m.constant(b.pack(random.random(channels) < 0.5))),
+    ]
+    weight = b.pack(random.random((channels, 9, channels)) < 0.5)
+    m.bconv(bits, m.constant(weight), channels, dims, same, steps)
+    two = Geometry((1, 2, 2), (1, 2, 2))
+    m.pool(y, 1, (1, 2, 2), two, [b.bias_i16(shorts(-9, 9)), b.store_i16(pooled)])
+    m.pool(y, 2, (1, 2, 2), two, [b.quantize_i16(4.0), b.store_i16(half)])
+    m.copy(pooled, joined, (0, 0, 0, 0), (1, 1, 1, 1), (1, 2, 2, channels), 0)
+    m.copy(half, joined, (0, 0, 0, 0), (1, 1, 1, 1), (1, 2, 2, channels), channels)
+    m.pool(joined, 3, (1, 1, 1), Geometry((1, 2, 2)), [b.store(mean)])
+    m.map(next_bits, [b.add(y), b.store(real)])
+    return m.file()
+
+
 def corpus() -> dict[str, bytes]:
     same = {"pad_begin": (0, 1, 1), "pad_end": (0, 1, 1)}
     return {
@@ -118,6 +157,7 @@ def corpus() -> dict[str, bytes]:
         "floats.bwm": floats(),
         "dense.bwm": dense(),
         "pooled_bits.bwm": pooled_bits(),
+        "fixed.bwm": fixed(),
     }
 
 

@@ -107,9 +107,9 @@ def test_truncated_behind_a_corrected_header() -> None:
 def test_a_newer_version() -> None:
     data = bytearray(GOOD)
     struct.pack_into("<2H", data, 8, 1, 3)
-    assert error(b.seal(data)) == "written by a newer bitwright (version 1.3; this engine reads 1.0)"
+    assert error(b.seal(data)) == "written by a newer bitwright (version 1.3; this engine reads 1.1)"
     struct.pack_into("<2H", data, 8, 2, 0)
-    assert error(b.seal(data)) == "written by a newer bitwright (version 2.0; this engine reads 1.0)"
+    assert error(b.seal(data)) == "written by a newer bitwright (version 2.0; this engine reads 1.1)"
     struct.pack_into("<2H", data, 8, 0, 9)
     assert "version 0.9 of the format is not supported" in error(b.seal(data))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from . import fixed
 from .packing import unpack_bits
 from .program import (
     BConv,
@@ -68,6 +69,8 @@ def run_op(op: Op, data: dict[int, Array]) -> None:
         box = x[where]
         if id(op.dst) not in data:
             data[id(op.dst)] = np.full((x.shape[0], *op.dst.dims), 0.0 if op.zero_rest else np.nan, np.float32)
+            if op.inp.dtype is DType.I16:
+                data[id(op.dst)] = np.zeros((x.shape[0], *op.dst.dims), np.int16)
         data[id(op.dst)][..., op.dst_channel : op.dst_channel + op.count[3]] = box
         return
     if isinstance(op, BPool):
@@ -173,7 +176,15 @@ def _pool(op: Pool, x: Array) -> Array:
         else:
             count += mask
     assert (count > 0).all()
-    return best if op.kind is PoolKind.MAX else (total / count).astype(np.float32)
+    if op.kind is PoolKind.MAX:
+        return best
+    if op.inp.dtype is DType.I16:  # the sum is exact; one product, one quotient
+        return total.astype(np.float32) * np.float32(op.inp.scale) / count.astype(np.float32)
+    return (total / count).astype(np.float32)
+
+
+def _average(op: Op) -> bool:
+    return isinstance(op, Pool) and op.kind is not PoolKind.MAX
 
 
 def _unary(n: int, x: Array) -> Array:
@@ -212,14 +223,27 @@ def _epilogue(op: Op, acc: Array, data: dict[int, Array]) -> None:
         assert acc.dtype == np.int64
         data[id(s.value)] = (acc >= s.a.data) ^ _flip(s, channels)
         return
+    if op.steps and op.steps[0].kind is StepKind.FIXED:
+        fixed.run(op.steps, acc, data)
+        return
+    if op.inp.dtype is DType.I16 and op.steps and op.steps[0].fixed and op.steps[0].kind is not StepKind.QUANTIZE_I16:
+        fixed.run(op.steps, acc, data)
+        return
     x = acc.astype(np.float32)
+    if op.inp.dtype is DType.I16 and not _average(op):
+        x = x * np.float32(op.inp.scale)
     with np.errstate(all="ignore"):
-        for s in op.steps:
+        for i, s in enumerate(op.steps):
+            if s.kind is StepKind.QUANTIZE_I16:
+                fixed.run(op.steps[i + 1 :], fixed.quantize(x, s.p0), data)
+                return
             a = np.float32(s.p0) if s.a is None else s.a.data
             if s.kind is StepKind.AFFINE:
                 x = x * a + (np.float32(s.p1) if s.b is None else s.b.data)
             elif s.kind is StepKind.ADD:
-                x = x + data[id(s.value)]
+                assert s.value is not None
+                other = data[id(s.value)]
+                x = x + (other * np.float32(s.value.scale) if s.value.dtype is DType.I16 else other)
             elif s.kind is StepKind.MUL:
                 x = x * data[id(s.value)]
             elif s.kind is StepKind.PRELU:

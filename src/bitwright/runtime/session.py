@@ -16,7 +16,7 @@ from bitwright.runtime.errors import InputError, ModelError
 
 __all__ = ["Session", "TensorInfo"]
 
-_DTYPES: dict[str, type[np.generic]] = {"f32": np.float32, "i32": np.int32}
+_DTYPES: dict[str, type[np.generic]] = {"f32": np.float32, "i32": np.int32, "i16": np.int16}
 
 
 class TensorInfo(NamedTuple):
@@ -166,7 +166,8 @@ class Session:
 
         Args:
             index: the op's index in `ops`.
-            values: for each value that the op reads, an array [N, D, H, W, C]: float32, bool for bits, int32 for ids.
+            values: for each value that the op reads, an array [N, D, H, W, C]: float32, bool for bits, int32 for
+                ids, int16 for i16 values.
 
         Returns:
             The same for each value that it writes. A COPY fills only its own channels; the others are 0.
@@ -195,7 +196,7 @@ class Session:
         for key in op["writes"]:
             facts = self._values[key]
             outputs[key] = np.empty(
-                (samples or 0, *facts["dims"]), np.uint8 if facts["dtype"] == "bits" else np.float32
+                (samples or 0, *facts["dims"]), {"bits": np.uint8, "i16": np.int16}.get(facts["dtype"], np.float32)
             )
         self._native.run_op(index, arrays, outputs)
         return {
