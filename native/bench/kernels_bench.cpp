@@ -32,6 +32,10 @@ const Layer binary_layers[] = {
     {"3x3_28x28_128_128", 28, 128, 128, 3, 1}, {"3x3_28x28_128_256_s2", 28, 128, 256, 3, 2},
     {"3x3_14x14_256_256", 14, 256, 256, 3, 1}, {"3x3_14x14_256_512_s2", 14, 256, 512, 3, 2},
     {"3x3_7x7_512_512", 7, 512, 512, 3, 1},    {"1x1_28x28_256_256", 28, 256, 256, 1, 1},
+    {"1x1_56x56_64_64", 56, 64, 64, 1, 1},     {"1x1_56x56_128_128", 56, 128, 128, 1, 1},
+    {"3x3_28x28_64_16", 28, 64, 16, 3, 1},     {"3x3_28x28_64_32", 28, 64, 32, 3, 1},
+    {"3x3_28x28_64_96", 28, 64, 96, 3, 1},     {"3x3_28x28_32_32", 28, 32, 32, 3, 1},
+    {"1x1_1x1_4096_1024", 1, 4096, 1024, 1, 1}, {"1x1_12x12_4096_192", 12, 4096, 192, 1, 1},
 };
 
 const Layer float_layers[] = {
@@ -87,7 +91,7 @@ struct Map {
   explicit Map(const Layer& l)
       : n(l.pixels(), 0), bits(static_cast<size_t>(l.pixels()) * ((l.outputs + 31) / 32)), a(l.outputs, 0.01f), b(l.outputs, 0.5f),
         residual(static_cast<size_t>(l.pixels()) * l.outputs, 0.25f), out(residual.size()),
-        row(l.outputs, static_cast<int32_t>(l.taps() * l.channels / 2)), rows(l.pixels(), row.data()) {
+        row(l.outputs + 256, static_cast<int32_t>(l.taps() * l.channels / 2)), rows(l.pixels(), row.data()) {
     for (uint32_t i = 0; i < l.pixels(); ++i) p.push_back(i);
   }
   std::vector<Step> fused() {
@@ -117,7 +121,7 @@ void report(benchmark::State& state, double macs) {
   state.counters["GMAC/s"] = benchmark::Counter(macs * 1e-9 * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
 }
 
-enum class Then { kNothing, kThreshold, kFused };
+enum class Then { kNothing, kThreshold, kBits, kFused };
 
 void bench_binary(benchmark::State& state, const BinaryKernel* k, const EpilogueKernel* e, Layer l, Then then) {
   std::mt19937 random(1);
@@ -135,10 +139,21 @@ void bench_binary(benchmark::State& state, const BinaryKernel* k, const Epilogue
   Map map(l);
   const std::vector<Step> steps = map.fused();
   const ValueRef bits = map.bits_ref();
+  std::vector<uint32_t*> out;
+  for (uint32_t i = 0; i < l.pixels(); ++i) out.push_back(map.bits.data() + i * bits.pixel_stride);
+  std::vector<const int32_t*> limit(l.pixels());
+  std::vector<uint32_t*> words_out(l.pixels());
   for (auto _ : state)
     for (uint32_t panel = 0; panel < panels; ++panel)
-      for (uint32_t i = 0; i < l.pixels(); i += k->mr) {
-        const uint32_t pixels = std::min(k->mr, l.pixels() - i), c = panel * k->panel;
+      for (uint32_t i = 0, pixels; i < l.pixels(); i += pixels) {
+        const uint32_t left = l.pixels() - i, tiles = (left + k->mr - 1) / k->mr, c = panel * k->panel;
+        pixels = (left + tiles - 1) / tiles;  // as the executor cuts
+        if (then == Then::kBits) {
+          for (uint32_t j = 0; j < pixels; ++j) limit[j] = map.rows[i + j] + c, words_out[j] = out[i + j] + c / 32;
+          k->bits({base.data() + i, offset.data() + i, pixels, taps, words, packed.data() + panel * bytes},
+                  {limit.data(), nullptr, words_out.data(), std::min(k->panel, l.outputs - c)});
+          continue;
+        }
         k->count16(counts.data(), {base.data() + i, offset.data() + i, pixels, taps, words, packed.data() + panel * bytes});
         if (then == Then::kNothing) {
           benchmark::DoNotOptimize(counts.data());
@@ -184,6 +199,8 @@ int main(int argc, char** argv) {
       const std::string name = std::string((*k)->name) + "/" + l.name;
       unit(benchmark::RegisterBenchmark((name + "/counts").c_str(), bench_binary, *k, e, l, Then::kNothing));
       unit(benchmark::RegisterBenchmark((name + "/threshold").c_str(), bench_binary, *k, e, l, Then::kThreshold));
+      if ((*k)->bits != nullptr && ((*k)->panel % 32 == 0 || l.outputs <= (*k)->panel))
+        unit(benchmark::RegisterBenchmark((name + "/bits").c_str(), bench_binary, *k, e, l, Then::kBits));
       unit(benchmark::RegisterBenchmark((name + "/fused").c_str(), bench_binary, *k, e, l, Then::kFused));
     }
   }

@@ -28,7 +28,7 @@ struct Chunk {
 void fill_chunk(Chunk& chunk, const PreparedOp& op, const View& in, size_t first, uint32_t pixels) {
   const uint32_t per_sample = op.table->pixels;
   const int32_t* rows = op.rows.as<int32_t>();
-  const bool one_class = op.rows.size() <= op.rows_stride * 4;
+  const bool one_class = op.rows.size() <= (op.rows_stride + kMaxPanel) * 4;
   auto n = static_cast<uint32_t>(first / per_sample), p = static_cast<uint32_t>(first % per_sample);
   chunk.pixels = pixels;
   for (uint32_t i = 0; i < pixels; ++i) {
@@ -39,6 +39,12 @@ void fill_chunk(Chunk& chunk, const PreparedOp& op, const View& in, size_t first
     if (rows) chunk.rows[i] = one_class ? rows : rows + op.table->class_of[p] * op.rows_stride;
     if (++p == per_sample) p = 0, ++n;
   }
+}
+
+// Pixels of the next tile: as few tiles as possible, of about the same size, because a tile of few pixels does not fill the pipes.
+uint32_t tile_pixels(uint32_t left, uint32_t mr) {
+  const uint32_t tiles = (left + mr - 1) / mr;
+  return (left + tiles - 1) / tiles;
 }
 
 // Loops of one work item. compute(out, group, panel, first pixel, pixels) fills [pixels][panel]; emit(rows, stride, first channel, channels,
@@ -65,8 +71,8 @@ void run_units(const PreparedOp& op, uint32_t mr, uint32_t pixels, uint32_t unit
       return std::min(cut.panel, cut.group_outputs - panel % cut.panels_per_group * cut.panel);
     };
     const uint32_t channel0 = channel_of(begin);
-    for (uint32_t i = 0; i < pixels; i += mr) {
-      const uint32_t count = std::min(mr, pixels - i);
+    for (uint32_t i = 0, count; i < pixels; i += count) {
+      count = tile_pixels(pixels - i, mr);
       if (end - begin == 1) {
         compute(tile, begin / cut.panels_per_group, begin, i, count);
         emit(tile, cut.panel, channel0, channels_in(begin), i, count);
@@ -114,10 +120,35 @@ void fill_padding(const RunContext& run, const ValueInfo& in, const View& view, 
   }
 }
 
+// Thresholds taken by the kernel: no counts in memory. A unit is one panel.
+void run_fused_bits(const BinaryKernel& kernel, const PreparedOp& op, const ValueRef& to, uint32_t group_words, const Chunk& chunk,
+                    uint32_t unit_begin, uint32_t unit_end) {
+  const Cut& cut = op.cut;
+  for (uint32_t u = unit_begin; u < unit_end; ++u) {
+    const uint32_t group = u / cut.panels_per_group, first = u % cut.panels_per_group * cut.panel;
+    const uint32_t channel = group * cut.group_outputs + first;
+    const uint32_t* flip = op.flip ? op.flip + channel / 32 : nullptr;
+    for (uint32_t i = 0; i < chunk.pixels;) {
+      const uint32_t count = tile_pixels(chunk.pixels - i, kernel.mr);
+      const uint32_t* base[kMaxTilePixels];
+      const int32_t* limit[kMaxTilePixels];
+      uint32_t* out[kMaxTilePixels];
+      for (uint32_t k = 0; k < count; ++k) {
+        base[k] = chunk.base[i + k] + size_t{group} * group_words;
+        limit[k] = chunk.rows[i + k] + channel;
+        out[k] = static_cast<uint32_t*>(to.data) + chunk.n[i + k] * to.sample_stride + chunk.p[i + k] * to.pixel_stride + channel / 32;
+      }
+      kernel.bits({base, chunk.offsets + i, count, op.taps, op.depth, op.weights.as<uint8_t>() + u * op.panel_bytes},
+                  {limit, flip, out, std::min(cut.panel, cut.group_outputs - first)});
+      i += count;
+    }
+  }
+}
+
 template <class Count>
 void run_binary(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
   const Kernels& kernels = run.prepared->kernels;
-  const BinaryKernel& kernel = *kernels.binary;
+  const BinaryKernel& kernel = *op.binary;
   const ValueInfo& in = run.prepared->model->values[info.in];
   const View& view = run.views[info.in];
   constexpr bool narrow = sizeof(Count) == 2;
@@ -126,6 +157,7 @@ void run_binary(const RunContext& run, const OpInfo& info, const PreparedOp& op)
   for_items(run, op, kernel.mr, [&](size_t first, uint32_t pixels, uint32_t unit_begin, uint32_t unit_end, unsigned thread) {
     Chunk chunk;
     fill_chunk(chunk, op, view, first, pixels);
+    if (op.fused_bits) return run_fused_bits(kernel, op, steps.data()[0].value, in.words(), chunk, unit_begin, unit_end);
     const auto compute = [&](Count* out, uint32_t group, uint32_t panel, uint32_t i, uint32_t count) {
       const uint32_t* base[kMaxTilePixels];
       for (uint32_t k = 0; k < count; ++k) base[k] = chunk.base[i + k] + size_t{group} * in.words();

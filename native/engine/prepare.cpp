@@ -180,9 +180,22 @@ class Preparer {
                    canonical(g), p.cut.group_outputs, p.taps, p.depth);
   }
 
+  // The kernel, or its variant with a narrower panel where that leaves at least a quarter fewer lanes empty.
+  static const BinaryKernel* fitting(const BinaryKernel* kernel, uint32_t outputs) {
+    const auto lanes = [&](const BinaryKernel* k) { return round_up(outputs, k->panel); };
+    const BinaryKernel* best = kernel;
+    while (kernel->narrow && *kernel->narrow) {
+      kernel = *kernel->narrow;
+      if (kernel->panel % 32 != 0 && outputs > kernel->panel) break;  // its panels would share words
+      if (lanes(kernel) * 4 <= lanes(best) * 3) best = kernel;
+    }
+    return best;
+  }
+
   void binary(const OpInfo& op, PreparedOp& p) {
     const ValueInfo& in = model_.values[op.in];
-    const BinaryKernel* kernel = result_->kernels.binary;
+    const BinaryKernel* kernel = fitting(result_->kernels.binary, op.out_channels / op.geometry.groups);
+    p.binary = kernel;
     const bool dense = covers_map(op.geometry, in);
     const size_t stride = in.pixel_stride();
     p.table = table(op, in, dense, stride, static_cast<int32_t>(in.pixels() * stride));
@@ -197,6 +210,7 @@ class Preparer {
     pack<uint32_t>(op, p, kernel, [&](uint32_t g) { return canonical + size_t{g} * p.cut.group_outputs * p.taps * p.depth; }, kernel->panel_bytes);
     rows(op, p, in, canonical);
     if (p.threshold) p.flip = p.steps[0].step.flip;
+    p.fused_bits = p.threshold && kernel->bits && !p.wide && !p.cut.whole_rows && (p.cut.panels_per_unit == 1 || p.cut.panels_per_group == 1);
   }
 
   // origin[class][c], so that acc = origin - slope*count exactly. The kernel counts differing bits over all taps, a tap in the padding as the
@@ -209,7 +223,7 @@ class Preparer {
     const uint32_t channels = op.out_channels;
     p.rows_stride = round_up(channels, 64);
     charge(uint64_t{classes} * p.rows_stride * 4);
-    p.rows = AlignedBuffer(uint64_t{classes} * p.rows_stride * 4, true);
+    p.rows = AlignedBuffer((uint64_t{classes} * p.rows_stride + kMaxPanel) * 4, true);  // a kernel reads whole panels
     const int64_t bits_per_tap = int64_t{in.group_channels()} * (p.depth / in.words());
     std::vector<int32_t> tap_bits(p.taps);
     for (uint32_t c = 0; c < channels; ++c) {

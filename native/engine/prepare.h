@@ -38,7 +38,9 @@ struct PreparedOp {
   uint32_t taps = 0, depth = 0;   // depth: words (BCONV) or channels (FCONV) of one tap of one group
   AlignedBuffer weights;
   size_t panel_bytes = 0;
+  const BinaryKernel* binary = nullptr;  // BCONV: the kernel or its variant for few channels
   bool wide = false;              // counts need 32 bits
+  bool fused_bits = false;        // the kernel itself takes the threshold
   bool threshold = false;
   int32_t slope = 2;
   AlignedBuffer rows;             // int32 [classes][row_stride]: count limits (threshold) or origins, by absolute channel

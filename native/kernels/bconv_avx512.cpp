@@ -19,6 +19,8 @@
 
 #include <immintrin.h>
 
+#include "pack_panels.h"
+
 namespace bitwright {
 namespace {
 
@@ -39,16 +41,8 @@ size_t panel_bytes(uint32_t taps, uint32_t words) {
 
 void pack(void* panels, const uint32_t* weights, uint32_t outputs, uint32_t taps, uint32_t words) {
   const size_t steps = static_cast<size_t>(taps) * words;
-  const size_t rows = padded(steps);
-  const uint32_t count = (outputs + kPanel - 1) / kPanel;
-  uint32_t* to = static_cast<uint32_t*>(panels);
-  for (uint32_t panel = 0; panel < count; ++panel)
-    for (uint32_t v = 0; v < kVectors; ++v)
-      for (size_t k = 0; k < rows; ++k)
-        for (uint32_t lane = 0; lane < kLanes; ++lane) {
-          const uint32_t channel = panel * kPanel + v * kLanes + lane;
-          *to++ = channel < outputs && k < steps ? weights[channel * steps + k] : 0;
-        }
+  const uint32_t vectors = (outputs + kPanel - 1) / kPanel * kVectors;  // each lies like a panel of its own
+  pack_panels<kLanes>(static_cast<uint32_t*>(panels), vectors, weights, outputs, steps, padded(steps), [](uint32_t lane) { return lane; });
 }
 
 // Counts of each byte.

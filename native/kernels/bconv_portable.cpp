@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "entries.h"
+#include "pack_panels.h"
 
 namespace bitwright {
 namespace {
@@ -20,14 +21,7 @@ size_t panel_bytes(uint32_t taps, uint32_t words) { return static_cast<size_t>(t
 
 void pack(void* panels, const uint32_t* weights, uint32_t outputs, uint32_t taps, uint32_t words) {
   const size_t steps = static_cast<size_t>(taps) * words;
-  const uint32_t count = (outputs + kPanel - 1) / kPanel;
-  uint32_t* to = static_cast<uint32_t*>(panels);
-  for (uint32_t panel = 0; panel < count; ++panel)
-    for (size_t k = 0; k < steps; ++k)
-      for (uint32_t lane = 0; lane < kPanel; ++lane) {
-        const uint32_t channel = panel * kPanel + lane;
-        *to++ = channel < outputs ? weights[channel * steps + k] : 0;
-      }
+  pack_panels<kPanel>(static_cast<uint32_t*>(panels), (outputs + kPanel - 1) / kPanel, weights, outputs, steps, steps, [](uint32_t lane) { return lane; });
 }
 
 inline void flush(uint32_t* sums, uint32_t* bytes) {

@@ -16,6 +16,8 @@ extern const BinaryKernel* const bconv_portable;
 extern const BinaryKernel* const bconv_avx2;
 extern const BinaryKernel* const bconv_avx512;
 extern const BinaryKernel* const bconv_avx512vpopcnt;
+extern const BinaryKernel* const bconv32_avx512vpopcnt;
+extern const BinaryKernel* const bconv16_avx512vpopcnt;
 
 extern const FloatKernel* const fconv_portable;
 extern const FloatKernel* const fconv_avx2;

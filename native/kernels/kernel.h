@@ -61,6 +61,15 @@ struct BinaryTile {
   const void* weights;          // one packed panel
 };
 
+// A threshold taken in registers, without counts in memory: bit(i, j) = (count(i, j) <= limit[i][j]) xor flip bit j, for j < channels; the
+// bits past them are 0.
+struct BitsTile {
+  const int32_t* const* limit;  // [pixels] -> [panel], all readable: -1 or a count
+  const uint32_t* flip;         // a bit per channel, or null
+  uint32_t* const* out;         // [pixels] -> ceil(channels / 32) words
+  uint32_t channels;            // 1..panel
+};
+
 // counts[i*panel + j] = popcount over taps and words of (activation ^ weight of channel j), for i < pixels, j < panel. Channels past the
 // end of the layer hold padding and may contain anything.
 struct BinaryKernel {
@@ -69,7 +78,7 @@ struct BinaryKernel {
   const char* about;  // one line for `bitwright kernels`
   int rank;           // the supported kernel of the highest rank is the default
   bool (*supported)();
-  uint32_t panel;     // output channels of a panel, multiple of 32
+  uint32_t panel;     // output channels of a panel, 16 or a multiple of 32
   uint32_t mr;        // largest number of pixels of a tile
   // Panels of one group: ceil(outputs/panel), each panel_bytes(taps, words) long (a multiple of 64), 64-byte aligned.
   size_t (*panel_bytes)(uint32_t taps, uint32_t words);
@@ -78,6 +87,8 @@ struct BinaryKernel {
   // Needs taps*words*32 <= 65535. `counts` of both: at least 2-byte resp. 4-byte aligned, [pixels][panel].
   void (*count16)(uint16_t* counts, const BinaryTile& tile);
   void (*count32)(uint32_t* counts, const BinaryTile& tile);
+  void (*bits)(const BinaryTile& tile, const BitsTile& to) = nullptr;  // needs what count16 needs; null: the epilogue compares counts
+  const BinaryKernel* const* narrow = nullptr;  // the entry of the same with a narrower panel, for layers that would leave much of a panel empty
 };
 
 // Float convolution tile: out[i*panel + j] = sum over taps and channels of x * w. A negative offset means a tap in the zero padding.

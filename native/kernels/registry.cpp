@@ -64,8 +64,9 @@ const Kernel* find(const Kernel* const* list, const char* name_or_isa) {
 
 // The lists are built on first use: the entries live in other translation units, whose constants are set before any code runs.
 const BinaryKernel* const* binary_kernels() {
-  static const BinaryKernel* const all[] = {bconv_portable, bconv_avx2, bconv_avx512, bconv_avx512vpopcnt};
-  static const List<BinaryKernel, 4> list(all);
+  // Of one rank, the first is the default.
+  static const BinaryKernel* const all[] = {bconv_portable, bconv_avx2, bconv_avx512, bconv_avx512vpopcnt, bconv32_avx512vpopcnt, bconv16_avx512vpopcnt};
+  static const List<BinaryKernel, 6> list(all);
   return list.entries;
 }
 

@@ -16,6 +16,35 @@ uint32_t ones(uint32_t v) {
 
 class BinaryKernelTest : public testing::TestWithParam<const BinaryKernel*> {
  protected:
+  // Thresholds in registers, against counts that have been checked: limits at, above and below the counts, never and always.
+  void check_bits(const BinaryTile& tile, const uint16_t* counts, uint32_t channels, Random& random) {
+    const BinaryKernel& k = *GetParam();
+    const uint32_t words = (channels + 31) / 32, most = tile.taps * tile.words * 32;
+    std::vector<std::vector<int32_t>> classes(between(random, 1, 3), std::vector<int32_t>(k.panel));
+    for (auto& row : classes)
+      for (uint32_t j = 0; j < k.panel; ++j) {
+        const auto near = static_cast<int32_t>(counts[below(random, tile.pixels) * k.panel + j % channels]);
+        const int32_t choices[] = {-1, 0, static_cast<int32_t>(most), near, near - 1, std::min<int32_t>(near + 1, static_cast<int32_t>(most))};
+        row[j] = choices[below(random, 6)];
+      }
+    std::vector<const int32_t*> limit;
+    for (uint32_t i = 0; i < tile.pixels; ++i) limit.push_back(classes[below(random, static_cast<uint32_t>(classes.size()))].data());
+    std::vector<uint32_t> flip(words), out(tile.pixels * (words + 1), 0x5a5a5a5au);
+    for (uint32_t& w : flip) w = random();
+    std::vector<uint32_t*> rows;
+    for (uint32_t i = 0; i < tile.pixels; ++i) rows.push_back(out.data() + i * (words + 1));
+    const bool flips = below(random, 2) == 0;
+    k.bits(tile, {limit.data(), flips ? flip.data() : nullptr, rows.data(), channels});
+    for (uint32_t i = 0; i < tile.pixels; ++i) {
+      for (uint32_t j = 0; j < words * 32; ++j) {
+        bool expected = false;
+        if (j < channels) expected = (counts[i * k.panel + j] <= limit[i][j]) != (flips && (flip[j / 32] >> (j % 32) & 1) != 0);
+        ASSERT_EQ((rows[i][j / 32] >> (j % 32) & 1) != 0, expected) << "pixel " << i << ", channel " << j << " of " << channels;
+      }
+      ASSERT_EQ(rows[i][words], 0x5a5a5a5au) << "a word past the channels was written";
+    }
+  }
+
   // fill: 0 random, 1 all bits differ, 2 no bit differs.
   void check(const Shape& s, int fill, uint32_t seed) {
     const BinaryKernel& k = *GetParam();
@@ -63,13 +92,14 @@ class BinaryKernelTest : public testing::TestWithParam<const BinaryKernel*> {
           }
           ASSERT_EQ(counts32.data()[i * k.panel + j], expected) << where;
         }
+      if (k.bits != nullptr && fits16) check_bits(tile, counts16.data(), std::min(k.panel, s.outputs - panel * k.panel), random);
     }
   }
 };
 
-TEST_P(BinaryKernelTest, PanelIsAMultipleOf32) {
+TEST_P(BinaryKernelTest, PanelIsAMultipleOf32OrHalf) {
   EXPECT_GT(GetParam()->panel, 0u);
-  EXPECT_EQ(GetParam()->panel % 32, 0u);
+  EXPECT_TRUE(GetParam()->panel == 16 || GetParam()->panel % 32 == 0);
   EXPECT_GT(GetParam()->mr, 0u);
 }
 
@@ -86,7 +116,7 @@ TEST_P(BinaryKernelTest, EveryTailOfOutputs) {
 
 TEST_P(BinaryKernelTest, RandomShapes) {
   Random random(7);
-  for (uint32_t round = 0; round < 60; ++round)
+  for (uint32_t round = 0; round < 400; ++round)
     check({between(random, 1, GetParam()->mr), between(random, 1, 150), between(random, 1, 27), between(random, 1, 40)}, 0, 1000 + round);
 }
 
