@@ -34,7 +34,9 @@ void check_list(const Kernel* const* list, const Kernel* (*find)(const char*)) {
     // Variants of one kernel share its instruction set; the name of that finds the first of them.
     const Kernel* of_isa = find(k.isa);
     ASSERT_EQ(of_isa != nullptr, k.supported()) << k.isa;
-    if (of_isa != nullptr) EXPECT_STREQ(of_isa->isa, k.isa);
+    if (of_isa != nullptr) {
+      EXPECT_STREQ(of_isa->isa, k.isa);
+    }
     EXPECT_TRUE(!k.supported() || k.rank <= best->rank) << k.name;
   }
 }
