@@ -279,6 +279,10 @@ NB_MODULE(_native, m) {
   nb::class_<Session>(m, "Session")
       .def("run", &run_session, "inputs"_a, "outputs"_a, "profile"_a = false)
       .def("run_op", &run_one, "index"_a, "inputs"_a, "outputs"_a)
+      .def("time_op", [](Session& s, size_t index, uint32_t samples, uint32_t repeats) {
+        nb::gil_scoped_release release;
+        return s.time_op(index, samples, repeats);
+      }, "index"_a, "samples"_a, "repeats"_a)
       .def("ops", &ops)
       .def("value", [](const Session& s, uint32_t id) { return value_dict(s.model(), id); })
       .def_prop_ro("value_count", [](const Session& s) { return s.model().values.size(); })

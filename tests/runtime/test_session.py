@@ -363,3 +363,18 @@ def test_functional_bad_arguments() -> None:
         functional.binary_conv(x, weight + np.uint32(256), **good)
     with pytest.raises(TypeError, match="x is float64"):
         functional.binary_conv(x.astype(np.float64), weight, **good)  # type: ignore[arg-type]
+
+
+def test_time_op_times_every_op_alone() -> None:
+    data, _ = image_model()
+    session = Session(data, threads=2)
+    for index in range(2):
+        times = session.time_op(index, batch=3, repeats=4)
+        assert len(times) == 4
+        assert all(0 < t < 10**9 for t in times)
+    with pytest.raises(ValueError, match="op 2: the model has ops 0 to 1"):
+        session.time_op(2)
+    with pytest.raises(ValueError, match="batch is 0"):
+        session.time_op(0, batch=0)
+    with pytest.raises(ValueError, match="repeats is 0"):
+        session.time_op(0, repeats=0)

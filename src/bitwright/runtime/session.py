@@ -140,6 +140,28 @@ class Session:
             {**op, "ns": int(median(column))} for op, column in zip(self.ops(), zip(*times, strict=True), strict=True)
         ]
 
+    def time_op(self, index: int, *, batch: int = 1, repeats: int = 10) -> list[int]:
+        """Times one op alone, on made-up values, after one run to warm up: its data lie in the cache if they fit.
+
+        Args:
+            index: the op's index in `ops`.
+            batch: samples that go through it together.
+            repeats: timed runs.
+
+        Returns:
+            Nanoseconds of each run.
+
+        Raises:
+            ValueError: there is no such op, or ``batch`` or ``repeats`` is below 1.
+        """
+        if not 1 <= batch < 2**32:
+            raise ValueError(f"batch is {batch}; at least 1 is expected")
+        if not 1 <= repeats < 2**32:
+            raise ValueError(f"repeats is {repeats}; at least 1 is expected")
+        if not 0 <= index < len(self._native.ops()):
+            raise ValueError(f"op {index}: the model has ops 0 to {len(self._native.ops()) - 1}")
+        return list(self._native.time_op(index, batch, repeats))
+
     def ops(self) -> list[dict[str, Any]]:
         """Facts about each op, in the order of execution.
 

@@ -1,0 +1,67 @@
+// Timing one op of a session alone, on values that are made up: the time does not depend on them.
+#include <chrono>
+#include <cstring>
+
+#include "error.h"
+#include "session.h"
+
+namespace bitwright {
+namespace {
+
+uint32_t next(uint32_t& state) {
+  state ^= state << 13, state ^= state >> 17, state ^= state << 5;
+  return state;
+}
+
+// Floats in [-1, 1), random bits with empty tails; ids, and whatever else, are 0.
+void make_up(const ValueInfo& v, uint32_t samples, uint8_t* data) {
+  uint32_t state = 2463534242u;
+  for (uint32_t n = 0; n < samples; ++n, data += v.bytes) {
+    if (v.dtype == DType::kF32) {
+      for (uint64_t i = 0; i < v.bytes / 4; ++i) {
+        const float x = static_cast<float>(static_cast<int32_t>(next(state))) * 0x1p-31f;
+        std::memcpy(data + i * 4, &x, 4);
+      }
+    } else if (v.dtype == DType::kBits) {
+      const uint32_t words = v.words(), tail = v.group_channels() % 32;
+      for (uint64_t i = 0; i < v.bytes / 4; ++i) {
+        uint32_t word = next(state);
+        if (tail && i % words == words - 1) word &= (1u << tail) - 1;
+        std::memcpy(data + i * 4, &word, 4);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<uint64_t> Session::time_op(size_t op, uint32_t samples, uint32_t repeats) {
+  const Model& m = model();
+  if (op >= m.ops.size()) fail(Status::kArgument, "op ", op, ": the model has ", m.ops.size());
+  if (samples == 0) fail(Status::kArgument, "the batch is empty: there is nothing to time");
+  std::map<uint32_t, AlignedBuffer> memory;
+  std::vector<View> views(m.values.size());
+  for (const auto& ids : {m.ops[op].reads(), m.ops[op].writes()})
+    for (uint32_t id : ids) {
+      const ValueInfo& v = m.values[id];
+      const auto [at, fresh] = memory.emplace(id, AlignedBuffer());
+      if (!fresh) continue;
+      at->second = AlignedBuffer(v.bytes * samples + 64, true);  // kernels may read some bytes behind a value
+      make_up(v, samples, at->second.as<uint8_t>());
+      views[id] = {at->second.data(), v.bytes / 4};
+    }
+  const AlignedBuffer scratch(prepared_->scratch_bytes * threads());
+  std::vector<Step> steps(prepared_->max_steps);
+  const RunContext run{prepared_.get(), views.data(), samples, &pool_, scratch.as<uint8_t>(), steps.data()};
+  std::vector<uint64_t> ns(repeats);
+  const Pool::Busy busy(pool_);
+  run_op(run, op);
+  for (uint64_t& t : ns) {
+    const auto start = std::chrono::steady_clock::now();
+    run_op(run, op);
+    t = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count());
+  }
+  return ns;
+}
+
+}  // namespace bitwright
