@@ -13,7 +13,7 @@ uint32_t next(uint32_t& state) {
   return state;
 }
 
-// Floats in [-1, 1), random bits with empty tails; ids, and whatever else, are 0.
+// Floats in [-1, 1), random bits with empty tails, random integers; ids are 0.
 void make_up(const ValueInfo& v, uint32_t samples, uint8_t* data) {
   uint32_t state = 2463534242u;
   for (uint32_t n = 0; n < samples; ++n, data += v.bytes) {
@@ -29,6 +29,8 @@ void make_up(const ValueInfo& v, uint32_t samples, uint8_t* data) {
         if (tail && i % words == words - 1) word &= (1u << tail) - 1;
         std::memcpy(data + i * 4, &word, 4);
       }
+    } else if (v.dtype != DType::kI32) {
+      for (uint64_t i = 0; i < v.bytes; ++i) data[i] = static_cast<uint8_t>(next(state));
     }
   }
 }
