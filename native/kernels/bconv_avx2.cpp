@@ -1,12 +1,8 @@
-// Binary convolution for AVX2: nibble tables.
+// Binary convolution for AVX2: nibble tables (nibble_table.h).
 //
-// popcount(a ^ w) of 4 bits depends on two nibbles: the row of the table for the activation's nibble is broadcast from memory, the nibbles of
-// 32 channels' weights index it by vpshufb. Lane = output channel in 8 bits, tile 4 pixels x 64 channels: 8 ymm accumulators of byte sums, which
-// hold 7 words (56 nibbles of at most 4) and are then widened into 16-bit sums in L1.
-//
-// The table has an entry for every activation byte, 16 bytes for its low nibble and 16 for its high one (8 KiB): no nibble is taken apart at run
-// time.
-// The weights' nibbles are taken apart when they are packed: [taps*words][4 bytes][low, high][64 channels] bytes, twice the size of the bits.
+// The row of an activation's nibble is broadcast from memory, the nibbles of 32 channels' weights index it by vpshufb. Lane = output channel in 8
+// bits, tile 4 pixels x 64 channels: 8 ymm accumulators of byte sums, which hold 7 words (56 nibbles of at most 4) and are then widened into 16-bit
+// sums in L1.
 //
 // Cost per 128 MAC (one nibble of 32 channels): vpshufb + vpaddb, and half of (vbroadcasti128 load + half of a byte load and shift).
 //   Intel before Ice Lake (analysis): one shuffle port, 128 MAC/cycle. Ice Lake and later, Zen: two shuffle ports, front-end bound at about 200.
@@ -29,40 +25,9 @@ constexpr size_t kWordBytes = 4 * 2 * kPanel;  // of one (tap, word) in a panel
 constexpr uint32_t kRoom = 7;                  // words until a byte sum could exceed 255
 constexpr uint32_t kMaxWords = 65535 / 32;     // words whose count surely fits 16 bits
 
-// rows[byte][0][n] = popcount(low nibble ^ n), rows[byte][1][n] = popcount(high nibble ^ n).
-struct Table {
-  alignas(64) uint8_t rows[256][2][16];
-};
-
-constexpr uint8_t nibble_ones(unsigned v) { return static_cast<uint8_t>((v & 1) + (v >> 1 & 1) + (v >> 2 & 1) + (v >> 3 & 1)); }
-
-constexpr Table make_table() {
-  Table t{};
-  for (unsigned byte = 0; byte < 256; ++byte)
-    for (unsigned n = 0; n < 16; ++n) {
-      t.rows[byte][0][n] = nibble_ones((byte & 15) ^ n);
-      t.rows[byte][1][n] = nibble_ones((byte >> 4) ^ n);
-    }
-  return t;
-}
-
-constexpr Table table = make_table();
+#include "nibble_table.h"
 
 size_t panel_bytes(uint32_t taps, uint32_t words) { return static_cast<size_t>(taps) * words * kWordBytes; }
-
-void pack(void* panels, const uint32_t* weights, uint32_t outputs, uint32_t taps, uint32_t words) {
-  const size_t steps = static_cast<size_t>(taps) * words;
-  const uint32_t count = (outputs + kPanel - 1) / kPanel;
-  uint8_t* to = static_cast<uint8_t*>(panels);
-  for (uint32_t panel = 0; panel < count; ++panel)
-    for (size_t k = 0; k < steps; ++k)
-      for (uint32_t nibble = 0; nibble < 8; ++nibble)
-        for (uint32_t lane = 0; lane < kPanel; ++lane) {
-          const uint32_t channel = panel * kPanel + lane;
-          const uint32_t word = channel < outputs ? weights[channel * steps + k] : 0;
-          *to++ = static_cast<uint8_t>(word >> (4 * nibble) & 15u);
-        }
-}
 
 // acc += table row looked up by the weights' nibbles. Inline assembly keeps the accumulators in their registers.
 BITWRIGHT_INLINE void add_lookup(__m256i& acc, __m256i row, __m256i w) {
@@ -173,7 +138,7 @@ void count32(uint32_t* counts, const BinaryTile& tile) {
 
 const BinaryKernel kernel = {
     "bconv_avx2", "avx2", "nibble tables by vpshufb, channels in 8-bit lanes, tile 4x64",
-    kRankAvx2, supports_avx2, kPanel, kPixels, panel_bytes, pack, count16, count32,
+    kRankAvx2, supports_avx2, kPanel, kPixels, panel_bytes, pack_nibbles<kPanel>, count16, count32,
 };
 
 }  // namespace

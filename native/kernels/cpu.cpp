@@ -11,6 +11,14 @@
 #else
 #include <cpuid.h>
 #endif
+#elif BITWRIGHT_ARM64
+#if defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#elif defined(_WIN32)
+#include <windows.h>
+#endif
 #endif
 
 namespace bitwright {
@@ -48,8 +56,11 @@ bool bit(uint32_t word, int n) { return (word >> n) & 1u; }
 
 CpuFeatures detect() {
   CpuFeatures f;
-  if (cpuid(0, 0).eax < 7) return f;
+  const uint32_t leaves = cpuid(0, 0).eax;
+  if (leaves < 1) return f;
   const Registers one = cpuid(1, 0);
+  f.sse42 = bit(one.ecx, 9) /* SSSE3 */ && bit(one.ecx, 19) /* SSE4.1 */ && bit(one.ecx, 20) /* SSE4.2 */ && bit(one.ecx, 23) /* POPCNT */;
+  if (leaves < 7) return f;
   const bool osxsave = bit(one.ecx, 27);
   if (!osxsave) return f;
   const uint64_t saved = xgetbv0();
@@ -62,6 +73,31 @@ CpuFeatures detect() {
              bit(seven.ebx, 31) /* VL */;
   f.avx512vpopcnt = f.avx512 && bit(seven.ecx, 1) /* VBMI */ && bit(seven.ecx, 11) /* VNNI */ && bit(seven.ecx, 12) /* BITALG */ &&
                     bit(seven.ecx, 14) /* VPOPCNTDQ */;
+  return f;
+}
+
+#elif BITWRIGHT_ARM64
+
+bool has_dotprod() {
+#if defined(__linux__)
+  constexpr unsigned long kHwcapAsimddp = 1ul << 20;
+  return (getauxval(AT_HWCAP) & kHwcapAsimddp) != 0;
+#elif defined(__APPLE__)
+  int value = 0;
+  size_t size = sizeof value;
+  return sysctlbyname("hw.optional.arm.FEAT_DotProd", &value, &size, nullptr, 0) == 0 && value != 0;
+#elif defined(_WIN32)
+  constexpr DWORD kDotProduct = 43;  // PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE; older headers have no name for it
+  return IsProcessorFeaturePresent(kDotProduct) != 0;
+#else
+  return false;
+#endif
+}
+
+CpuFeatures detect() {
+  CpuFeatures f;
+  f.neon = true;
+  f.neondot = has_dotprod();
   return f;
 }
 

@@ -8,28 +8,37 @@ namespace bitwright {
 
 // Ranks order the instruction sets; a kernel has the rank of what it needs.
 constexpr int kRankPortable = 0;
+constexpr int kRankSse42 = 10;
 constexpr int kRankAvx2 = 20;
 constexpr int kRankAvx512 = 30;
 constexpr int kRankAvx512Vpopcnt = 40;
+constexpr int kRankNeon = 10;
+constexpr int kRankNeondot = 20;
 
 extern const BinaryKernel* const bconv_portable;
+extern const BinaryKernel* const bconv_sse42;
 extern const BinaryKernel* const bconv_avx2;
 extern const BinaryKernel* const bconv_avx512;
 extern const BinaryKernel* const bconv_avx512vpopcnt;
 extern const BinaryKernel* const bconv32_avx512vpopcnt;
 extern const BinaryKernel* const bconv16_avx512vpopcnt;
+extern const BinaryKernel* const bconv_neon;
+extern const BinaryKernel* const bconv_neondot;
 
 extern const FloatKernel* const fconv_portable;
 extern const FloatKernel* const fconv_avx2;
 extern const FloatKernel* const fconv_avx512;
+extern const FloatKernel* const fconv_neon;
 
 extern const EpilogueKernel* const epilogue_portable;
 extern const EpilogueKernel* const epilogue_avx2;
 extern const EpilogueKernel* const epilogue_avx512;
+extern const EpilogueKernel* const epilogue_neon;
 
 extern const PackKernel* const pack_portable;
 extern const PackKernel* const pack_avx2;
 extern const PackKernel* const pack_avx512;
+extern const PackKernel* const pack_neon;
 
 extern const ProductKernel* const bmatmul_portable;
 extern const ProductKernel* const bmatmul_avx2;
@@ -37,8 +46,11 @@ extern const ProductKernel* const bmatmul_avx512;
 
 // supported() of the kernels.
 bool supports_portable();
+bool supports_sse42();
 bool supports_avx2();
 bool supports_avx512();
 bool supports_avx512vpopcnt();
+bool supports_neon();
+bool supports_neondot();
 
 }  // namespace bitwright

@@ -1,6 +1,6 @@
 // The float convolution of the SIMD instruction sets. Included by one translation unit per instruction set, inside namespace bitwright and an
 // unnamed namespace, after it has defined the vector F of kLanes floats, load, store,
-// broadcast, zero, fma, kRegisters (of the CPU), kPanel (2 vectors) and kPixels.
+// broadcast, zero, fma, kRegisters (of the CPU), kPanel and kPixels.
 
 constexpr int kVectors = static_cast<int>(kPanel) / kLanes;
 
@@ -21,7 +21,8 @@ void pack(float* panels, const float* weights, uint32_t outputs, uint32_t taps, 
       }
 }
 
-// acc += x * w for `channels` input channels of P pixels.
+// acc += x * w for `channels` input channels of P pixels. An instruction set with a better way has defined its own.
+#if !defined(BITWRIGHT_OWN_ACCUMULATE)
 template <int P>
 BITWRIGHT_INLINE void accumulate(F (&acc)[P][kVectors], const float* const (&x)[P], const float* w, size_t channels) {
   for (size_t k = 0; k < channels; ++k, w += kPanel) {
@@ -33,6 +34,7 @@ BITWRIGHT_INLINE void accumulate(F (&acc)[P][kVectors], const float* const (&x)[
     }
   }
 }
+#endif
 
 template <int P>
 BITWRIGHT_INLINE void clear(F (&acc)[P][kVectors]) {
@@ -59,7 +61,7 @@ void tile(float* out, const FloatTile& t) {
         const int32_t offset = t.offset[i][tap];
         x[i] = offset < 0 ? zeros : t.base[i] + offset + first;
       }
-      accumulate<P>(acc, x, w, channels);
+      accumulate(acc, x, w, channels);
       w += static_cast<size_t>(channels) * kPanel;
     }
   store_all<P>(out, acc);
@@ -80,7 +82,7 @@ void stem_tile(float* out, const FloatTile& t) {
         const int32_t offset = t.offset[i][tap];
         x[i] = offset < 0 ? zeros : t.base[i] + offset;
       }
-      accumulate<P>(acc, x, w, kChannels);
+      accumulate(acc, x, w, kChannels);
       continue;
     }
     F b[kChannels][kVectors];

@@ -8,11 +8,23 @@
 #define BITWRIGHT_X86 0
 #endif
 
+#if defined(__aarch64__) || defined(_M_ARM64)
+#define BITWRIGHT_ARM64 1
+#else
+#define BITWRIGHT_ARM64 0
+#endif
+
 // MSVC has all the intrinsics at any /arch, but no macro for each extension: the suffix of the file name gives its flags there.
 #if BITWRIGHT_X86 && (defined(_MSC_VER) && !defined(__clang__))
 #define BITWRIGHT_MSVC_X86 1
 #else
 #define BITWRIGHT_MSVC_X86 0
+#endif
+
+#if BITWRIGHT_MSVC_X86 || (BITWRIGHT_X86 && defined(__SSE4_2__) && defined(__POPCNT__))
+#define BITWRIGHT_SSE42 1
+#else
+#define BITWRIGHT_SSE42 0
 #endif
 
 #if BITWRIGHT_MSVC_X86 || (defined(__AVX2__) && defined(__FMA__))
@@ -31,6 +43,16 @@
 #define BITWRIGHT_AVX512VPOPCNT 1
 #else
 #define BITWRIGHT_AVX512VPOPCNT 0
+#endif
+
+
+// Advanced SIMD is part of the architecture.
+#define BITWRIGHT_NEON BITWRIGHT_ARM64
+
+#if BITWRIGHT_NEON && (defined(__ARM_FEATURE_DOTPROD) || (defined(_MSC_VER) && !defined(__clang__)))
+#define BITWRIGHT_NEONDOT 1
+#else
+#define BITWRIGHT_NEONDOT 0
 #endif
 
 // gcc 12 warns about its own AVX-512 headers (GCC bug 105593).

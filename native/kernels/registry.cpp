@@ -1,4 +1,6 @@
+#include <climits>
 #include <cstring>
+#include <iterator>
 
 #include "cpu.h"
 #include "entries.h"
@@ -7,9 +9,12 @@
 namespace bitwright {
 
 bool supports_portable() { return true; }
+bool supports_sse42() { return cpu_features().sse42; }
 bool supports_avx2() { return cpu_features().avx2; }
 bool supports_avx512() { return cpu_features().avx512; }
 bool supports_avx512vpopcnt() { return cpu_features().avx512vpopcnt; }
+bool supports_neon() { return cpu_features().neon; }
+bool supports_neondot() { return cpu_features().neondot; }
 
 namespace {
 
@@ -19,12 +24,14 @@ struct Isa {
   bool (*supported)();
 };
 
-constexpr size_t kIsas = 4;
-const Isa isas[kIsas] = {
+const Isa isas[] = {
     {"portable", kRankPortable, supports_portable},
+    {"sse42", kRankSse42, supports_sse42},
     {"avx2", kRankAvx2, supports_avx2},
     {"avx512", kRankAvx512, supports_avx512},
     {"avx512vpopcnt", kRankAvx512Vpopcnt, supports_avx512vpopcnt},
+    {"neon", kRankNeon, supports_neon},
+    {"neondot", kRankNeondot, supports_neondot},
 };
 
 const Isa* find_isa(const char* name) {
@@ -46,7 +53,7 @@ struct List {
 
 template <class Kernel>
 const Kernel* find(const Kernel* const* list, const char* name_or_isa) {
-  int limit = kRankAvx512Vpopcnt;
+  int limit = INT_MAX;
   if (name_or_isa != nullptr) {
     for (const Kernel* const* k = list; *k != nullptr; ++k)
       if (std::strcmp((*k)->name, name_or_isa) == 0) return (*k)->supported() ? *k : nullptr;
@@ -65,26 +72,27 @@ const Kernel* find(const Kernel* const* list, const char* name_or_isa) {
 // The lists are built on first use: the entries live in other translation units, whose constants are set before any code runs.
 const BinaryKernel* const* binary_kernels() {
   // Of one rank, the first is the default.
-  static const BinaryKernel* const all[] = {bconv_portable, bconv_avx2, bconv_avx512, bconv_avx512vpopcnt, bconv32_avx512vpopcnt, bconv16_avx512vpopcnt};
-  static const List<BinaryKernel, 6> list(all);
+  static const BinaryKernel* const all[] = {bconv_portable,        bconv_sse42,           bconv_avx2, bconv_avx512,  bconv_avx512vpopcnt,
+                                            bconv32_avx512vpopcnt, bconv16_avx512vpopcnt, bconv_neon, bconv_neondot};
+  static const List<BinaryKernel, std::size(all)> list(all);
   return list.entries;
 }
 
 const FloatKernel* const* float_kernels() {
-  static const FloatKernel* const all[] = {fconv_portable, fconv_avx2, fconv_avx512};
-  static const List<FloatKernel, 3> list(all);
+  static const FloatKernel* const all[] = {fconv_portable, fconv_avx2, fconv_avx512, fconv_neon};
+  static const List<FloatKernel, std::size(all)> list(all);
   return list.entries;
 }
 
 const EpilogueKernel* const* epilogue_kernels() {
-  static const EpilogueKernel* const all[] = {epilogue_portable, epilogue_avx2, epilogue_avx512};
-  static const List<EpilogueKernel, 3> list(all);
+  static const EpilogueKernel* const all[] = {epilogue_portable, epilogue_avx2, epilogue_avx512, epilogue_neon};
+  static const List<EpilogueKernel, std::size(all)> list(all);
   return list.entries;
 }
 
 const PackKernel* const* pack_kernels() {
-  static const PackKernel* const all[] = {pack_portable, pack_avx2, pack_avx512};
-  static const List<PackKernel, 3> list(all);
+  static const PackKernel* const all[] = {pack_portable, pack_avx2, pack_avx512, pack_neon};
+  static const List<PackKernel, std::size(all)> list(all);
   return list.entries;
 }
 
@@ -95,8 +103,13 @@ const ProductKernel* const* product_kernels() {
 }
 
 const char* const* isa_names() {
-  static const char* const names[] = {isas[0].name, isas[1].name, isas[2].name, isas[3].name, nullptr};
-  return names;
+  static const struct Names {
+    const char* entries[std::size(isas) + 1] = {};
+    Names() {
+      for (size_t i = 0; i < std::size(isas); ++i) entries[i] = isas[i].name;
+    }
+  } names;
+  return names.entries;
 }
 
 bool isa_supported(const char* name) {

@@ -1,0 +1,145 @@
+// Epilogue for AArch64: blocks of 2 pixels x 32 channels in 16 registers. A word of bits is 8 compares, 6 narrowings and 3 pairwise additions;
+// tails by single elements.
+// Cost of 64 elements: AFFINE 32 operations, ADD 16, PRELU 48, STORE 16 stores, STORE_BITS 16 compares + 12 narrowings + 4 ands + 6 addp + 2 moves.
+// Multiply and add stay two operations, each rounded (-ffp-contract=off): all instruction sets give the same bits.
+#include "isa.h"
+
+#include "entries.h"
+
+#if BITWRIGHT_NEON
+
+#include <arm_neon.h>
+
+#include "bits_neon.h"
+#include "unary.h"
+#include "values.h"
+
+namespace bitwright {
+namespace {
+
+struct Simd {
+  using F = float32x4_t;
+  using I = int32x4_t;
+  static constexpr int kLanes = 4;
+  static constexpr int kVectors = 8;
+  static constexpr int kPixels = 2;
+  static constexpr int kWords = 1;
+
+  struct Tail {
+    uint32_t valid;
+    BITWRIGHT_INLINE explicit Tail(uint32_t n) : valid(n) {}
+    // Real elements of vector v.
+    BITWRIGHT_INLINE uint32_t of(int v) const {
+      const uint32_t first = 4 * static_cast<uint32_t>(v);
+      return valid <= first ? 0 : valid - first < 4 ? valid - first : 4;
+    }
+  };
+  // There are no masked loads and stores.
+  template <class T, class U>
+  static BITWRIGHT_NOINLINE void copy(T* to, const U* from, uint32_t n) {
+    for (uint32_t j = 0; j < n; ++j) to[j] = static_cast<T>(from[j]);
+  }
+
+  template <bool kFull>
+  static BITWRIGHT_INLINE F load(const float* p, const Tail& tail, int v) {
+    if (kFull || tail.of(v) == 4) return vld1q_f32(p + 4 * v);
+    float part[4] = {};
+    copy(part, p + 4 * v, tail.of(v));
+    return vld1q_f32(part);
+  }
+  template <bool kFull>
+  static BITWRIGHT_INLINE void store(float* p, const Tail& tail, int v, F x) {
+    if (kFull || tail.of(v) == 4) return vst1q_f32(p + 4 * v, x);
+    float part[4];
+    vst1q_f32(part, x);
+    copy(p + 4 * v, part, tail.of(v));
+  }
+  template <bool kFull>
+  static BITWRIGHT_INLINE I load_i32(const int32_t* p, const Tail& tail, int v) {
+    if (kFull || tail.of(v) == 4) return vld1q_s32(p + 4 * v);
+    int32_t part[4] = {};
+    copy(part, p + 4 * v, tail.of(v));
+    return vld1q_s32(part);
+  }
+  template <bool kFull>
+  static BITWRIGHT_INLINE I load_count(const uint32_t* p, const Tail& tail, int v) {
+    return load_i32<kFull>(reinterpret_cast<const int32_t*>(p), tail, v);
+  }
+  template <bool kFull>
+  static BITWRIGHT_INLINE I load_count(const uint16_t* p, const Tail& tail, int v) {
+    if (kFull || tail.of(v) == 4) return vreinterpretq_s32_u32(vmovl_u16(vld1_u16(p + 4 * v)));
+    int32_t part[4] = {};
+    copy(part, p + 4 * v, tail.of(v));
+    return vld1q_s32(part);
+  }
+
+  static BITWRIGHT_INLINE F set(float x) { return vdupq_n_f32(x); }
+  static BITWRIGHT_INLINE F add(F a, F b) { return vaddq_f32(a, b); }
+  static BITWRIGHT_INLINE F mul(F a, F b) { return vmulq_f32(a, b); }
+  static BITWRIGHT_INLINE F select_ge0(F x, F y) { return vbslq_f32(vcgezq_f32(x), x, y); }
+  // fmax and fmin would order -0 and +0 and make a quiet NaN: compare and select instead.
+  static BITWRIGHT_INLINE F below(F x, F p) { return vbslq_f32(vcltq_f32(x, p), p, x); }
+  static BITWRIGHT_INLINE F above(F x, F p) { return vbslq_f32(vcgtq_f32(x, p), p, x); }
+  static BITWRIGHT_INLINE F to_float(I x) { return vcvtq_f32_s32(x); }
+  using Shift = I;
+  static BITWRIGHT_INLINE I set_shift(int32_t s) { return vdupq_n_s32(s); }
+  static BITWRIGHT_INLINE I sub_shifted(I x, I count, I shift) { return vsubq_s32(x, vshlq_s32(count, shift)); }
+  static BITWRIGHT_INLINE uint32_t ge32(const F* x, const F* t) {
+    uint32x4_t ge[kVectors];
+    BITWRIGHT_UNROLL for (int v = 0; v < kVectors; ++v) ge[v] = vcgeq_f32(x[v], t[v]);
+    return word_of_masks(ge);
+  }
+  static BITWRIGHT_INLINE uint32_t le(I count, I limit) {
+    const int32_t places[4] = {1, 2, 4, 8};
+    return vaddvq_u32(vandq_u32(vcleq_s32(count, limit), vreinterpretq_u32_s32(vld1q_s32(places))));
+  }
+
+  // 32 limits in 16 bits: above 65535 saturates, below 0 is never.
+  struct Limits16 {
+    uint16x8_t limit[4];
+    uint32_t possible;
+    template <bool kFull>
+    BITWRIGHT_INLINE void set(const int32_t* p, const Tail& tail) {
+      uint32x4_t can[kVectors];
+      BITWRIGHT_UNROLL for (int h = 0; h < 4; ++h) {
+        const I a = load_i32<kFull>(p, tail, 2 * h), b = load_i32<kFull>(p, tail, 2 * h + 1);
+        limit[h] = vcombine_u16(vqmovun_s32(a), vqmovun_s32(b));
+        can[2 * h] = vcgezq_s32(a);
+        can[2 * h + 1] = vcgezq_s32(b);
+      }
+      possible = word_of_masks(can);
+    }
+    template <bool kFull>
+    BITWRIGHT_INLINE uint32_t bits(const uint16_t* row, const Tail& tail) const {
+      uint16_t part[32] = {};
+      if (!kFull) {
+        copy(part, row, tail.valid);
+        row = part;
+      }
+      uint16x8_t le[4];
+      BITWRIGHT_UNROLL for (int h = 0; h < 4; ++h) le[h] = vcleq_u16(vld1q_u16(row + 8 * h), limit[h]);
+      return word_of_masks(le) & possible;
+    }
+  };
+};
+
+#include "epilogue_simd.h"
+
+const EpilogueKernel kernel = {
+    "epilogue_neon", "neon", "blocks of 2 pixels x 32 channels in registers over all steps", kRankNeon, supports_neon,
+    threshold<Simd::Limits16>, threshold<Limits32>, from_counts16, from_counts32, from_float,
+};
+
+}  // namespace
+
+const EpilogueKernel* const epilogue_neon = &kernel;
+
+}  // namespace bitwright
+
+#else
+
+namespace bitwright {
+const EpilogueKernel* const epilogue_neon = nullptr;
+}  // namespace bitwright
+
+#endif
