@@ -73,6 +73,14 @@ struct Simd {
     return vld1q_s32(part);
   }
 
+  template <bool kFull>
+  static BITWRIGHT_INLINE I load_short(const int16_t* p, const Tail& tail, int v) {
+    if (kFull || tail.of(v) == 4) return vmovl_s16(vld1_s16(p + 4 * v));
+    int32_t part[4] = {};
+    copy(part, p + 4 * v, tail.of(v));
+    return vld1q_s32(part);
+  }
+
   static BITWRIGHT_INLINE F set(float x) { return vdupq_n_f32(x); }
   static BITWRIGHT_INLINE F add(F a, F b) { return vaddq_f32(a, b); }
   static BITWRIGHT_INLINE F mul(F a, F b) { return vmulq_f32(a, b); }
@@ -127,7 +135,7 @@ struct Simd {
 
 const EpilogueKernel kernel = {
     "epilogue_neon", "neon", "blocks of 2 pixels x 32 channels in registers over all steps", kRankNeon, supports_neon,
-    threshold<Simd::Limits16>, threshold<Limits32>, from_counts16, from_counts32, from_float,
+    threshold<Simd::Limits16>, threshold<Limits32>, from_counts16, from_counts32, from_float, from_i16,
 };
 
 }  // namespace
