@@ -13,7 +13,7 @@ OpFacts facts_of(const PreparedModel& prepared, size_t index) {
   f.epilogue = prepared.kernels.epilogue->name;
   switch (op.opcode) {
     case Opcode::kBconv:
-      f.kernel = prepared.kernels.binary->name;
+      f.kernel = prepared.ops[index].sliced ? prepared.ops[index].sliced->kernel->name : prepared.kernels.binary->name;
       f.binary_macs = outputs * per_output;
       break;
     case Opcode::kFconv:

@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "executor_maps.h"
+#include "executor_sliced.h"
 #include "split.h"
 
 namespace bitwright {
@@ -107,44 +108,6 @@ void for_items(const RunContext& run, const PreparedOp& op, uint32_t mr, const I
   run.pool->run(split.items(), body, cycles);
 }
 
-// Writes the padding pixel of every sample.
-void fill_padding(const RunContext& run, const ValueInfo& in, const View& view, uint32_t fill) {
-  const uint32_t words = in.words(), tail = in.group_channels() % 32;
-  const uint32_t last = tail ? fill & ((1u << tail) - 1) : fill;
-  for (uint32_t n = 0; n < run.samples; ++n) {
-    uint32_t* pixel = static_cast<uint32_t*>(view.data) + n * view.sample_stride + in.pixels() * in.pixel_stride();
-    for (uint32_t g = 0; g < in.groups; ++g, pixel += words) {
-      std::fill_n(pixel, words - 1, fill);
-      pixel[words - 1] = last;
-    }
-  }
-}
-
-// Thresholds taken by the kernel: no counts in memory. A unit is one panel.
-void run_fused_bits(const BinaryKernel& kernel, const PreparedOp& op, const ValueRef& to, uint32_t group_words, const Chunk& chunk,
-                    uint32_t unit_begin, uint32_t unit_end) {
-  const Cut& cut = op.cut;
-  for (uint32_t u = unit_begin; u < unit_end; ++u) {
-    const uint32_t group = u / cut.panels_per_group, first = u % cut.panels_per_group * cut.panel;
-    const uint32_t channel = group * cut.group_outputs + first;
-    const uint32_t* flip = op.flip ? op.flip + channel / 32 : nullptr;
-    for (uint32_t i = 0; i < chunk.pixels;) {
-      const uint32_t count = tile_pixels(chunk.pixels - i, kernel.mr);
-      const uint32_t* base[kMaxTilePixels];
-      const int32_t* limit[kMaxTilePixels];
-      uint32_t* out[kMaxTilePixels];
-      for (uint32_t k = 0; k < count; ++k) {
-        base[k] = chunk.base[i + k] + size_t{group} * group_words;
-        limit[k] = chunk.rows[i + k] + channel;
-        out[k] = static_cast<uint32_t*>(to.data) + chunk.n[i + k] * to.sample_stride + chunk.p[i + k] * to.pixel_stride + channel / 32;
-      }
-      kernel.bits({base, chunk.offsets + i, count, op.taps, op.depth, op.weights.as<uint8_t>() + u * op.panel_bytes},
-                  {limit, flip, out, std::min(cut.panel, cut.group_outputs - first)});
-      i += count;
-    }
-  }
-}
-
 template <class Count>
 void run_binary(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
   const Kernels& kernels = run.prepared->kernels;
@@ -211,6 +174,19 @@ void run_float(const RunContext& run, const OpInfo& info, const PreparedOp& op) 
 
 }  // namespace
 
+// Writes the padding pixel of every sample.
+void fill_padding(const RunContext& run, const ValueInfo& in, const View& view, uint32_t fill) {
+  const uint32_t words = in.words(), tail = in.group_channels() % 32;
+  const uint32_t last = tail ? fill & ((1u << tail) - 1) : fill;
+  for (uint32_t n = 0; n < run.samples; ++n) {
+    uint32_t* pixel = static_cast<uint32_t*>(view.data) + n * view.sample_stride + in.pixels() * in.pixel_stride();
+    for (uint32_t g = 0; g < in.groups; ++g, pixel += words) {
+      std::fill_n(pixel, words - 1, fill);
+      pixel[words - 1] = last;
+    }
+  }
+}
+
 StepList::StepList(const RunContext& run, const PreparedOp& op) : steps_(run.steps), size_(op.steps.size()) {
   Step* to = run.steps;
   for (const PreparedStep& p : op.steps) {
@@ -228,7 +204,7 @@ void run_op(const RunContext& run, size_t index) {
   const OpInfo& info = run.prepared->model->ops[index];
   const PreparedOp& op = run.prepared->ops[index];
   switch (info.opcode) {
-    case Opcode::kBconv: op.wide ? run_binary<uint32_t>(run, info, op) : run_binary<uint16_t>(run, info, op); break;
+    case Opcode::kBconv: op.sliced ? run_sliced(run, info, op) : op.wide ? run_binary<uint32_t>(run, info, op) : run_binary<uint16_t>(run, info, op); break;
     case Opcode::kFconv: run_float(run, info, op); break;
     case Opcode::kPool: run_pool(run, info, op); break;
     case Opcode::kBpool: run_bit_pool(run, info, op); break;

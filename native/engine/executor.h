@@ -21,6 +21,7 @@ struct RunContext {
   Pool* pool = nullptr;
   uint8_t* scratch = nullptr;  // threads * prepared->scratch_bytes
   Step* steps = nullptr;       // prepared->max_steps: room for the running op's, so that a run allocates nothing
+  uint8_t* shared = nullptr;   // prepared->shared_bytes, 64-byte aligned
 };
 
 // Throws Error(kInput) if an EMBED op meets an id out of range.

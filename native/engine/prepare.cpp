@@ -7,6 +7,7 @@
 #include <string>
 
 #include "error.h"
+#include "sliced_rule.h"
 
 namespace bitwright {
 namespace {
@@ -205,12 +206,72 @@ class Preparer {
     p.threshold = op.steps.size() == 1 && op.steps[0].kind == StepKind::kThreshold;
     p.slope = op.low == 1 ? 1 : 2;
     p.fill = op.geometry.pad_mode == PadMode::kOne ? 0xFFFFFFFFu : 0;
-    cut(op, p, kernel->panel, kernel->mr);
     const auto* canonical = constant<uint32_t>(model_, op.weight);
-    pack<uint32_t>(op, p, kernel, [&](uint32_t g) { return canonical + size_t{g} * p.cut.group_outputs * p.taps * p.depth; }, kernel->panel_bytes);
+    const bool exact_zero = op.low == 0 && op.geometry.pad_mode == PadMode::kZero;
+    auto sliced = make_sliced(op, p, in, dense, !exact_zero);
+    if (sliced) {
+      cut(op, p, sliced->kernel->panel, 8 * sliced->kernel->mr + 1);
+      pack_sliced(op, p, *sliced, canonical);
+    } else {
+      cut(op, p, kernel->panel, kernel->mr);
+      pack<uint32_t>(op, p, kernel, [&](uint32_t g) { return canonical + size_t{g} * p.cut.group_outputs * p.taps * p.depth; }, kernel->panel_bytes);
+    }
     rows(op, p, in, canonical);
     if (p.threshold) p.flip = p.steps[0].step.flip;
-    p.fused_bits = p.threshold && kernel->bits && !p.wide && !p.cut.whole_rows && (p.cut.panels_per_unit == 1 || p.cut.panels_per_group == 1);
+    p.fused_bits = !sliced && p.threshold && kernel->bits && !p.wide && !p.cut.whole_rows && (p.cut.panels_per_unit == 1 || p.cut.panels_per_group == 1);
+    if (sliced && sliced->bits) slice_limits(op, p, *sliced);
+    p.sliced = std::move(sliced);
+  }
+
+  // The sliced kernel's part, or null if the popcount kernel takes the layer.
+  std::unique_ptr<PreparedSliced> make_sliced(const OpInfo& op, const PreparedOp& p, const ValueInfo& in, bool dense, bool one_class) const {
+    const SlicedKernel* kernel = result_->kernels.sliced;
+    const Geometry& g = op.geometry;
+    if (!kernel || straddles(p) || (g.groups > 1 && op.out_channels / g.groups % 32 != 0)) return nullptr;
+    auto s = std::make_unique<PreparedSliced>();
+    s->kernel = kernel;
+    const bool whole_map = dense && in.pixels() > 1;
+    s->slice = BitSlice(p.taps, whole_map ? p.depth * 32 : in.group_channels(), p.depth);
+    if (!result_->kernels.sliced_forced && !worth_slicing(op, p, s->slice)) return nullptr;
+    const SlicedProblem problem{g, {in.dims[0], in.dims[1], in.dims[2]}, op.out, dense, p.table.get(), in.pixel_stride(),
+                                static_cast<int32_t>(in.pixels() * in.pixel_stride()), one_class};
+    s->layout = make_sliced_layout(problem, s->slice);
+    if (!s->layout) return nullptr;
+    s->bits = p.threshold;
+    return s;
+  }
+
+  void pack_sliced(const OpInfo& op, PreparedOp& p, const PreparedSliced& s, const uint32_t* canonical) {
+    p.panel_bytes = s.kernel->panel_bytes(s.slice);
+    const uint64_t total = checked_product({uint64_t{op.geometry.groups} * p.cut.panels_per_group, p.panel_bytes}, model_.limits.prepared_bytes,
+                                           where_ + ": packed weights");
+    charge(total + s.layout->table_bytes());
+    result_->weight_bytes += total;
+    result_->shared_bytes = std::max(result_->shared_bytes, round_up(s.layout->feature_bytes(), 64) + s.layout->spare_bytes());
+    p.weights = AlignedBuffer(total);
+    const size_t row = size_t{p.cut.group_outputs} * p.taps * p.depth;
+    for (uint32_t g = 0; g < op.geometry.groups; ++g)
+      s.kernel->pack(p.weights.as<uint8_t>() + uint64_t{g} * p.cut.panels_per_group * p.panel_bytes, canonical + g * row, p.cut.group_outputs, s.slice);
+  }
+
+  // The limits of rows() and the flips, for the bit-sliced comparison.
+  void slice_limits(const OpInfo& op, const PreparedOp& p, PreparedSliced& s) {
+    const size_t one = s.kernel->limit_bytes(s.slice), classes = p.row_classes;
+    const size_t panels = size_t{op.geometry.groups} * p.cut.panels_per_group;
+    s.limit_bytes = one * classes;
+    charge(panels * (s.limit_bytes + s.kernel->panel));
+    s.limits = AlignedBuffer(panels * s.limit_bytes);
+    s.flips = AlignedBuffer(panels * s.kernel->panel);
+    std::vector<uint8_t> flip(s.kernel->panel);
+    for (size_t panel = 0; panel < panels; ++panel) {
+      const auto group = static_cast<uint32_t>(panel / p.cut.panels_per_group);
+      const auto place = static_cast<uint32_t>(panel % p.cut.panels_per_group * p.cut.panel);
+      const uint32_t first = group * p.cut.group_outputs + place, channels = std::min(p.cut.panel, p.cut.group_outputs - place);
+      for (size_t k = 0; k < classes; ++k)
+        s.kernel->pack_limits(s.limits.as<uint8_t>() + panel * s.limit_bytes + k * one, p.rows.as<int32_t>() + k * p.rows_stride + first, channels, s.slice);
+      for (uint32_t c = 0; c < channels; ++c) flip[c] = p.flip && ((p.flip[(first + c) / 32] >> ((first + c) % 32)) & 1) != 0;
+      s.kernel->pack_flip(s.flips.as<uint8_t>() + panel * s.kernel->panel, flip.data(), channels);
+    }
   }
 
   // origin[class][c], so that acc = origin - slope*count exactly. The kernel counts differing bits over all taps, a tap in the padding as the
@@ -222,6 +283,7 @@ class Preparer {
     const uint32_t classes = exact_zero ? p.table->classes() : 1;
     const uint32_t channels = op.out_channels;
     p.rows_stride = round_up(channels, 64);
+    p.row_classes = classes;
     charge(uint64_t{classes} * p.rows_stride * 4);
     p.rows = AlignedBuffer((uint64_t{classes} * p.rows_stride + kMaxPanel) * 4, true);  // a kernel reads whole panels
     const int64_t bits_per_tap = int64_t{in.group_channels()} * (p.depth / in.words());

@@ -7,6 +7,7 @@
 
 #include "model.h"
 #include "selection.h"
+#include "sliced_layout.h"
 #include "storage.h"
 #include "table.h"
 
@@ -30,6 +31,16 @@ struct Cut {
   uint32_t units = 0;
 };
 
+// A binary convolution that a sliced kernel runs; PreparedOp::weights are its panels.
+struct PreparedSliced {
+  const SlicedKernel* kernel = nullptr;
+  BitSlice slice;
+  std::unique_ptr<const SlicedLayout> layout;
+  bool bits = false;           // THRESHOLD writes bits right from the planes: limits [panels][classes][limit_bytes], flips [panels][panel]
+  AlignedBuffer limits, flips;
+  size_t limit_bytes = 0;      // of a panel
+};
+
 struct PreparedOp {
   std::vector<PreparedStep> steps;
   // Convolutions
@@ -45,7 +56,9 @@ struct PreparedOp {
   int32_t slope = 2;
   AlignedBuffer rows;             // int32 [classes][row_stride]: count limits (threshold) or origins, by absolute channel
   size_t rows_stride = 0;
+  uint32_t row_classes = 0;
   const uint32_t* flip = nullptr;
+  std::unique_ptr<const PreparedSliced> sliced;  // or null: the popcount kernel
   uint32_t fill = 0;              // what the padding pixel holds: 0 or all ones (cut to the real channels)
   std::vector<uint32_t> mask;     // BPOOL: the flips of one pixel, in the layout of its bits
   AlignedBuffer shorts;           // constants of i16 steps as int16
@@ -60,6 +73,7 @@ struct PreparedModel {
   std::vector<PreparedOp> ops;
   size_t scratch_bytes = 0;   // of one thread, a multiple of 64
   size_t max_steps = 0;       // of an op
+  size_t shared_bytes = 0;    // of all threads together: features
   uint64_t bytes = 0;         // weights, tables and rows held
   uint64_t weight_bytes = 0;  // packed weights alone
 };

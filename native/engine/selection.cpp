@@ -31,20 +31,20 @@ void choose(Kernels& kernels, const std::string& name, const std::string& origin
   for (const char* const* isa = isa_names(); *isa; ++isa) {
     if (name != *isa) continue;
     if (!isa_supported(*isa)) fail(Status::kKernel, "kernel '", name, "'", origin, ": this CPU does not support the instruction set ", name);
-    kernels = {find_binary_kernel(*isa), find_float_kernel(*isa), find_epilogue_kernel(*isa), find_product_kernel(*isa)};
+    kernels = {find_binary_kernel(*isa), find_sliced_kernel(*isa), false, find_float_kernel(*isa), find_epilogue_kernel(*isa), find_product_kernel(*isa)};
     return;
   }
   for (const KernelFacts& k : list_kernels()) {
     if (k.name != name || k.operation == "pack") continue;
     if (!k.supported) fail(Status::kKernel, "kernel '", name, "'", origin, " needs the instruction set ", k.isa, ", which this CPU does not support");
-    if (k.operation == "bconv")
-      kernels.binary = find_binary_kernel(name.c_str());
-    else if (k.operation == "fconv")
-      kernels.floats = find_float_kernel(name.c_str());
-    else if (k.operation == "bmatmul")
-      kernels.product = find_product_kernel(name.c_str());
-    else
-      kernels.epilogue = find_epilogue_kernel(name.c_str());
+    if (k.operation == "bconv") {
+      kernels.sliced = find_sliced_kernel(name.c_str());
+      kernels.sliced_forced = kernels.sliced != nullptr;
+      if (!kernels.sliced) kernels.binary = find_binary_kernel(name.c_str());
+    }
+    if (k.operation == "bmatmul") kernels.product = find_product_kernel(name.c_str());
+    if (k.operation == "fconv") kernels.floats = find_float_kernel(name.c_str());
+    if (k.operation == "epilogue") kernels.epilogue = find_epilogue_kernel(name.c_str());
     return;
   }
   fail(Status::kKernel, "unknown kernel '", name, "'", origin, "; known: ", known_names());
@@ -55,6 +55,7 @@ void choose(Kernels& kernels, const std::string& name, const std::string& origin
 std::vector<KernelFacts> list_kernels() {
   std::vector<KernelFacts> facts;
   add_facts(facts, "bconv", binary_kernels(), find_binary_kernel(nullptr));
+  add_facts(facts, "bconv", sliced_kernels(), find_sliced_kernel(nullptr));
   add_facts(facts, "fconv", float_kernels(), find_float_kernel(nullptr));
   add_facts(facts, "epilogue", epilogue_kernels(), find_epilogue_kernel(nullptr));
   add_facts(facts, "pack", pack_kernels(), find_pack_kernel(nullptr));
@@ -72,7 +73,7 @@ Kernels select_kernels(const std::string& request) {
       origin = " (from the environment variable BITWRIGHT_KERNEL)";
     }
   }
-  Kernels kernels{find_binary_kernel(nullptr), find_float_kernel(nullptr), find_epilogue_kernel(nullptr), find_product_kernel(nullptr)};
+  Kernels kernels{find_binary_kernel(nullptr), find_sliced_kernel(nullptr), false, find_float_kernel(nullptr), find_epilogue_kernel(nullptr), find_product_kernel(nullptr)};
   for (size_t at = 0; at < names.size();) {
     const size_t comma = std::min(names.find(',', at), names.size());
     choose(kernels, names.substr(at, comma - at), origin);
@@ -80,7 +81,8 @@ Kernels select_kernels(const std::string& request) {
   }
   if (!kernels.binary || !kernels.floats || !kernels.epilogue || !kernels.product) fail(Status::kInternal, "this build has no portable kernels");
   if (kernels.binary->mr > kMaxTilePixels || kernels.floats->mr > kMaxTilePixels || kernels.binary->panel > kMaxPanel ||
-      kernels.floats->panel > kMaxPanel)
+      kernels.floats->panel > kMaxPanel ||
+      (kernels.sliced && (8 * kernels.sliced->mr > kMaxTilePixels || kernels.sliced->panel != 64)))
     fail(Status::kInternal, "a kernel's tile is larger than the executor's");
   return kernels;
 }

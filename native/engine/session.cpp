@@ -112,6 +112,7 @@ struct Session::Arena {
   uint32_t samples = 0;
   AlignedBuffer memory;
   AlignedBuffer scratch;
+  AlignedBuffer shared;
   std::vector<View> views;
   std::vector<Step> steps;
   std::vector<uint8_t> in_place;         // by output
@@ -152,6 +153,7 @@ std::unique_ptr<Session::Arena> Session::take_arena(uint32_t samples) {
   arena->samples = samples;
   arena->memory = AlignedBuffer(model().arena_bytes * samples);
   arena->scratch = AlignedBuffer(prepared_->scratch_bytes * threads());
+  arena->shared = AlignedBuffer(prepared_->shared_bytes);
   arena->views.resize(model().values.size());
   arena->steps.resize(prepared_->max_steps);
   arena->in_place.resize(model().outputs.size());
@@ -211,7 +213,7 @@ void Session::run_in(Arena& arena, uint32_t batch, uint64_t samples, const Exter
       }, n * (v.bytes / 4));
     }
     for (size_t k = 0; k < m.outputs.size(); ++k) arena.in_place[k] = place(m.outputs[k], outputs[k]);
-    const RunContext run{prepared_.get(), arena.views.data(), n, &pool_, arena.scratch.as<uint8_t>(), arena.steps.data()};
+    const RunContext run{prepared_.get(), arena.views.data(), n, &pool_, arena.scratch.as<uint8_t>(), arena.steps.data(), arena.shared.as<uint8_t>()};
     for (size_t i = 0; i < m.ops.size(); ++i) {
       const uint64_t start = op_ns ? now_ns() : 0;
       run_op(run, i);
@@ -231,10 +233,10 @@ void Session::run_one(size_t op, uint32_t samples, const std::map<uint32_t, void
   const Model& m = model();
   std::vector<View> views(m.values.size());
   for (const auto& [id, data] : values) views[id] = {data, m.values[id].bytes / 4};
-  const AlignedBuffer scratch(prepared_->scratch_bytes * threads());
+  const AlignedBuffer scratch(prepared_->scratch_bytes * threads()), shared(prepared_->shared_bytes);
   std::vector<Step> steps(prepared_->max_steps);
   const Pool::Busy busy(pool_);
-  run_op({prepared_.get(), views.data(), samples, &pool_, scratch.as<uint8_t>(), steps.data()}, op);
+  run_op({prepared_.get(), views.data(), samples, &pool_, scratch.as<uint8_t>(), steps.data(), shared.as<uint8_t>()}, op);
 }
 
 }  // namespace bitwright

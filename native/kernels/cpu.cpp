@@ -73,6 +73,7 @@ CpuFeatures detect() {
              bit(seven.ebx, 31) /* VL */;
   f.avx512vpopcnt = f.avx512 && bit(seven.ecx, 1) /* VBMI */ && bit(seven.ecx, 11) /* VNNI */ && bit(seven.ecx, 12) /* BITALG */ &&
                     bit(seven.ecx, 14) /* VPOPCNTDQ */;
+  f.gfni = f.avx512vpopcnt && bit(seven.ecx, 8) /* GFNI */;
   return f;
 }
 

@@ -10,6 +10,7 @@ struct CpuFeatures {
   bool avx2 = false;           // AVX2, FMA, BMI2, POPCNT, F16C
   bool avx512 = false;         // avx2 and AVX-512 F, BW, VL, DQ
   bool avx512vpopcnt = false;  // avx512 and VPOPCNTDQ, BITALG, VNNI, VBMI
+  bool gfni = false;           // avx512vpopcnt and GFNI
   bool neon = false;           // Advanced SIMD, which every AArch64 CPU has
   bool neondot = false;        // neon and FEAT_DotProd
 };

@@ -12,6 +12,7 @@ constexpr int kRankSse42 = 10;
 constexpr int kRankAvx2 = 20;
 constexpr int kRankAvx512 = 30;
 constexpr int kRankAvx512Vpopcnt = 40;
+constexpr int kRankGfni = 50;
 constexpr int kRankNeon = 10;
 constexpr int kRankNeondot = 20;
 
@@ -24,6 +25,8 @@ extern const BinaryKernel* const bconv32_avx512vpopcnt;
 extern const BinaryKernel* const bconv16_avx512vpopcnt;
 extern const BinaryKernel* const bconv_neon;
 extern const BinaryKernel* const bconv_neondot;
+
+extern const SlicedKernel* const bconv_gfni;
 
 extern const FloatKernel* const fconv_portable;
 extern const FloatKernel* const fconv_avx2;
@@ -50,6 +53,7 @@ bool supports_sse42();
 bool supports_avx2();
 bool supports_avx512();
 bool supports_avx512vpopcnt();
+bool supports_gfni();
 bool supports_neon();
 bool supports_neondot();
 

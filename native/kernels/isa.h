@@ -45,6 +45,11 @@
 #define BITWRIGHT_AVX512VPOPCNT 0
 #endif
 
+#if BITWRIGHT_MSVC_X86 || (BITWRIGHT_AVX512VPOPCNT && defined(__GFNI__) && defined(__AVX512VBMI__))
+#define BITWRIGHT_GFNI 1
+#else
+#define BITWRIGHT_GFNI 0
+#endif
 
 // Advanced SIMD is part of the architecture.
 #define BITWRIGHT_NEON BITWRIGHT_ARM64

@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "bitslice.h"
+
 namespace bitwright {
 
 // Identifies the output pixels of a tile: pixel `p[i]` of sample `n[i]`, i < pixels.
@@ -89,6 +91,72 @@ struct BinaryKernel {
   void (*count32)(uint32_t* counts, const BinaryTile& tile);
   void (*bits)(const BinaryTile& tile, const BitsTile& to) = nullptr;  // needs what count16 needs; null: the epilogue compares counts
   const BinaryKernel* const* narrow = nullptr;  // the entry of the same with a narrower panel, for layers that would leave much of a panel empty
+};
+
+// A map kernel: the same counts as a BinaryKernel, bit-sliced (bitslice.h). The features of a whole input map are made once a run and serve all
+// taps and all output channels. The executor lays the map out (sliced_layout.h) so that 8 output pixels, a *group*, read 8 positions that lie one
+// after the other, for every tap; a tile is up to `mr` groups x one panel of 64 output channels.
+
+// 64 positions of the map.
+struct SlicedFeatures {
+  const uint32_t* base;
+  const int32_t* source;  // [64]: offset of the position's pixel from base, in words
+  uint32_t runs;          // bit i: the pixels of positions 8i to 8i + 7 lie one after the other, without other words between them
+  uint8_t* planes;        // plane k of these positions: planes + k*plane_stride
+  size_t plane_stride;
+  uint8_t* spare;         // [64]: the bits for the joint chain
+};
+
+// 64 output positions: the joint chain.
+struct SlicedJoint {
+  const uint8_t* spare;   // of the first position
+  const int32_t* offset;  // [taps]: where the tap's spare bits lie from there
+  uint8_t* planes;
+  size_t plane_stride;
+};
+
+struct SlicedTile {
+  const uint8_t* const* base;  // [groups]: where the features of the group's first pixel lie
+  const int32_t* offset;       // [steps]: the step's first feature byte from there; the second is a plane further
+  uint32_t groups;             // 1..mr
+  int32_t last;                // offset of the plane of the last xor
+  size_t plane_stride;
+  const void* weights;         // one packed panel
+};
+
+// Which limits the pixels of a group have: pixel j that of the class whose mask has bit 7 - j.
+struct SlicedClass {
+  uint32_t index;
+  uint32_t mask;
+};
+struct SlicedLimits {
+  const void* limits;                  // of the panel: [classes][limit_bytes]
+  const void* flip;                    // [panel] bytes, 0 or 255, in the order of pack_flip
+  const SlicedClass* const* classes;   // [groups] -> [counts[group]]
+  const uint32_t* counts;              // [groups]
+};
+
+struct SlicedKernel {
+  const char* name;  // "bconv_gfni"
+  const char* isa;
+  const char* about;
+  int rank;
+  bool (*supported)();
+  uint32_t panel;  // 64
+  uint32_t mr;     // groups of a tile
+  // Panels of one group of channels, as BinaryKernel's.
+  size_t (*panel_bytes)(const BitSlice& slice);
+  void (*pack)(void* panels, const uint32_t* weights, uint32_t outputs, const BitSlice& slice);
+  // One class of one panel: bit = (count <= limit) ^ flip. limit and flip: `channels` <= panel entries (limit -1: never).
+  size_t (*limit_bytes)(const BitSlice& slice);
+  void (*pack_limits)(void* to, const int32_t* limit, uint32_t channels, const BitSlice& slice);
+  void (*pack_flip)(void* to, const uint8_t* flip, uint32_t channels);
+  void (*features)(const SlicedFeatures& job, const BitSlice& slice);
+  void (*joint)(const SlicedJoint& job, const BitSlice& slice);
+  // Pixel i (of 8*groups) to the row counts + row[i]*panel.
+  void (*count16)(uint16_t* counts, const uint32_t* row, const SlicedTile& tile, const BitSlice& slice);
+  // bits[i]: the panel's 64 bits of pixel i.
+  void (*threshold)(uint64_t* bits, const SlicedTile& tile, const SlicedLimits& limits, const BitSlice& slice);
 };
 
 // Float convolution tile: out[i*panel + j] = sum over taps and channels of x * w. A negative offset means a tap in the zero padding.
@@ -200,12 +268,13 @@ struct ProductKernel {
 
 // The lists, in no particular order, ended by a null pointer. Kernels of instruction sets this binary was not built for are absent.
 const BinaryKernel* const* binary_kernels();
+const SlicedKernel* const* sliced_kernels();
 const FloatKernel* const* float_kernels();
 const EpilogueKernel* const* epilogue_kernels();
 const PackKernel* const* pack_kernels();
 const ProductKernel* const* product_kernels();
 
-// The instruction sets, lowest rank first, ended by a null pointer: "portable", "avx2", "avx512", "avx512vpopcnt". All of them, whether this
+// The instruction sets, lowest rank first, ended by a null pointer: "portable", "avx2", "avx512", "avx512vpopcnt", "gfni". All of them, whether this
 // binary or CPU has them or not.
 const char* const* isa_names();
 // Whether this CPU (and its operating system) can run that instruction set; false for an unknown name.
@@ -215,6 +284,7 @@ bool isa_supported(const char* isa);
 // best supported kernel that needs no more than it, so that forcing "avx512vpopcnt" also finds a float kernel (fconv_avx512).
 // Null if there is no such kernel or instruction set, or if this CPU cannot run it.
 const BinaryKernel* find_binary_kernel(const char* name_or_isa);
+const SlicedKernel* find_sliced_kernel(const char* name_or_isa);
 const FloatKernel* find_float_kernel(const char* name_or_isa);
 const EpilogueKernel* find_epilogue_kernel(const char* name_or_isa);
 const PackKernel* find_pack_kernel(const char* name_or_isa);

@@ -13,6 +13,7 @@ bool supports_sse42() { return cpu_features().sse42; }
 bool supports_avx2() { return cpu_features().avx2; }
 bool supports_avx512() { return cpu_features().avx512; }
 bool supports_avx512vpopcnt() { return cpu_features().avx512vpopcnt; }
+bool supports_gfni() { return cpu_features().gfni; }
 bool supports_neon() { return cpu_features().neon; }
 bool supports_neondot() { return cpu_features().neondot; }
 
@@ -30,6 +31,7 @@ const Isa isas[] = {
     {"avx2", kRankAvx2, supports_avx2},
     {"avx512", kRankAvx512, supports_avx512},
     {"avx512vpopcnt", kRankAvx512Vpopcnt, supports_avx512vpopcnt},
+    {"gfni", kRankGfni, supports_gfni},
     {"neon", kRankNeon, supports_neon},
     {"neondot", kRankNeondot, supports_neondot},
 };
@@ -78,6 +80,12 @@ const BinaryKernel* const* binary_kernels() {
   return list.entries;
 }
 
+const SlicedKernel* const* sliced_kernels() {
+  static const SlicedKernel* const all[] = {bconv_gfni};
+  static const List<SlicedKernel, 1> list(all);
+  return list.entries;
+}
+
 const FloatKernel* const* float_kernels() {
   static const FloatKernel* const all[] = {fconv_portable, fconv_avx2, fconv_avx512, fconv_neon};
   static const List<FloatKernel, std::size(all)> list(all);
@@ -118,6 +126,7 @@ bool isa_supported(const char* name) {
 }
 
 const BinaryKernel* find_binary_kernel(const char* name_or_isa) { return find(binary_kernels(), name_or_isa); }
+const SlicedKernel* find_sliced_kernel(const char* name_or_isa) { return find(sliced_kernels(), name_or_isa); }
 const FloatKernel* find_float_kernel(const char* name_or_isa) { return find(float_kernels(), name_or_isa); }
 const EpilogueKernel* find_epilogue_kernel(const char* name_or_isa) { return find(epilogue_kernels(), name_or_isa); }
 const PackKernel* find_pack_kernel(const char* name_or_isa) { return find(pack_kernels(), name_or_isa); }
