@@ -108,6 +108,31 @@ void for_items(const RunContext& run, const PreparedOp& op, uint32_t mr, const I
   run.pool->run(split.items(), body, cycles);
 }
 
+// Thresholds taken by the kernel: no counts in memory. A unit is one panel.
+void run_fused_bits(const BinaryKernel& kernel, const PreparedOp& op, const ValueRef& to, uint32_t group_words, const Chunk& chunk,
+                    uint32_t unit_begin, uint32_t unit_end) {
+  const Cut& cut = op.cut;
+  for (uint32_t u = unit_begin; u < unit_end; ++u) {
+    const uint32_t group = u / cut.panels_per_group, first = u % cut.panels_per_group * cut.panel;
+    const uint32_t channel = group * cut.group_outputs + first;
+    const uint32_t* flip = op.flip ? op.flip + channel / 32 : nullptr;
+    for (uint32_t i = 0; i < chunk.pixels;) {
+      const uint32_t count = tile_pixels(chunk.pixels - i, kernel.mr);
+      const uint32_t* base[kMaxTilePixels];
+      const int32_t* limit[kMaxTilePixels];
+      uint32_t* out[kMaxTilePixels];
+      for (uint32_t k = 0; k < count; ++k) {
+        base[k] = chunk.base[i + k] + size_t{group} * group_words;
+        limit[k] = chunk.rows[i + k] + channel;
+        out[k] = static_cast<uint32_t*>(to.data) + chunk.n[i + k] * to.sample_stride + chunk.p[i + k] * to.pixel_stride + channel / 32;
+      }
+      kernel.bits({base, chunk.offsets + i, count, op.taps, op.depth, op.weights.as<uint8_t>() + u * op.panel_bytes},
+                  {limit, flip, out, std::min(cut.panel, cut.group_outputs - first)});
+      i += count;
+    }
+  }
+}
+
 template <class Count>
 void run_binary(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
   const Kernels& kernels = run.prepared->kernels;
