@@ -123,6 +123,7 @@ class Checker {
         if (in.groups != op.geometry.groups)
           bad_model(where_, ": ", op.geometry.groups, " groups, but its input is packed in ", in.groups);
         checked_product({taps, in.words(), 32}, limits_.accumulator_bits, where_ + ": bits of one accumulator");
+        if (in.planes != 1) levels(op, in, taps);
         const uint64_t elements = checked_product({op.out_channels, taps, in.words()}, uint64_t{1} << 62, where_ + ": weight elements");
         packed_rows(constant(op.weight, ConstType::kU32, elements, "weight"), op.weight, in.words(), in.group_channels());
         dims = {op.out[0], op.out[1], op.out[2], op.out_channels};
@@ -155,6 +156,7 @@ class Checker {
       case Opcode::kMap: {
         const ValueInfo& in = value(op.in, "input");
         if (in.dtype == DType::kI32) bad_model(where_, ": input value ", op.in, " has dtype i32, f32, bits or i16 is expected");
+        one_plane(op.in, "input");
         op.out = {in.dims[0], in.dims[1], in.dims[2]};
         dims = in.dims;
         break;
@@ -182,6 +184,19 @@ class Checker {
     steps(op, dims);
   }
 
+  // Counts of planes, weighted and summed, are int32.
+  void levels(const OpInfo& op, const ValueInfo& in, uint64_t taps) const {
+    if (op.low != 1) bad_model(where_, ": low ", op.low, ", 1 is expected for an input of ", in.planes, " planes");
+    if (op.geometry.pad_mode == PadMode::kOne) bad_model(where_, ": pad_mode 1 for an input of ", in.planes, " planes, whose padding is level 0 or the edge");
+    checked_product({taps, in.words(), 32, in.top()}, 0x7FFFFFFF, where_ + ": bits of one accumulator times the highest level");
+    if (!op.steps.empty() && op.steps[0].kind == StepKind::kFixed) bad_model(where_, ": FIXED for an input of ", in.planes, " planes");
+  }
+
+  void one_plane(uint32_t id, const char* role) const {
+    const ValueInfo& v = model_.values[id];
+    if (v.planes != 1) bad_model(where_, ": ", role, " value ", id, " has ", v.planes, " planes, 1 is expected");
+  }
+
   uint64_t convolution(const OpInfo& op, const ValueInfo& in) const {
     const uint32_t groups = op.geometry.groups;
     if (groups == 0 || in.channels() % groups != 0 || op.out_channels % groups != 0)
@@ -200,6 +215,8 @@ class Checker {
   void bit_pooling(OpInfo& op) const {
     const ValueInfo& in = value(op.in, DType::kBits, "input");
     const ValueInfo& out = value(op.target, DType::kBits, "output");
+    one_plane(op.in, "input");
+    one_plane(op.target, "output");
     if (!op.steps.empty()) bad_model(where_, ": has steps");
     if (out.channels() != in.channels() || out.groups != in.groups)
       bad_model(where_, ": the output has ", out.channels(), " channels in ", out.groups, " groups, the input ", in.channels(), " in ", in.groups);
@@ -290,6 +307,7 @@ class Checker {
 
   void target(const StepInfo& s, DType dtype, const std::array<uint32_t, 4>& dims, bool gate = false) const {
     const ValueInfo& v = value(s.value, dtype, "step");
+    if (s.kind != StepKind::kStoreLevels) one_plane(s.value, "step");
     for (int k = 0; k < 4; ++k) {
       const uint32_t expected = gate && k < 3 ? 1 : dims[k];
       if (v.dims[k] != expected) bad_model(where_, ": value ", s.value, " has ", v.dims[k], " in ", "DHWC"[k], ", ", expected, " is expected");
@@ -320,6 +338,12 @@ class Checker {
         unused(s.a, "a");
         unused(s.b, "b");
         target(s, real_value(s.value, "step").dtype, dims);
+        break;
+      case StepKind::kStoreLevels:
+        floats(s.a, "factor");
+        floats(s.b, "offset");
+        target(s, DType::kBits, dims);
+        if (s.n != model_.values[s.value].planes) bad_model(where_, ": n ", s.n, ", value ", s.value, " has ", model_.values[s.value].planes, " planes");
         break;
       case StepKind::kFixed:
         shorts(s.a, channels, -32767, "factor");

@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "executor_maps.h"
+#include "executor_planes.h"
 #include "executor_sliced.h"
 #include "split.h"
 
@@ -150,10 +151,14 @@ void run_binary(const RunContext& run, const OpInfo& info, const PreparedOp& op)
       const uint32_t* base[kMaxTilePixels];
       for (uint32_t k = 0; k < count; ++k) base[k] = chunk.base[i + k] + size_t{group} * in.words();
       const BinaryTile tile{base, chunk.offsets + i, count, op.taps, op.depth, op.weights.as<uint8_t>() + panel * op.panel_bytes};
-      if constexpr (narrow)
+      if constexpr (narrow) {
         kernel.count16(out, tile);
-      else
+      } else if (op.planes != 1) {
+        uint8_t* scratch = run.scratch + thread * run.prepared->scratch_bytes + op.plane_scratch;
+        count_planes(out, tile, base, size_t{in.groups} * in.words(), op, *kernels.product, scratch);
+      } else {
         kernel.count32(out, tile);
+      }
     };
     const auto emit = [&](const Count* rows, uint32_t stride, uint32_t channel0, uint32_t channels, uint32_t i, uint32_t count) {
       const EpilogueTile tile{{count, chunk.n + i, chunk.p + i}, channel0, channels, stride};
@@ -205,7 +210,7 @@ void fill_padding(const RunContext& run, const ValueInfo& in, const View& view, 
   const uint32_t last = tail ? fill & ((1u << tail) - 1) : fill;
   for (uint32_t n = 0; n < run.samples; ++n) {
     uint32_t* pixel = static_cast<uint32_t*>(view.data) + n * view.sample_stride + in.pixels() * in.pixel_stride();
-    for (uint32_t g = 0; g < in.groups; ++g, pixel += words) {
+    for (uint32_t g = 0; g < in.groups * in.planes; ++g, pixel += words) {
       std::fill_n(pixel, words - 1, fill);
       pixel[words - 1] = last;
     }

@@ -9,14 +9,15 @@ namespace {
 
 struct Arrays : Storage {
   std::vector<uint32_t> weight;
-  std::vector<float> threshold;
+  std::vector<float> threshold, offset;
 };
 
-uint32_t add_value(Model& model, DType dtype, const std::array<uint32_t, 4>& dims, uint32_t groups) {
+uint32_t add_value(Model& model, DType dtype, const std::array<uint32_t, 4>& dims, uint32_t groups, uint32_t planes = 1) {
   ValueInfo v;
   v.dtype = dtype;
   v.dims = dims;
   v.groups = groups;
+  v.planes = planes;
   for (uint32_t d : dims)
     if (d == 0) bad_model("a dimension of the map is 0");
   if (groups == 0 || dims[3] % groups != 0) bad_model(groups, " groups do not divide ", dims[3], " channels");
@@ -37,7 +38,8 @@ std::shared_ptr<const Model> binary_conv_model(const BinaryConvProblem& problem)
   model->constants.push_back({ConstType::kU32, arrays->weight.size(), arrays->weight.data()});
   model->constants.push_back({ConstType::kF32, arrays->threshold.size(), arrays->threshold.data()});
   const uint32_t x = add_value(*model, DType::kF32, problem.in, 1);
-  const uint32_t bits = add_value(*model, DType::kBits, problem.in, problem.geometry.groups);
+  if (problem.bits > 8) bad_model(problem.bits, " bits; at most 8 are possible");
+  const uint32_t bits = add_value(*model, DType::kBits, problem.in, problem.geometry.groups, problem.bits ? problem.bits : 1);
   const uint32_t y = add_value(*model, DType::kF32, {problem.out[0], problem.out[1], problem.out[2], problem.out_channels}, 1);
   model->values[x].is_input = true;
   model->values[x].name = "x";
@@ -53,6 +55,16 @@ std::shared_ptr<const Model> binary_conv_model(const BinaryConvProblem& problem)
     pack.steps[0].p0 = problem.threshold[0];
   else
     pack.steps[0].a = 1;
+  if (problem.bits) {
+    arrays->offset.assign(problem.offset, problem.offset + problem.offset_elements);
+    model->constants.push_back({ConstType::kF32, arrays->offset.size(), arrays->offset.data()});
+    pack.steps[0].kind = StepKind::kStoreLevels;
+    pack.steps[0].n = problem.bits;
+    if (problem.offset_elements == 1)
+      pack.steps[0].p1 = problem.offset[0];
+    else
+      pack.steps[0].b = 2;
+  }
   model->ops.push_back(pack);
 
   OpInfo conv;

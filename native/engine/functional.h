@@ -17,9 +17,12 @@ struct BinaryConvProblem {
   uint64_t weight_elements = 0;
   const float* threshold = nullptr;
   uint64_t threshold_elements = 0;          // C or 1
+  uint32_t bits = 0;                        // not 0: 2^bits levels rint(x*threshold + offset) instead of x >= threshold
+  const float* offset = nullptr;
+  uint64_t offset_elements = 0;             // C or 1
 };
 
-// A model of one f32 input "x" [N,D,H,W,C], binarized by x >= threshold, and one f32 output "y" [N,D,H,W,O], the exact accumulators. Copies the
+// A model of one f32 input "x" [N,D,H,W,C], binarized by x >= threshold or cut into levels, and one f32 output "y" [N,D,H,W,O], the exact accumulators. Copies the
 // arrays. Throws Error(kModel) for an impossible problem.
 std::shared_ptr<const Model> binary_conv_model(const BinaryConvProblem& problem);
 

@@ -30,6 +30,7 @@ const char* name_of(StepKind kind) {
     case StepKind::kStoreBits: return "STORE_BITS";
     case StepKind::kUnary: return "UNARY";
     case StepKind::kMul: return "MUL";
+    case StepKind::kStoreLevels: return "STORE_LEVELS";
     case StepKind::kFixed: return "FIXED";
     case StepKind::kAddI16: return "ADD_I16";
     case StepKind::kPreluI16: return "PRELU_I16";

@@ -53,6 +53,7 @@ struct ValueInfo {
   DType dtype = DType::kF32;
   std::array<uint32_t, 4> dims{1, 1, 1, 1};  // D, H, W, C
   uint32_t groups = 1;
+  uint32_t planes = 1;  // bits only: plane i holds bit i of a level 0 .. 2^planes - 1
   bool is_input = false;
   bool is_output = false;
   std::string name;
@@ -67,7 +68,8 @@ struct ValueInfo {
   uint32_t words() const { return (group_channels() + 31) / 32; }  // of one group of one pixel
   // Elements of one pixel: floats, ints or words; of element_bytes() each.
   size_t element_bytes() const { return dtype == DType::kI16 ? 2 : 4; }
-  size_t pixel_stride() const { return dtype == DType::kBits ? size_t{groups} * words() : dims[3]; }
+  size_t pixel_stride() const { return dtype == DType::kBits ? size_t{planes} * groups * words() : dims[3]; }
+  uint32_t top() const { return (1u << planes) - 1; }  // the highest level
 };
 
 struct ConstantInfo {
@@ -85,7 +87,7 @@ struct StepInfo {
   float p1 = 0;
   uint32_t n = 0;
 
-  bool writes_bits() const { return kind == StepKind::kThreshold || kind == StepKind::kStoreBits || kind == StepKind::kStoreBitsI16; }
+  bool writes_bits() const { return kind == StepKind::kThreshold || kind == StepKind::kStoreBits || kind == StepKind::kStoreBitsI16 || kind == StepKind::kStoreLevels; }
   bool writes() const { return writes_bits() || kind == StepKind::kStore || kind == StepKind::kStoreI16; }
   bool reads() const { return kind == StepKind::kAdd || kind == StepKind::kMul || kind == StepKind::kAddI16; }
 };

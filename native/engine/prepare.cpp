@@ -77,8 +77,8 @@ class Preparer {
       out.step.p0 = s.p0;
       out.step.p1 = s.p1;
       if (s.kind != StepKind::kThreshold && !is_fixed(s.kind)) out.step.a = constant<float>(model_, s.a);
-      if (s.kind == StepKind::kAffine) out.step.b = constant<float>(model_, s.b);
-      if (s.writes_bits()) out.step.flip = constant<uint32_t>(model_, s.b);
+      if (s.kind == StepKind::kAffine || s.kind == StepKind::kStoreLevels) out.step.b = constant<float>(model_, s.b);
+      if (s.writes_bits() && s.kind != StepKind::kStoreLevels) out.step.flip = constant<uint32_t>(model_, s.b);
       if (s.value != kNone) {
         const ValueInfo& v = model_.values[s.value];
         const bool gate = s.kind == StepKind::kMul && s.n == 1;
@@ -143,7 +143,8 @@ class Preparer {
     c.units = c.whole_rows ? 1 : groups * c.units_per_group;
     c.row_stride = c.whole_rows ? static_cast<uint32_t>(round_up(op.out_channels, 64)) : c.panels_per_unit * panel;
     // One panel's tile, then the unit's rows.
-    scratch(round_up(uint64_t{mr} * panel * 4, 64) + uint64_t{mr} * c.row_stride * 4);
+    p.plane_scratch = round_up(round_up(uint64_t{mr} * panel * 4, 64) + uint64_t{mr} * c.row_stride * 4, 64);
+    scratch(p.plane_scratch + (p.planes == 1 ? 0 : uint64_t{mr} * panel * 4));
   }
 
   std::shared_ptr<const Table> table(const OpInfo& op, const ValueInfo& in, bool one_tap, size_t pixel_stride, int32_t padding) {
@@ -197,12 +198,13 @@ class Preparer {
     const ValueInfo& in = model_.values[op.in];
     const BinaryKernel* kernel = fitting(result_->kernels.binary, op.out_channels / op.geometry.groups);
     p.binary = kernel;
-    const bool dense = covers_map(op.geometry, in);
+    p.planes = in.planes;
+    const bool dense = covers_map(op.geometry, in) && (in.planes == 1 || in.pixels() == 1);  // planes lie between the pixels
     const size_t stride = in.pixel_stride();
     p.table = table(op, in, dense, stride, static_cast<int32_t>(in.pixels() * stride));
     p.taps = dense ? 1 : op.geometry.taps();
     p.depth = dense ? op.geometry.taps() * in.words() : in.words();
-    p.wide = uint64_t{p.taps} * p.depth * 32 > 65535;
+    p.wide = uint64_t{p.taps} * p.depth * 32 > 65535 || p.planes != 1;
     p.threshold = op.steps.size() == 1 && op.steps[0].kind == StepKind::kThreshold;
     p.slope = op.low == 1 ? 1 : 2;
     p.fill = op.geometry.pad_mode == PadMode::kOne ? 0xFFFFFFFFu : 0;
@@ -227,7 +229,7 @@ class Preparer {
   std::unique_ptr<PreparedSliced> make_sliced(const OpInfo& op, const PreparedOp& p, const ValueInfo& in, bool dense, bool one_class) const {
     const SlicedKernel* kernel = result_->kernels.sliced;
     const Geometry& g = op.geometry;
-    if (!kernel || straddles(p) || (g.groups > 1 && op.out_channels / g.groups % 32 != 0)) return nullptr;
+    if (!kernel || p.planes != 1 || straddles(p) || (g.groups > 1 && op.out_channels / g.groups % 32 != 0)) return nullptr;
     auto s = std::make_unique<PreparedSliced>();
     s->kernel = kernel;
     const bool whole_map = dense && in.pixels() > 1;
@@ -277,7 +279,8 @@ class Preparer {
   // origin[class][c], so that acc = origin - slope*count exactly. The kernel counts differing bits over all taps, a tap in the padding as the
   // padding pixel's bits. ±1: acc = K - 2*count. With a true zero the missing taps, read as bits 0, added one count per weight bit 1 and none of
   // their products belongs to acc: origin = K of the present taps + 2*(weight bits of the missing taps). {0,1}: acc = sum over taps of
-  // 2*p(a & w) - p(a) = p(w) - p(a ^ w), so origin is the number of weight bits and a padding of 0 is exact by itself.
+  // 2*p(a & w) - p(a) = p(w) - p(a ^ w), so origin is the number of weight bits and a padding of 0 is exact by itself. Planes: the same, times
+  // their weights 1, 2, 4, ..., which sum to the highest level.
   void rows(const OpInfo& op, PreparedOp& p, const ValueInfo& in, const uint32_t* weights) {
     const bool exact_zero = op.low == 0 && op.geometry.pad_mode == PadMode::kZero;
     const uint32_t classes = exact_zero ? p.table->classes() : 1;
@@ -298,7 +301,7 @@ class Preparer {
         all += bits;
       }
       for (uint32_t k = 0; k < classes; ++k) {
-        int64_t origin = op.low == 1 ? all : bits_per_tap * p.taps;
+        int64_t origin = op.low == 1 ? all * in.top() : bits_per_tap * p.taps;
         if (exact_zero)
           for (uint32_t t : p.table->missing[k]) origin += 2 * int64_t{tap_bits[t]} - bits_per_tap;
         p.rows.as<int32_t>()[k * p.rows_stride + c] = static_cast<int32_t>(p.threshold ? limit(op, p, c, origin) : origin);
@@ -310,7 +313,7 @@ class Preparer {
   int64_t limit(const OpInfo& op, const PreparedOp& p, uint32_t c, int64_t origin) const {
     const int64_t room = origin - constant<int32_t>(model_, op.steps[0].a)[c];
     if (room < 0) return -1;
-    return std::min<int64_t>(room / p.slope, int64_t{p.taps} * p.depth * 32);
+    return std::min<int64_t>(room / p.slope, int64_t{p.taps} * p.depth * 32 * model_.values[op.in].top());
   }
 
   void floats(const OpInfo& op, PreparedOp& p) {

@@ -262,7 +262,12 @@ class Reader {
       v.bytes = f.u64();
       const uint32_t axes = f.u32();
       for (int k = 0; k < 4; ++k) v.axes[k] = static_cast<uint8_t>(axes >> (8 * k));
-      f.zeros(4);
+      const uint32_t planes = f.u32();
+      if (planes != 0) {
+        since(1, f.where(), "planes");
+        if (v.dtype != DType::kBits || planes < 2 || planes > 8) bad_model(f.where(), ": ", planes, " planes; bits have 0 (meaning 1) or 2 to 8, others 0");
+        v.planes = planes;
+      }
       if (v.dtype == DType::kI16)
         v.scale = f.f32();
       else
@@ -372,8 +377,9 @@ class Reader {
       StepInfo step;
       const uint32_t kind = f.u32();
       const bool fixed = kind >= 12 && kind <= 19;
-      if (kind < 1 || (kind > 9 && !fixed)) bad_model(f.where(), ", step ", k, ": kind ", kind, ", known are 1 to 9 and 12 to 19");
-      if (fixed) since(1, text(f.where(), ", step ", k), name_of(static_cast<StepKind>(kind)));
+      if (kind < 1 || (kind > 9 && kind != 11 && !fixed))
+        bad_model(f.where(), ", step ", k, ": kind ", kind, ", known are 1 to 9, 11 and 12 to 19");
+      if (kind > 9) since(1, text(f.where(), ", step ", k), name_of(static_cast<StepKind>(kind)));
       step.kind = static_cast<StepKind>(kind);
       step.value = f.u32();
       step.a = f.u32();

@@ -1,5 +1,7 @@
 // Epilogue in portable C++17: 32 channels of one pixel in a small array, all steps over it. The other epilogues must equal it bit for bit, so
 // it rounds after every operation (built with -ffp-contract=off: no fused multiply-add).
+#include <cmath>
+
 #include "entries.h"
 #include "fixed.h"
 #include "unary.h"
@@ -26,6 +28,24 @@ void store_threshold_bits(const float* x, const Step& s, const EpilogueTile& t, 
   uint32_t bits = 0;
   for (uint32_t j = 0; j < b.count; ++j) bits |= static_cast<uint32_t>(x[j] >= at(s.a, s.p0, b.c + j)) << j;
   store_bits(value_pixel<uint32_t>(s.value, t.where, b.i), s.value, b.c, b.count, bits ^ flip_word(s.flip, b));
+}
+
+// The bits of every level, plane after plane.
+void store_levels(const float* x, const Step& s, const EpilogueTile& t, const Block& b) {
+  const auto top = static_cast<float>((1u << s.n) - 1u);
+  uint32_t level[kBlock];
+  for (uint32_t j = 0; j < b.count; ++j) {
+    const float product = x[j] * at(s.a, s.p0, b.c + j);
+    const float scaled = product + at(s.b, s.p1, b.c + j);
+    const float positive = scaled >= 0.0f ? scaled : 0.0f;  // NaN is level 0
+    level[j] = static_cast<uint32_t>(std::nearbyint(positive > top ? top : positive));
+  }
+  uint32_t* pixel = value_pixel<uint32_t>(s.value, t.where, b.i);
+  for (uint32_t plane = 0; plane < s.n; ++plane, pixel += s.value.pixel_stride / s.n) {
+    uint32_t bits = 0;
+    for (uint32_t j = 0; j < b.count; ++j) bits |= (level[j] >> plane & 1u) << j;
+    store_bits(pixel, s.value, b.c, b.count, bits);
+  }
 }
 
 void apply(float* x, const Step& s, const EpilogueTile& t, const Block& b) {
@@ -70,6 +90,7 @@ void apply(float* x, const Step& s, const EpilogueTile& t, const Block& b) {
       break;
     }
     case StepKind::kStoreBits: store_threshold_bits(x, s, t, b); break;
+    case StepKind::kStoreLevels: store_levels(x, s, t, b); break;
     case StepKind::kUnary: apply_unary(x, b.count, s.n); break;
     default: break;  // i16 steps: below
   }

@@ -80,6 +80,8 @@ BITWRIGHT_INLINE void store_bits_step(const Simd::F (&x)[P][W * Simd::kVectors],
     BITWRIGHT_UNROLL for (int w = 0; w < W; ++w) to[w] = bits[i * W + w];
 }
 
+#include "epilogue_levels.h"
+
 template <int P, int W, bool kFull>
 void block(const Source& source, const Place& b, const Step* steps, size_t n_steps) {
   using F = Simd::F;
@@ -150,6 +152,7 @@ void block(const Source& source, const Place& b, const Step* steps, size_t n_ste
         break;
       }
       case StepKind::kStoreBits: store_bits_step<P, W, kFull>(x, s, b, tail); break;
+      case StepKind::kStoreLevels: store_levels_step<P, W, kFull>(x, s, b, tail); break;
       case StepKind::kUnary: {  // through memory: the functions are shared scalar code
         alignas(64) float spill[P * V * Simd::kLanes];
         BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)

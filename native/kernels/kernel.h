@@ -32,7 +32,7 @@ struct ValueRef {
 };
 
 enum class StepKind : uint32_t {
-  kThreshold = 1, kAffine = 2, kAdd = 3, kPrelu = 4, kClamp = 5, kStore = 6, kStoreBits = 7, kUnary = 8, kMul = 9,
+  kThreshold = 1, kAffine = 2, kAdd = 3, kPrelu = 4, kClamp = 5, kStore = 6, kStoreBits = 7, kUnary = 8, kMul = 9, kStoreLevels = 11,
   kFixed = 12, kAddI16 = 13, kPreluI16 = 14, kBiasI16 = 15, kClampI16 = 16, kStoreI16 = 17, kStoreBitsI16 = 18, kQuantizeI16 = 19,
 };
 

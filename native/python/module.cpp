@@ -46,6 +46,7 @@ nb::dict value_dict(const Model& model, uint32_t id) {
   d["dtype"] = name_of(v.dtype);
   d["dims"] = dims_of(v);
   d["groups"] = v.groups;
+  d["planes"] = v.planes;
   d["role"] = v.is_input ? "input" : v.is_output ? "output" : "";
   d["shape"] = axes;
   d["arena_offset"] = v.offset;
@@ -99,7 +100,15 @@ std::vector<uint64_t> run_session(Session& session, const std::vector<Array>& in
   return op_ns;
 }
 
-// Engine layout from [samples][D][H][W][C] (elements as they are, or one byte per bit), and back.
+// The word of a pixel that holds channel c in a plane.
+template <class Word>
+Word* bit_word(const ValueInfo& v, Word* pixel, uint32_t plane, uint32_t c) {
+  return pixel + (size_t{plane} * v.groups + c / v.group_channels()) * v.words() + c % v.group_channels() / 32;
+}
+
+uint32_t bit_of(const ValueInfo& v, uint8_t level, uint32_t plane) { return v.planes == 1 ? level != 0 : level >> plane & 1u; }
+
+// Engine layout from [samples][D][H][W][C] (elements as they are, or one byte per bit or level), and back.
 void to_engine(const ValueInfo& v, size_t samples, const uint8_t* from, uint8_t* to) {
   const size_t elements = v.pixels() * v.channels();
   for (size_t n = 0; n < samples; ++n, to += v.bytes) {
@@ -107,10 +116,11 @@ void to_engine(const ValueInfo& v, size_t samples, const uint8_t* from, uint8_t*
       std::memcpy(to, from + n * elements * v.element_bytes(), elements * v.element_bytes());
       continue;
     }
-    const uint8_t* bit = from + n * elements;
+    const uint8_t* level = from + n * elements;
     auto* words = reinterpret_cast<uint32_t*>(to);
-    for (size_t row = 0; row < v.pixels() * v.groups; ++row, words += v.words())
-      for (uint32_t c = 0; c < v.group_channels(); ++c) words[c / 32] |= static_cast<uint32_t>(*bit++ != 0) << (c % 32);
+    for (size_t pixel = 0; pixel < v.pixels(); ++pixel, words += v.pixel_stride())
+      for (uint32_t c = 0; c < v.channels(); ++c, ++level)
+        for (uint32_t plane = 0; plane < v.planes; ++plane) *bit_word(v, words, plane, c) |= bit_of(v, *level, plane) << (c % v.group_channels() % 32);
   }
 }
 
@@ -121,10 +131,14 @@ void from_engine(const ValueInfo& v, size_t samples, const uint8_t* from, uint8_
       std::memcpy(to + n * elements * v.element_bytes(), from, elements * v.element_bytes());
       continue;
     }
-    uint8_t* bit = to + n * elements;
+    uint8_t* level = to + n * elements;
     const auto* words = reinterpret_cast<const uint32_t*>(from);
-    for (size_t row = 0; row < v.pixels() * v.groups; ++row, words += v.words())
-      for (uint32_t c = 0; c < v.group_channels(); ++c) *bit++ = (words[c / 32] >> (c % 32)) & 1;
+    for (size_t pixel = 0; pixel < v.pixels(); ++pixel, words += v.pixel_stride())
+      for (uint32_t c = 0; c < v.channels(); ++c, ++level) {
+        uint32_t sum = 0;
+        for (uint32_t plane = 0; plane < v.planes; ++plane) sum |= (*bit_word(v, words, plane, c) >> (c % v.group_channels() % 32) & 1) << plane;
+        *level = static_cast<uint8_t>(sum);
+      }
   }
 }
 
@@ -210,7 +224,8 @@ std::shared_ptr<Session> make_session(std::shared_ptr<const Model> model, unsign
 
 std::shared_ptr<Session> binary_conv(const std::array<uint32_t, 4>& in, uint32_t out_channels, const std::array<uint32_t, 3>& out, const Words& weight,
                                      const Floats& threshold, const std::array<std::array<uint32_t, 3>, 5>& geometry, uint32_t groups,
-                                     uint32_t pad_mode, bool transposed, uint32_t low, unsigned threads, const std::string& kernel) {
+                                     uint32_t pad_mode, bool transposed, uint32_t low, uint32_t bits, const Floats& offset, unsigned threads,
+                                     const std::string& kernel) {
   BinaryConvProblem p;
   p.in = in;
   p.out_channels = out_channels;
@@ -227,6 +242,9 @@ std::shared_ptr<Session> binary_conv(const std::array<uint32_t, 4>& in, uint32_t
   p.weight_elements = weight.size();
   p.threshold = threshold.data();
   p.threshold_elements = threshold.size();
+  p.bits = bits;
+  p.offset = offset.data();
+  p.offset_elements = offset.size();
   return make_session(binary_conv_model(p), threads, kernel);
 }
 
@@ -305,7 +323,7 @@ NB_MODULE(_native, m) {
     return make_session(read_model_bytes(bytes, size), threads, kernel);
   }, "data"_a, "threads"_a, "kernel"_a);
   m.def("binary_conv", &binary_conv, "in_dims"_a, "out_channels"_a, "out_dims"_a, "weight"_a, "threshold"_a, "geometry"_a, "groups"_a, "pad_mode"_a,
-        "transposed"_a, "low"_a, "threads"_a, "kernel"_a);
+        "transposed"_a, "low"_a, "bits"_a, "offset"_a, "threads"_a, "kernel"_a);
 }
 
 }  // namespace bitwright

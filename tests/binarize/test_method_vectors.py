@@ -259,7 +259,7 @@ def test_dorefa_gradient_bits_in_a_layer() -> None:
 
 
 def test_dorefa_refuses_impossible_bits() -> None:
-    for options in ({"w_bits": 9}, {"a_bits": 5}, {"g_bits": 0}):
+    for options in ({"w_bits": 9}, {"a_bits": 9}, {"g_bits": 0}):
         with pytest.raises(ValueError, match=next(iter(options))):
             get_method("dorefa", **options)
 

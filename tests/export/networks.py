@@ -71,6 +71,8 @@ class Zoo(nn.Module):
         self.up = BinaryConvTranspose2d(35, 4, 3, 2, 1, 1, method="reactnet")
         self.table = BinaryEmbedding(20, 37, method="reactnet")
         self.dense = BinaryLinear(37, 5, method="reactnet", activation={"low": 0.0})
+        self.levels = BinaryConv2d(35, 4, 3, padding=1, method="dorefa", a_bits=3)
+        self.level_dense = BinaryLinear(37, 6, method="dorefa", a_bits=2)
         self.weight_only = BinaryConv2d(35, 4, 3, padding=1, activation=None, method="reactnet", bias=True)
         self.weight_only_dense = BinaryLinear(37, 6, activation=None, method="reactnet")
         self.sign = RSign(35)
@@ -85,6 +87,8 @@ class Zoo(nn.Module):
             self.up(plane),
             rows,
             self.dense(rows),
+            self.levels(plane),
+            self.level_dense(rows),
             self.weight_only(plane),
             self.weight_only_dense(rows),
             self.sign(plane),

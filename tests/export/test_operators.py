@@ -156,7 +156,7 @@ def test_each_side_of_the_switch_is_what_it_says(monkeypatch: pytest.MonkeyPatch
     def missing() -> None:
         raise ImportError("packed operators on the CPU need bitwright's native engine")
 
-    monkeypatch.setattr(native, "_native_conv", missing)
+    monkeypatch.setattr(native, "_native", lambda _: missing())
     packed = pack_layer(BinaryLinear(7, 3))
     with use_reference_ops(False), pytest.raises(ImportError, match="need bitwright's native engine"):
         packed(torch.zeros(2, 7))

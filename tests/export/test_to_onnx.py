@@ -19,7 +19,20 @@ from bitwright.nn import BinaryLinear
 
 from .networks import ImageNet, Zoo, image_net, zoo
 
-OUTPUTS = ["line", "plane", "volume", "up", "rows", "dense", "weight_only", "weight_only_dense", "sign", "token_sign"]
+OUTPUTS = [
+    "line",
+    "plane",
+    "volume",
+    "up",
+    "rows",
+    "dense",
+    "levels",
+    "level_dense",
+    "weight_only",
+    "weight_only_dense",
+    "sign",
+    "token_sign",
+]
 
 
 @pytest.fixture(scope="module")

@@ -57,12 +57,13 @@ class Value:
     axes: tuple[int, ...]
     offset: int
     scale: float = 0.0
+    planes: int = 0
 
     @property
     def bytes(self) -> int:
         d, h, w, c = self.dims
         if self.dtype == "bits":
-            return align((d * h * w + 1) * self.groups * -(-(c // max(self.groups, 1)) // 32) * 4)
+            return align((d * h * w + 1) * max(self.planes, 1) * self.groups * -(-(c // max(self.groups, 1)) // 32) * 4)
         return align(d * h * w * c * (2 if self.dtype == "i16" else 4))
 
 
@@ -86,6 +87,7 @@ class Builder:
         name: str = "",
         axes: Sequence[int] = (),
         scale: float = 0.0,
+        planes: int = 0,
     ) -> int:
         d, h, w, c = (int(n) for n in dims)
         offset = self.values[-1].offset + self.values[-1].bytes if self.values else 0
@@ -93,7 +95,7 @@ class Builder:
             axes = (1, 2, 3, 4)
         flags = {"": 0, "input": 1, "output": 2}[role]
         name = name or (f"{role}{len(self.values)}" if role else "")
-        self.values.append(Value(dtype, (d, h, w, c), groups, flags, name, tuple(axes), offset, scale))
+        self.values.append(Value(dtype, (d, h, w, c), groups, flags, name, tuple(axes), offset, scale, planes))
         return len(self.values) - 1
 
     def constant(self, array: npt.NDArray[Any]) -> int:
@@ -168,7 +170,7 @@ class Builder:
             values += struct.pack(
                 "<I4I3IQQ", DTYPES[v.dtype], *v.dims, v.groups, v.flags, name, v.offset, v.bytes % 2**64
             )
-            values += axes + struct.pack("<IfI", 0, v.scale, 0)
+            values += axes + struct.pack("<IfI", v.planes, v.scale, 0)
         data, constants = b"", b""
         for code, array in self.constants:
             data += bytes(align(len(data)) - len(data))
@@ -243,6 +245,10 @@ def unary(function: int) -> bytes:
 
 def mul(value: int, gate: bool = False) -> bytes:
     return step(9, value, n=int(gate))
+
+
+def store_levels(value: int, planes: int, a: int = NONE, offset: int = NONE, p0: float = 1.0, p1: float = 0.0) -> bytes:
+    return step(11, value, a, offset, p0, p1, planes)
 
 
 def fixed(a: int, offset: int, before: int = 0, after: int = 0) -> bytes:

@@ -144,6 +144,29 @@ def fixed() -> bytes:
     return m.file()
 
 
+def levels() -> bytes:
+    """Activations of 2 and 3 bit planes: a convolution, a grouped one with groups inside words, a threshold."""
+    random = np.random.default_rng(19)
+    m = Builder(minor=1)
+    dims, channels, middle = (1, 4, 5), 10, 70
+    x = m.value("f32", (*dims, channels), role="input", name="x", axes=(4, 2, 3))
+    two = m.value("bits", (*dims, channels), planes=2)
+    three = m.value("bits", (*dims, middle), 2, planes=3)
+    last = m.value("bits", (*dims, 6))
+    y = m.value("f32", (*dims, 6), role="output", name="y", axes=(4, 2, 3))
+    gain = m.constant(random.standard_normal(middle).astype(np.float32))
+    same = Geometry((1, 3, 3), pad_begin=(0, 1, 1), pad_end=(0, 1, 1))
+    edge = Geometry((1, 3, 3), pad_begin=(0, 1, 1), pad_end=(0, 1, 1), groups=2, pad_mode=3)
+    m.map(x, [b.store_levels(two, 2, p0=3.0)])
+    weight = m.constant(b.pack(random.random((middle, 9, channels)) < 0.5))
+    m.bconv(two, weight, middle, dims, same, [b.affine(p0=0.25), b.store_levels(three, 3, gain, gain)], 1)
+    weight = m.constant(b.pack(random.random((6, 9, middle // 2)) < 0.5))
+    limit = m.constant(random.integers(-9, 9, 6).astype(np.int32))
+    m.bconv(three, weight, 6, dims, edge, [b.threshold(last, limit)], 1)
+    m.map(last, [b.store(y)])
+    return m.file()
+
+
 def corpus() -> dict[str, bytes]:
     same = {"pad_begin": (0, 1, 1), "pad_end": (0, 1, 1)}
     return {
@@ -158,6 +181,7 @@ def corpus() -> dict[str, bytes]:
         "dense.bwm": dense(),
         "pooled_bits.bwm": pooled_bits(),
         "fixed.bwm": fixed(),
+        "levels.bwm": levels(),
     }
 
 

@@ -278,7 +278,7 @@ def mutate(section: int, at: int, form: str, value: int) -> bytes:
         (0, 0, "<I", 4, "value 0: dtype 4"),
         (0, 28, "<I", 10**9, "value 0: name offset 1000000000"),
         (0, 40, "<Q", 2624, "value 0: says 2624 bytes a sample, its shape needs 2560"),
-        (0, 52, "<I", 1, "value 0: a reserved field is not zero"),
+        (0, 52, "<I", 1, "value 0: planes in a file of version 1.0"),
         (2, 0, "<I", 0, "constant 0: dtype 0"),
         (2, 8, "<Q", 0, "constant 0: has no elements"),
         (2, 8, "<Q", 2**62, "constant 0: 4611686018427387904 elements at offset 0 leave the data section"),

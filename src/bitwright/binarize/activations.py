@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from bitwright.binarize.codes import ActivationCode, NotPackableError
+from bitwright.binarize.codes import ActivationCode, LevelsCode, NotPackableError
 from bitwright.binarize.estimators import EstimatorSpec, make_estimator
 from bitwright.binarize.part import LayerShape, Part
 from bitwright.binarize.parts import ACTIVATIONS
@@ -44,6 +44,10 @@ class ActivationBinarizer(Part):
     def codes(self) -> tuple[ActivationCode, ...]:
         """The same levels as bit planes, without gradient. Raises NotPackableError when `planes` is 0."""
         raise NotPackableError(f"{type(self).__name__} has activations that are not comparisons with a fixed threshold")
+
+    def levels(self) -> LevelsCode | None:
+        """The same values as equally spaced levels, or None where they are one comparison or cannot be expressed so."""
+        return None
 
 
 @ACTIVATIONS.register("sign")
@@ -104,11 +108,12 @@ class UniformActivation(ActivationBinarizer):
     """DoReFa-Net's k-bit activation `round((2^k - 1) clip(x, 0, 1)) / (2^k - 1)`, ties to even.
 
     With 1 bit the levels are {0, 1} and the threshold is the float32 after 0.5. With k bits the value is the mean of
-    `2^k - 1` comparisons, so `codes` has that many {0,1} planes of scale `1 / (2^k - 1)`.
+    `2^k - 1` comparisons, so `codes` has that many {0,1} planes of scale `1 / (2^k - 1)`; deployment takes `levels`
+    instead, which are k bit planes of weights 1, 2, 4, ...
 
     Args:
         shape: the layer's shape.
-        bits: k, 1 to 4.
+        bits: k, 1 to 8.
         estimator: backward rule; the default is the gradient of the clip.
     """
 
@@ -116,8 +121,8 @@ class UniformActivation(ActivationBinarizer):
 
     def __init__(self, shape: LayerShape, bits: int = 1, estimator: EstimatorSpec = "window") -> None:
         super().__init__(shape)
-        if not 1 <= bits <= 4:
-            raise ValueError(f"k-bit activations need 1 <= bits <= 4, got {bits}")
+        if not 1 <= bits <= 8:
+            raise ValueError(f"k-bit activations need 1 <= bits <= 8, got {bits}")
         self.bits = int(bits)
         self.planes = 2**self.bits - 1
         self.estimator = make_estimator(estimator)
@@ -138,6 +143,10 @@ class UniformActivation(ActivationBinarizer):
     def codes(self) -> tuple[ActivationCode, ...]:
         scale = 1.0 if self.planes == 1 else 1 / self.planes
         return tuple(ActivationCode(torch.tensor([t]), 0.0, scale) for t in self._thresholds)
+
+    def levels(self) -> LevelsCode | None:
+        n = self.planes
+        return None if n == 1 else LevelsCode(self.bits, torch.tensor([float(n)]), torch.zeros(1), 1 / n)
 
     def extra_repr(self) -> str:
         return f"bits={self.bits}"

@@ -26,3 +26,21 @@ class ActivationCode:
     threshold: Tensor  # float32 [C] or [1]
     low: float  # -1.0 (±1) or 0.0 ({0,1})
     scale: float | Tensor = 1.0  # float or a tensor [1]
+
+
+@dataclass(frozen=True)
+class LevelsCode:
+    """An activation of 2^bits levels: `scale * clamp(rint(gain * x + offset), 0, 2^bits - 1)`, ties to even, NaN: 0.
+
+    `bits` planes of {0,1} with weights 1, 2, 4, ...
+    """
+
+    bits: int
+    gain: Tensor  # float32 [C] or [1]
+    offset: Tensor  # float32 [C] or [1]
+    scale: float
+
+    @property
+    def top(self) -> int:
+        """The highest level, 2^bits - 1."""
+        return (1 << self.bits) - 1

@@ -74,8 +74,19 @@ class _Encoder:
     def value(self, v: Value) -> bytes:
         axes = [*v.external_axes, 0, 0, 0, 0][:4]
         flags = int(v.is_input) | int(v.is_output) << 1
+        planes = v.planes if v.planes > 1 else 0
         return f.VALUE.pack(
-            int(v.dtype), *v.dims, v.groups, flags, self.names.add(v.name), v.offset, v.bytes, *axes, 0, v.scale, 0
+            int(v.dtype),
+            *v.dims,
+            v.groups,
+            flags,
+            self.names.add(v.name),
+            v.offset,
+            v.bytes,
+            *axes,
+            planes,
+            v.scale,
+            0,
         )
 
     def step(self, s: Step) -> bytes:

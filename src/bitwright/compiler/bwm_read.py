@@ -139,6 +139,10 @@ class _Decoder:
                 DType(dtype), (d, h, w, c), groups, self.name(name), bool(flags & 1), bool(flags & 2), axes, arena
             )
             v.scale = scale
+            planes = int(tail[4])
+            good = planes == 0 or (dtype == DType.BITS and 2 <= planes <= 8 and self.minor >= 1)
+            _check(good, f"value {i} has {planes} planes")
+            v.planes = planes or 1
             _check(v.bytes == size and arena % 64 == 0, f"value {i} takes {v.bytes} bytes, the file says {size}")
             values.append(v)
         return values
@@ -234,6 +238,10 @@ class _Decoder:
                     v.dtype is DType.BITS and v.groups == g.groups, f"{name}: its input is no bits value of its groups"
                 )
                 _check(low <= 1, f"{name}: low is {low}")
+                _check(
+                    v.planes == 1 or (low == 1 and g.pad_mode is not PadMode.ONE),
+                    f"{name}: low {low} and pad_mode {int(g.pad_mode)} for an input of {v.planes} planes",
+                )
                 const = self.constant(weight, np.uint32, outputs * g.taps * words_of(row), name)
                 return BConv(name, v, [], [], "", const, outputs, low, out, g), 112
             _check(v.dtype is DType.F32, f"{name}: its input is not f32")
@@ -285,7 +293,8 @@ class _Decoder:
         dims = out_dims(op)
         channels = dims[3]
         step = Step(k, None, None, None, p0, p1, n)
-        _check(not step.fixed or self.minor >= 1, f"{what} is unknown in version 1.0")
+        levels = k is StepKind.STORE_LEVELS
+        _check(not (step.fixed or levels) or self.minor >= 1, f"{what} is unknown in version 1.0")
         if step.stores or step.reads:
             step.value = self.value(value)
             wanted = (1, 1, 1, channels) if k is StepKind.MUL and n == 1 else dims
@@ -294,12 +303,14 @@ class _Decoder:
                 k, (DType.BITS if step.stores_bits else DType.I16 if step.fixed else DType.F32,)
             )
             _check(step.value.dtype in types, f"{what}: value {value} has the wrong dtype")
+            _check(step.value.planes == (n if levels else 1), f"{what}: value {value} has {step.value.planes} planes")
         if a != f.NONE:
             dtype = np.int32 if step.fixed or k is StepKind.THRESHOLD else np.float32
             step.a = self.constant(a, dtype, channels, what)
         if b != f.NONE:
-            dtype = np.uint32 if step.stores_bits else np.int32 if step.fixed else np.float32
-            step.b = self.constant(b, dtype, words_of(channels) if step.stores_bits else channels, what)
+            flip = step.stores_bits and not levels
+            dtype = np.uint32 if flip else np.int32 if step.fixed else np.float32
+            step.b = self.constant(b, dtype, words_of(channels) if flip else channels, what)
         needed = {
             StepKind.FIXED: (step.a, step.b),
             StepKind.PRELU_I16: (step.a,),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .program import BConv, Copy, Op, StepKind, Value
+from .program import BConv, Copy, Meaning, Op, StepKind, Value
 
 TOLERANCE = 1e-5  # of the layer's spread
 KEEP = 50  # flips kept with their place, for each value; all are counted
@@ -105,6 +105,18 @@ def check_bits(
         check.examples.append(
             Flip(first + n, tuple(place), float(floats[where]), float(limits[where]), float(distance[where]))
         )
+
+
+def level_boundary(meaning: Meaning, got: Array, wanted: Array) -> Array:
+    """Where the float lies between two neighbouring levels, for `check_bits`: level + 1/2 goes through gain and offset
+    backwards. Infinitely far where the levels are no neighbours.
+    """
+    assert meaning.gain is not None
+    assert meaning.offset is not None
+    low, high = np.minimum(got, wanted).astype(np.float64), np.maximum(got, wanted).astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        boundary = (low + 0.5 - meaning.offset.astype(np.float64)) / meaning.gain.astype(np.float64)
+    return np.where(high - low > 1, np.inf, boundary)
 
 
 def accumulator_map(op: Op, value: Value) -> tuple[Array, Array] | None:

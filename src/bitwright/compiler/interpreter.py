@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import fixed
+from .levels import levels
 from .packing import unpack_bits
 from .program import (
     BConv,
@@ -128,8 +129,9 @@ def _convolve(op: BConv | FConv, x: Array) -> Array:
     outputs = op.out_channels // groups
     if isinstance(op, BConv):
         low = 0 if op.low else -1
-        exact = np.float32 if g.taps * row < 1 << 24 else np.float64  # integers that a sum of ±1 cannot leave
-        values = np.where(x, 1, low).astype(exact)
+        top = (1 << op.inp.planes) - 1
+        exact = np.float32 if g.taps * row * top < 1 << 24 else np.float64  # integers that the sum cannot leave
+        values = (x if top > 1 else np.where(x, 1, low)).astype(exact)
         weight: Array = np.where(unpack_bits(op.weight.data.reshape(op.out_channels, g.taps, -1), row), 1, -1)
         weight = weight.astype(exact)
         fill = {PadMode.ZERO: 0, PadMode.ONE: 1, PadMode.MINUS_ONE: low, PadMode.EDGE: 0}[g.pad_mode]
@@ -254,6 +256,9 @@ def _epilogue(op: Op, acc: Array, data: dict[int, Array]) -> None:
                 x = _unary(s.n, x)
             elif s.kind is StepKind.STORE:
                 data[id(s.value)] = x
+            elif s.kind is StepKind.STORE_LEVELS:
+                offset = np.float32(s.p1) if s.b is None else s.b.data
+                data[id(s.value)] = levels(x * a + offset, s.n)
             elif s.kind is StepKind.STORE_BITS:
                 data[id(s.value)] = (x >= a) ^ _flip(s, channels)
             else:

@@ -12,6 +12,7 @@ import bitwright
 
 from .costs import macs, parameter_bytes, weight_bytes
 from .graph import Graph
+from .levels import levels
 from .planner import Plan
 from .program import DType, Meaning, Program, Value
 
@@ -53,6 +54,10 @@ def _value(v: Value) -> dict[str, Any] | None:
         entry["threshold"] = base64.b64encode(raw).decode("ascii")
         if m.flip is not None:
             entry["flip"] = np.flatnonzero(np.broadcast_to(m.flip, v.channels)).tolist()
+    if m.gain is not None and m.offset is not None:
+        for name, data in (("gain", m.gain), ("offset", m.offset)):
+            raw = np.ascontiguousarray(data, dtype="<f4").tobytes()
+            entry[name] = base64.b64encode(raw).decode("ascii")
     return entry
 
 
@@ -69,19 +74,24 @@ def meanings(program: Program) -> dict[int, Meaning]:
     for v, entry in zip(values, entries, strict=True):
         if not isinstance(entry, dict):
             continue
-        threshold = flip = None
-        if "threshold" in entry:
-            raw = base64.b64decode(entry["threshold"])
-            threshold = np.frombuffer(raw, dtype="<f4").astype(np.float32)
+        flip = None
+        threshold, gain, offset = (_vector(entry, key) for key in ("threshold", "gain", "offset"))
         if "flip" in entry:
             flip = np.isin(np.arange(v.channels), [int(c) for c in entry["flip"]])
         split, perm = tuple(int(n) for n in entry["split"]), tuple(int(n) for n in entry["perm"])
-        found[id(v)] = Meaning(str(entry["tensor"]), split, perm, threshold, flip)
+        found[id(v)] = Meaning(str(entry["tensor"]), split, perm, threshold, flip, gain, offset)
     return found
 
 
+def _vector(entry: dict[str, Any], key: str) -> np.ndarray[Any, np.dtype[np.float32]] | None:
+    if key not in entry:
+        return None
+    return np.frombuffer(base64.b64decode(entry[key]), dtype="<f4").astype(np.float32)
+
+
 def array_of(meaning: Meaning, value: Value, tensor: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The tensor `[N, ...]` of the source model as the value's `[N, D, H, W, C]`: float32, or bool for bits.
+    """The tensor `[N, ...]` of the source model as the value's `[N, D, H, W, C]`: float32, bool for bits, or
+    uint8 levels for several planes of bits.
 
     Raises ValueError when the sizes do not fit.
     """
@@ -91,6 +101,9 @@ def array_of(meaning: Meaning, value: Value, tensor: np.ndarray[Any, Any]) -> np
     cube = tensor.reshape(n, *meaning.split).transpose(0, *(p + 1 for p in meaning.perm))
     out = np.ascontiguousarray(cube).reshape(n, *value.dims)
     if value.dtype is DType.BITS:
+        if meaning.gain is not None and meaning.offset is not None:
+            with np.errstate(invalid="ignore", over="ignore"):
+                return levels(out.astype(np.float32) * meaning.gain + meaning.offset, value.planes)
         if meaning.threshold is None:
             raise ValueError(f"the bits of {meaning.tensor!r} have no threshold")
         with np.errstate(invalid="ignore"):

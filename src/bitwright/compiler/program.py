@@ -41,6 +41,7 @@ class StepKind(IntEnum):
     STORE_BITS = 7
     UNARY = 8
     MUL = 9
+    STORE_LEVELS = 11
     FIXED = 12
     ADD_I16 = 13
     PRELU_I16 = 14
@@ -82,7 +83,7 @@ class PoolKind(IntEnum):
     AVERAGE_PADDED = 3
 
 
-BIT_STORES = (StepKind.STORE_BITS, StepKind.THRESHOLD, StepKind.STORE_BITS_I16)
+BIT_STORES = (StepKind.STORE_BITS, StepKind.STORE_LEVELS, StepKind.THRESHOLD, StepKind.STORE_BITS_I16)
 STORES = (*BIT_STORES, StepKind.STORE, StepKind.STORE_I16)
 READS = (StepKind.ADD, StepKind.MUL, StepKind.ADD_I16)
 FIXED_STEPS = tuple(k for k in StepKind if StepKind.FIXED <= k <= StepKind.QUANTIZE_I16)
@@ -93,7 +94,8 @@ class Meaning:
     """Which tensor of the source model a value stands for, for `verify`.
 
     `array[N, D, H, W, C] = tensor.reshape(N, *split).transpose(0, *perm + 1).reshape(N, D, H, W, C)`; a bits value
-    is then `(array >= threshold) xor flip`, with `threshold` a float32 array of 1 or C elements and `flip` as many
+    is then `(array >= threshold) xor flip`, or, of several planes, `clip(rint(array * gain + offset), 0, 2^planes - 1)`
+    with `gain` and `offset` as `threshold`; with `threshold` a float32 array of 1 or C elements and `flip` as many
     bools (None: no flip).
     """
 
@@ -102,6 +104,8 @@ class Meaning:
     perm: tuple[int, ...]
     threshold: FloatArray | None = None
     flip: npt.NDArray[np.bool_] | None = None
+    gain: FloatArray | None = None
+    offset: FloatArray | None = None
 
 
 @dataclass(eq=False)
@@ -118,6 +122,7 @@ class Value:
     offset: int = 0
     meaning: Meaning | None = None
     scale: float = 0.0  # i16: an element q stands for q * scale
+    planes: int = 1  # bits: an element is a level of so many bits
 
     @property
     def channels(self) -> int:
@@ -141,7 +146,7 @@ class Value:
     def payload(self) -> int:
         """Bytes of one sample before rounding."""
         if self.dtype is DType.BITS:
-            return (self.pixels + 1) * self.groups * self.words * 4
+            return (self.pixels + 1) * self.planes * self.groups * self.words * 4
         return self.pixels * self.channels * (2 if self.dtype is DType.I16 else 4)
 
     @property
@@ -337,7 +342,8 @@ class Program:
     @property
     def minor_version(self) -> int:
         """Minor version of the `.bwm` format that the program needs: 0 unless it uses something newer."""
-        i16 = any(v.dtype is DType.I16 for v in self.values()) or any(s.fixed for op in self.ops for s in op.steps)
+        i16 = any(v.dtype is DType.I16 or v.planes > 1 for v in self.values())
+        i16 = i16 or any(s.fixed or s.kind is StepKind.STORE_LEVELS for op in self.ops for s in op.steps)
         return int(i16)
 
     def values(self) -> list[Value]:

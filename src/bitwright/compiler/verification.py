@@ -27,6 +27,7 @@ from .checks import (
     check_bits,
     check_floats,
     check_integers,
+    level_boundary,
     spread_of,
     written_part,
 )
@@ -317,7 +318,7 @@ class _Walk:
             outputs = self.engine.run_op(i, op, arrays)
             for v in op.writes():
                 got = outputs[id(v)]
-                if v.dtype is DType.BITS:
+                if v.dtype is DType.BITS and v.planes == 1:
                     got = got.astype(bool)
                 pair = self._reference(v, tensors)
                 check = self.checks[i, id(v)]
@@ -342,6 +343,10 @@ class _Walk:
     def _compare(self, check: ValueCheck, op: Op, v: Value, got: Array, wanted: Array, floats: Array) -> None:
         part = written_part(op, v)
         spread = spread_of(floats)
+        if v.dtype is DType.BITS and self.known[id(v)].gain is not None:
+            threshold = level_boundary(self.known[id(v)], got, wanted)
+            check_bits(check, got, wanted, floats, threshold, spread, self.report.samples)
+            return
         if v.dtype is DType.BITS:
             threshold = np.broadcast_to(self.known[id(v)].threshold, v.channels)
             check_bits(check, got, wanted, floats, threshold, spread, self.report.samples)
@@ -397,12 +402,15 @@ class _Walk:
                 pair = self._reference(v, one) if v.dtype is DType.BITS else None
                 if pair is None:
                     continue
-                wrong = outputs[id(v)].astype(bool) != pair[0]
+                wrong = outputs[id(v)].astype(pair[0].dtype) != pair[0]
                 if not wrong.any():
                     continue
                 meaning = self.known[id(v)]
                 spread = spread_of(np.asarray(tensors[meaning.tensor]))
-                distance = np.abs(pair[1].astype(np.float64) - meaning.threshold) / spread
+                limits = meaning.threshold
+                if meaning.gain is not None:
+                    limits = level_boundary(meaning, outputs[id(v)], pair[0])
+                distance = np.abs(pair[1].astype(np.float64) - limits) / spread
                 far = float(distance[wrong].max())
                 where = op.module or op.name
                 text = f"{int(wrong.sum())} bits flip first in {where} at {far:.1e} of the spread from their threshold"

@@ -13,6 +13,8 @@ from bitwright.compiler.dialect import (
     BinaryConvTransposeAttrs,
     BinaryEmbeddingAttrs,
     BinaryLinearAttrs,
+    LevelConvAttrs,
+    LevelLinearAttrs,
     UnpackWeightAttrs,
 )
 from bitwright.nn.packing import packed_bytes
@@ -28,7 +30,7 @@ def conv_shape(
     threshold: Tensor,
     scale: Tensor,
     bias: Tensor,
-    attrs: BinaryConvAttrs | BinaryConvTransposeAttrs,
+    attrs: BinaryConvAttrs | BinaryConvTransposeAttrs | LevelConvAttrs,
 ) -> list[int]:
     """The output's shape `[N, O, *S']`.
 
@@ -49,7 +51,12 @@ def conv_shape(
 
 
 def linear_shape(
-    x: Tensor, weight: Tensor, threshold: Tensor, scale: Tensor, bias: Tensor, attrs: BinaryLinearAttrs
+    x: Tensor,
+    weight: Tensor,
+    threshold: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    attrs: BinaryLinearAttrs | LevelLinearAttrs,
 ) -> list[int]:
     """The output's shape `[..., O]`.
 
@@ -62,6 +69,30 @@ def linear_shape(
     _check_floats(attrs.op, attrs.channels, outputs, x, threshold, scale, bias)
     _check_weight(attrs.op, weight, [outputs, packed_bytes(attrs.channels)])
     return [*x.shape[:-1], outputs]
+
+
+def level_conv_shape(
+    x: Tensor, weight: Tensor, gain: Tensor, offset: Tensor, scale: Tensor, bias: Tensor, attrs: LevelConvAttrs
+) -> list[int]:
+    """The output's shape `[N, O, *S']`.
+
+    Raises:
+        PackedOperatorError: a tensor of a wrong dtype or shape.
+    """
+    _check_level_vector(attrs.op, "offset", offset, attrs.group * attrs.channels)
+    return conv_shape(x, weight, gain, scale, bias, attrs)
+
+
+def level_linear_shape(
+    x: Tensor, weight: Tensor, gain: Tensor, offset: Tensor, scale: Tensor, bias: Tensor, attrs: LevelLinearAttrs
+) -> list[int]:
+    """The output's shape `[..., O]`.
+
+    Raises:
+        PackedOperatorError: a tensor of a wrong dtype or shape.
+    """
+    _check_level_vector(attrs.op, "offset", offset, attrs.channels)
+    return linear_shape(x, weight, gain, scale, bias, attrs)
 
 
 def embedding_shape(ids: Tensor, weight: Tensor, scale: Tensor, attrs: BinaryEmbeddingAttrs) -> list[int]:
@@ -116,16 +147,24 @@ def unpack_shape(weight: Tensor, attrs: UnpackWeightAttrs) -> list[int]:
 def _check_floats(
     op: str, channels: int, outputs: int, x: Tensor, threshold: Tensor, scale: Tensor, bias: Tensor
 ) -> None:
-    for name, value in (("x", x), ("threshold", threshold), ("scale", scale), ("bias", bias)):
+    vector = "gain" if op.startswith("Level") else "threshold"
+    for name, value in (("x", x), (vector, threshold), ("scale", scale), ("bias", bias)):
         if value.dtype != torch.float32:
             raise PackedOperatorError(
                 f"{op}: {name} must be float32, got {value.dtype} (frozen layers stay in float32: bits are exact)"
             )
     if tuple(threshold.shape) not in ((1,), (channels,)):
-        raise PackedOperatorError(f"{op}: threshold must have shape [{channels}] or [1], got {list(threshold.shape)}")
+        raise PackedOperatorError(f"{op}: {vector} must have shape [{channels}] or [1], got {list(threshold.shape)}")
     for name, value in (("scale", scale), ("bias", bias)):
         if tuple(value.shape) != (outputs,):
             raise PackedOperatorError(f"{op}: {name} must have shape [{outputs}], got {list(value.shape)}")
+
+
+def _check_level_vector(op: str, name: str, value: Tensor, channels: int) -> None:
+    if value.dtype != torch.float32 or tuple(value.shape) not in ((1,), (channels,)):
+        raise PackedOperatorError(
+            f"{op}: {name} must be float32 [{channels}] or [1], got {value.dtype} {list(value.shape)}"
+        )
 
 
 def _check_weight(op: str, weight: Tensor, shape: list[int]) -> None:

@@ -16,6 +16,8 @@ from bitwright.compiler.dialect import (
     BinaryEmbeddingAttrs,
     BinaryLinearAttrs,
     DialectError,
+    LevelConvAttrs,
+    LevelLinearAttrs,
 )
 from bitwright.export.bits import exchange_channels
 from bitwright.export.packed import (
@@ -25,6 +27,8 @@ from bitwright.export.packed import (
     PackedConvTranspose,
     PackedEmbedding,
     PackedLayer,
+    PackedLevelConv,
+    PackedLevelLinear,
     PackedLinear,
     WeightOnlyConv,
     WeightOnlyLinear,
@@ -32,7 +36,7 @@ from bitwright.export.packed import (
 from bitwright.nn.base import BinaryLayer
 from bitwright.nn.binarizer import Binarizer, binarizer_code
 from bitwright.nn.packing import pack_filters
-from bitwright.nn.spec import BinarySpec, NotPackableError
+from bitwright.nn.spec import BinarySpec, LevelsCode, NotPackableError
 
 PAD_MODES = {"constant": "constant", "replicate": "edge"}
 
@@ -147,11 +151,16 @@ def _pack_linear(layer: BinaryLayer, spec: BinarySpec, scale: Tensor, bias: Tens
     weight, features = pack_filters(spec.weight), layer.shape.in_channels
     if spec.activation is None:
         return WeightOnlyLinear(weight, scale, bias, features)
+    if isinstance(spec.activation, LevelsCode):
+        a = spec.activation
+        return PackedLevelLinear(weight, a.gain, a.offset, scale, bias, LevelLinearAttrs(features, a.bits))
     attrs = BinaryLinearAttrs(features, spec.activation.low)
     return PackedLinear(weight, spec.activation.threshold, scale, bias, attrs)
 
 
 def _pack_conv(layer: BinaryLayer, spec: BinarySpec, scale: Tensor, bias: Tensor) -> PackedLayer:
+    if isinstance(spec.activation, LevelsCode):
+        return _pack_level_conv(layer, spec, spec.activation, scale, bias)
     attrs = _conv_attrs(layer, -1.0 if spec.activation is None else spec.activation.low)
     if spec.activation is None:
         return WeightOnlyConv(pack_filters(spec.weight), scale, bias, tuple(spec.weight.shape), attrs)
@@ -160,6 +169,29 @@ def _pack_conv(layer: BinaryLayer, spec: BinarySpec, scale: Tensor, bias: Tensor
         rows = pack_filters(exchange_channels(spec.weight, attrs.group))
         return PackedConvTranspose(rows, threshold, scale, bias, attrs)
     return PackedConv(pack_filters(spec.weight), threshold, scale, bias, attrs)
+
+
+def _pack_level_conv(layer: BinaryLayer, spec: BinarySpec, a: LevelsCode, scale: Tensor, bias: Tensor) -> PackedLayer:
+    binary = _conv_attrs(layer, 0.0)
+    if isinstance(binary, BinaryConvTransposeAttrs):
+        raise NotPackableError(
+            f"a transposed convolution of {a.bits}-bit activations has no packed twin; use 1-bit activations there"
+        )
+    if binary.pad_mode == "constant" and any(binary.pads) and binary.pad_value != 0:
+        raise NotPackableError(
+            f"pad_value {binary.pad_value:g} of a convolution of {a.bits}-bit activations; their padding is 0"
+        )
+    attrs = LevelConvAttrs(
+        binary.kernel_shape,
+        binary.strides,
+        binary.dilations,
+        binary.pads,
+        binary.group,
+        binary.channels,
+        a.bits,
+        binary.pad_mode,
+    )
+    return PackedLevelConv(pack_filters(spec.weight), a.gain, a.offset, scale, bias, attrs)
 
 
 def _conv_attrs(layer: BinaryLayer, low: float) -> BinaryConvAttrs | BinaryConvTransposeAttrs:

@@ -6,6 +6,7 @@ There is no silent fallback. Without the native module a packed operator on the 
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bitwright.compiler.dialect import BinaryConvAttrs, BinaryConvTransposeAttrs, BinaryLinearAttrs
+from bitwright.compiler.dialect import (
+    BinaryConvAttrs,
+    BinaryConvTransposeAttrs,
+    BinaryLinearAttrs,
+    LevelConvAttrs,
+    LevelLinearAttrs,
+)
 
 ENVIRONMENT = "BITWRIGHT_REFERENCE_OPS"
 
@@ -49,16 +56,17 @@ def reference_ops_enabled() -> bool:
     return value == "1"
 
 
-def _native_conv() -> Callable[..., Any]:
+def _native(name: str) -> Callable[..., Any]:
     try:
-        from bitwright.runtime.functional import binary_conv
+        functional = importlib.import_module("bitwright.runtime.functional")
     except ImportError as error:
         raise ImportError(
             "packed operators on the CPU need bitwright's native engine, which is not built here. Build it with "
             "`pip install .` in the source tree (a C++17 compiler is enough), or run the slow reference on purpose: "
             f"`with bitwright.export.use_reference_ops():` or {ENVIRONMENT}=1. Cause: {error}"
         ) from error
-    return binary_conv
+    found: Callable[..., Any] = getattr(functional, name)
+    return found
 
 
 def _three(values: Sequence[int], fill: int) -> tuple[int, int, int]:
@@ -108,6 +116,26 @@ def binary_linear(
     return _affine(sums, scale, bias).reshape(*x.shape[:-1], weight.shape[0])
 
 
+def level_conv(
+    x: Tensor, weight: Tensor, gain: Tensor, offset: Tensor, scale: Tensor, bias: Tensor, attrs: LevelConvAttrs
+) -> Tensor:
+    """`bitwright::level_conv` by the native engine: x `[N, C, *S]` to `[N, O, *S']`."""
+    sums = _accumulate(x.movedim(1, -1), weight, gain, attrs, pad_mode=attrs.pad_mode, bits=attrs.bits, offset=offset)
+    return _affine(sums, scale, bias).movedim(-1, 1).contiguous()
+
+
+def level_linear(
+    x: Tensor, weight: Tensor, gain: Tensor, offset: Tensor, scale: Tensor, bias: Tensor, attrs: LevelLinearAttrs
+) -> Tensor:
+    """`bitwright::level_linear` by the native engine: x `[..., F]` to `[..., O]`."""
+    point = LevelConvAttrs((1,), (1,), (1,), (0, 0), 1, attrs.channels, attrs.bits, "constant")
+    rows = x.reshape(1, -1, attrs.channels)
+    if rows.shape[1] == 0:
+        return x.new_zeros(*x.shape[:-1], weight.shape[0])
+    sums = _accumulate(rows, weight.unsqueeze(1), gain, point, pad_mode="constant", bits=attrs.bits, offset=offset)
+    return _affine(sums, scale, bias).reshape(*x.shape[:-1], weight.shape[0])
+
+
 def _affine(sums: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
     return sums.mul_(scale).add_(bias)
 
@@ -116,18 +144,22 @@ def _accumulate(
     x: Tensor,
     weight: Tensor,
     threshold: Tensor,
-    attrs: BinaryConvAttrs | BinaryConvTransposeAttrs,
+    attrs: BinaryConvAttrs | BinaryConvTransposeAttrs | LevelConvAttrs,
     **how: Any,
 ) -> Tensor:
-    """Integer accumulators of x `[N, *S, C]` as float32 `[N, *S', O]`."""
+    """Integer accumulators of x `[N, *S, C]` as float32 `[N, *S', O]`; of levels `threshold` is the gain."""
     size = attrs.output_size(x.shape[1:-1])
     if x.numel() == 0:
         return x.new_zeros(x.shape[0], *size, weight.shape[0])
     volume = x.detach().reshape(x.shape[0], *_three(x.shape[1:-1], 1), x.shape[-1])
-    sums = _native_conv()(
+    vector = threshold.contiguous().numpy()
+    if isinstance(attrs, LevelConvAttrs):
+        run, how = _native("level_conv"), {**how, "gain": vector, "offset": how["offset"].contiguous().numpy()}
+    else:
+        run, how = _native("binary_conv"), {**how, "threshold": vector}
+    sums = run(
         volume.numpy(),
         weight.contiguous().numpy(),
-        threshold.contiguous().numpy(),
         out_channels=weight.shape[0],
         kernel=_three(attrs.kernel_shape, 1),
         stride=_three(attrs.strides, 1),

@@ -35,6 +35,8 @@ def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
         ops.binary_conv.default: _recorder(dialect.BinaryConvAttrs),
         ops.binary_conv_transpose.default: _recorder(dialect.BinaryConvTransposeAttrs),
         ops.binary_linear.default: _recorder(dialect.BinaryLinearAttrs),
+        ops.level_conv.default: _recorder(dialect.LevelConvAttrs),
+        ops.level_linear.default: _recorder(dialect.LevelLinearAttrs),
         ops.binary_embedding.default: _recorder(dialect.BinaryEmbeddingAttrs),
         ops.binarize.default: _recorder(dialect.BinarizeAttrs),
         ops.unpack_weight.default: _recorder(dialect.UnpackWeightAttrs),

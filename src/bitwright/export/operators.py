@@ -18,6 +18,8 @@ from bitwright.compiler.dialect import (
     BinaryConvTransposeAttrs,
     BinaryEmbeddingAttrs,
     BinaryLinearAttrs,
+    LevelConvAttrs,
+    LevelLinearAttrs,
     UnpackWeightAttrs,
 )
 from bitwright.export import checks, native, reference_ops
@@ -29,6 +31,9 @@ _GEOMETRY = "int[] kernel, int[] stride, int[] dilation, int[] pads"
 CONV_SCHEMA = f"({_FIVE}, {_GEOMETRY}, int groups, int channels, float low, str pad_mode, float pad_value) -> Tensor"
 CONV_TRANSPOSE_SCHEMA = f"({_FIVE}, {_GEOMETRY}, int[] output_padding, int groups, int channels, float low) -> Tensor"
 LINEAR_SCHEMA = f"({_FIVE}, int channels, float low) -> Tensor"
+_SIX = "Tensor x, Tensor weight, Tensor gain, Tensor offset, Tensor scale, Tensor bias"
+LEVEL_CONV_SCHEMA = f"({_SIX}, {_GEOMETRY}, int groups, int channels, int bits, str pad_mode) -> Tensor"
+LEVEL_LINEAR_SCHEMA = f"({_SIX}, int channels, int bits) -> Tensor"
 EMBEDDING_SCHEMA = "(Tensor ids, Tensor weight, Tensor scale, int channels) -> Tensor"
 BINARIZE_SCHEMA = "(Tensor x, Tensor threshold, float low, int axis) -> Tensor"
 UNPACK_SCHEMA = "(Tensor weight, int[] shape) -> Tensor"
@@ -39,6 +44,14 @@ Five = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 def _five(args: tuple[Any, ...]) -> tuple[Five, tuple[Any, ...]]:
     x, weight, threshold, scale, bias, *rest = args
     return (x, weight, threshold, scale, bias), tuple(rest)
+
+
+Six = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+def _six(args: tuple[Any, ...]) -> tuple[Six, tuple[Any, ...]]:
+    x, weight, gain, offset, scale, bias, *rest = args
+    return (x, weight, gain, offset, scale, bias), tuple(rest)
 
 
 @torch.library.custom_op("bitwright::binary_conv", mutates_args=(), schema=CONV_SCHEMA)
@@ -114,6 +127,54 @@ def _binary_linear_cpu(*args: Any) -> Tensor:
 def _binary_linear_fake(*args: Any) -> Tensor:
     tensors, rest = _five(args)
     return tensors[0].new_empty(checks.linear_shape(*tensors, BinaryLinearAttrs(*rest)))
+
+
+@torch.library.custom_op("bitwright::level_conv", mutates_args=(), schema=LEVEL_CONV_SCHEMA)
+def level_conv(*args: Any) -> Tensor:
+    """x `[N, C, *S]`, weight uint8 `[O, T, B]`, gain, offset `[C]` or `[1]`, scale, bias `[O]` to `[N, O, *S']`."""
+    tensors, rest = _six(args)
+    attrs = LevelConvAttrs(*rest)
+    checks.level_conv_shape(*tensors, attrs)
+    return reference_ops.level_conv(*tensors, attrs)
+
+
+@level_conv.register_kernel("cpu")
+def _level_conv_cpu(*args: Any) -> Tensor:
+    tensors, rest = _six(args)
+    attrs = LevelConvAttrs(*rest)
+    checks.level_conv_shape(*tensors, attrs)
+    run = reference_ops.level_conv if native.reference_ops_enabled() else native.level_conv
+    return run(*tensors, attrs)
+
+
+@level_conv.register_fake
+def _level_conv_fake(*args: Any) -> Tensor:
+    tensors, rest = _six(args)
+    return tensors[0].new_empty(checks.level_conv_shape(*tensors, LevelConvAttrs(*rest)))
+
+
+@torch.library.custom_op("bitwright::level_linear", mutates_args=(), schema=LEVEL_LINEAR_SCHEMA)
+def level_linear(*args: Any) -> Tensor:
+    """x `[..., F]`, weight uint8 `[O, B]`, gain, offset `[F]` or `[1]`, scale, bias `[O]` to `[..., O]`."""
+    tensors, rest = _six(args)
+    attrs = LevelLinearAttrs(*rest)
+    checks.level_linear_shape(*tensors, attrs)
+    return reference_ops.level_linear(*tensors, attrs)
+
+
+@level_linear.register_kernel("cpu")
+def _level_linear_cpu(*args: Any) -> Tensor:
+    tensors, rest = _six(args)
+    attrs = LevelLinearAttrs(*rest)
+    checks.level_linear_shape(*tensors, attrs)
+    run = reference_ops.level_linear if native.reference_ops_enabled() else native.level_linear
+    return run(*tensors, attrs)
+
+
+@level_linear.register_fake
+def _level_linear_fake(*args: Any) -> Tensor:
+    tensors, rest = _six(args)
+    return tensors[0].new_empty(checks.level_linear_shape(*tensors, LevelLinearAttrs(*rest)))
 
 
 # The three below only compare or unpack bits, so plain torch serves every device.

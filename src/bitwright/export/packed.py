@@ -19,6 +19,8 @@ from bitwright.compiler.dialect import (
     BinaryConvTransposeAttrs,
     BinaryEmbeddingAttrs,
     BinaryLinearAttrs,
+    LevelConvAttrs,
+    LevelLinearAttrs,
 )
 from bitwright.export import operators  # noqa: F401  (registers torch.ops.bitwright)
 
@@ -177,6 +179,84 @@ class PackedLinear(PackedLayer):
         return f"{self.attrs.channels}, {self.weight.shape[0]}" + _bits_repr(self, self.attrs.low)
 
 
+class PackedLevelConv(PackedLayer):
+    """1-, 2- or 3-D convolution of 2^bits-level activations with 1-bit weights: x `[N, C, *S]` to `[N, O, *S']`.
+
+    Args:
+        weight: uint8 `[O, taps, bytes]`, packed as in docs/dialect.md.
+        gain, offset: `[C]` or `[1]`; a level is `rint(x * gain + offset)`, cut to 0 ... 2^bits - 1.
+        scale, bias: `[O]`; `y = scale * accumulator + bias`.
+        attrs: the geometry and the bits.
+    """
+
+    gain: Tensor
+    offset: Tensor
+    scale: Tensor
+    bias: Tensor
+
+    def __init__(
+        self, weight: Tensor, gain: Tensor, offset: Tensor, scale: Tensor, bias: Tensor, attrs: LevelConvAttrs
+    ) -> None:
+        super().__init__(weight, gain=gain, offset=offset, scale=scale, bias=bias)
+        self.attrs = attrs
+
+    def forward(self, x: Tensor) -> Tensor:
+        a = self.attrs
+        return torch.ops.bitwright.level_conv(
+            _widen(x),
+            self.weight,
+            self.gain,
+            self.offset,
+            self.scale,
+            self.bias,
+            list(a.kernel_shape),
+            list(a.strides),
+            list(a.dilations),
+            list(a.pads),
+            a.group,
+            a.channels,
+            a.bits,
+            a.pad_mode,
+        )
+
+    def extra_repr(self) -> str:
+        a = self.attrs
+        pad = f", pads={a.pads} ({'edge' if a.pad_mode == 'edge' else 'level 0'})" if any(a.pads) else ""
+        return _map_repr(a, self.weight.shape[0]) + pad + _levels_repr(self, a.bits)
+
+
+class PackedLevelLinear(PackedLayer):
+    """Linear layer of 2^bits-level activations: x `[..., F]` to `[..., O]`. Weight uint8 `[O, bytes]`. Else as
+    PackedLevelConv.
+    """
+
+    gain: Tensor
+    offset: Tensor
+    scale: Tensor
+    bias: Tensor
+
+    def __init__(
+        self, weight: Tensor, gain: Tensor, offset: Tensor, scale: Tensor, bias: Tensor, attrs: LevelLinearAttrs
+    ) -> None:
+        super().__init__(weight, gain=gain, offset=offset, scale=scale, bias=bias)
+        self.attrs = attrs
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.ops.bitwright.level_linear(
+            _widen(x),
+            self.weight,
+            self.gain,
+            self.offset,
+            self.scale,
+            self.bias,
+            self.attrs.channels,
+            self.attrs.bits,
+        )
+
+    def extra_repr(self) -> str:
+        return f"{self.attrs.channels}, {self.weight.shape[0]}" + _levels_repr(self, self.attrs.bits)
+
+
 class PackedEmbedding(PackedLayer):
     """Embedding of ±1 rows: ids int64 or int32 `[...]` to float32 `[..., channels]` = scale[id] * row.
 
@@ -292,7 +372,7 @@ def _pad(x: Tensor, a: BinaryConvAttrs) -> tuple[Tensor, tuple[int, ...]]:
     return F.pad(x, widths, value=a.pad_value), (0,) * a.rank
 
 
-def _map_repr(a: BinaryConvAttrs | BinaryConvTransposeAttrs, outputs: int) -> str:
+def _map_repr(a: BinaryConvAttrs | BinaryConvTransposeAttrs | LevelConvAttrs, outputs: int) -> str:
     text = f"{a.group * a.channels}, {outputs}, kernel={a.kernel_shape}, stride={a.strides}"
     text += f", dilation={a.dilations}" if any(d != 1 for d in a.dilations) else ""
     return text + (f", groups={a.group}" if a.group != 1 else "")
@@ -301,3 +381,7 @@ def _map_repr(a: BinaryConvAttrs | BinaryConvTransposeAttrs, outputs: int) -> st
 def _bits_repr(layer: PackedLayer, low: float | None) -> str:
     inputs = {None: "real inputs", -1.0: "±1 inputs", 0.0: "{0,1} inputs"}[low]
     return f", 1-bit weights, {inputs}, {layer.packed_bytes} bytes"
+
+
+def _levels_repr(layer: PackedLayer, bits: int) -> str:
+    return f", 1-bit weights, {bits}-bit inputs, {layer.packed_bytes} bytes"

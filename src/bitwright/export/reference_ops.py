@@ -16,6 +16,8 @@ from bitwright.compiler.dialect import (
     BinaryConvTransposeAttrs,
     BinaryEmbeddingAttrs,
     BinaryLinearAttrs,
+    LevelConvAttrs,
+    LevelLinearAttrs,
     UnpackWeightAttrs,
 )
 from bitwright.export.bits import exchange_channels, unpack_filters, unpack_rows
@@ -44,17 +46,28 @@ def affine(accumulator: Tensor, scale: Tensor, bias: Tensor, channel_axis: int) 
     return accumulator * scale.view(shape) + bias.view(shape)
 
 
+def levels(x: Tensor, gain: Tensor, offset: Tensor, bits: int, channel_axis: int) -> Tensor:
+    """`rint(x * gain + offset)` cut to 0 ... 2^bits - 1 (NaN: 0), float32; the vectors run along `channel_axis`."""
+    shape = [1] * x.ndim
+    shape[channel_axis] = -1
+    scaled = x * gain.view(shape) + offset.view(shape)
+    return torch.round(torch.nan_to_num(scaled, nan=0.0)).clamp(0, (1 << bits) - 1)
+
+
 def conv_accumulator(x: Tensor, weight: Tensor, threshold: Tensor, attrs: BinaryConvAttrs) -> Tensor:
     """Integer accumulators (as float32) of a binary convolution: x `[N, C, *S]` to `[N, O, *S']`."""
-    activation = binarize(x, threshold, attrs.low, 1)
+    return _convolve(binarize(x, threshold, attrs.low, 1), weight, attrs, attrs.pad_value)
+
+
+def _convolve(activation: Tensor, weight: Tensor, attrs: BinaryConvAttrs | LevelConvAttrs, pad_value: float) -> Tensor:
     widths = [w for pair in zip(reversed(attrs.pad_begin), reversed(attrs.pad_end), strict=True) for w in pair]
     if any(widths):
         if attrs.pad_mode == "edge":
             activation = F.pad(activation, widths, mode="replicate")
         else:
-            activation = F.pad(activation, widths, value=attrs.pad_value)
+            activation = F.pad(activation, widths, value=pad_value)
     real = signs(unpack_filters(weight, (weight.shape[0], attrs.channels, *attrs.kernel_shape)))
-    with torch.autocast(x.device.type, enabled=False):
+    with torch.autocast(activation.device.type, enabled=False):
         conv = _CONV[attrs.rank - 1]
         sums = conv(activation, real, None, stride=attrs.strides, dilation=attrs.dilations, groups=attrs.group)
     return sums.round()
@@ -65,6 +78,24 @@ def binary_conv(
 ) -> Tensor:
     """`bitwright::binary_conv`: x `[N, C, *S]` to `[N, O, *S']`."""
     return affine(conv_accumulator(x, weight, threshold, attrs), scale, bias, 1).contiguous()
+
+
+def level_conv(
+    x: Tensor, weight: Tensor, gain: Tensor, offset: Tensor, scale: Tensor, bias: Tensor, attrs: LevelConvAttrs
+) -> Tensor:
+    """`bitwright::level_conv`: x `[N, C, *S]` to `[N, O, *S']`."""
+    sums = _convolve(levels(x, gain, offset, attrs.bits, 1), weight, attrs, 0.0)
+    return affine(sums, scale, bias, 1).contiguous()
+
+
+def level_linear(
+    x: Tensor, weight: Tensor, gain: Tensor, offset: Tensor, scale: Tensor, bias: Tensor, attrs: LevelLinearAttrs
+) -> Tensor:
+    """`bitwright::level_linear`: x `[..., F]` to `[..., O]`."""
+    activation = levels(x, gain, offset, attrs.bits, x.ndim - 1)
+    with torch.autocast(x.device.type, enabled=False):
+        sums = F.linear(activation, signs(unpack_rows(weight, attrs.channels))).round()
+    return affine(sums, scale, bias, x.ndim - 1).contiguous()
 
 
 def conv_transpose_accumulator(x: Tensor, weight: Tensor, threshold: Tensor, attrs: BinaryConvTransposeAttrs) -> Tensor:

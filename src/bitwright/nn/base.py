@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bitwright.binarize.codes import ActivationCode
+from bitwright.binarize.codes import ActivationCode, LevelsCode
 from bitwright.binarize.inits import INITS
 from bitwright.binarize.method import Method, get_method
 from bitwright.binarize.part import LayerShape, Part
@@ -143,11 +143,12 @@ class BinaryLayer(BinaryModule):
 
     @property
     def is_exact(self) -> bool:
-        """Whether eval mode computes with bits: the stage is "full" and weight and activation are one bit plane
-        each.
+        """Whether eval mode computes with bits: the stage is "full", the weight is one bit plane, and the activation is
+        one or has equally spaced levels.
         """
-        one_plane = self.activation is None or self.activation.planes == 1
-        return self._stage == "full" and self.weight_binarizer.planes == 1 and one_plane
+        a = self.activation
+        bits = a is None or a.planes == 1 or a.levels() is not None
+        return self._stage == "full" and self.weight_binarizer.planes == 1 and bits
 
     def _forward_train(self, x: Tensor) -> Tensor:
         a, scale = x, None
@@ -172,19 +173,28 @@ class BinaryLayer(BinaryModule):
             if self.activation is None:
                 y = self._apply_weight(z, w)
             else:
-                code = self.activation.codes()[0]
-                above = z >= self.shape.per_channel(code.threshold.to(z.device))
-                a = torch.where(above, 1.0, code.low).to(z.dtype)
+                a, factor = self._activation_levels(z)
                 # the sum of ±1 is an integer; round() keeps it one where a backend uses Winograd's algorithm
                 y = torch.round(self._apply_weight(a, w))
-                if not (isinstance(code.scale, float) and code.scale == 1.0):
-                    scale = scale * code.scale
+                if not (isinstance(factor, float) and factor == 1.0):
+                    scale = scale * factor
             y = y * self.shape.per_channel(scale.to(z.dtype))
             if self.output is not None and not folded:
                 y = self.output(y, x)
             if self.bias is not None:
                 y = y + self.shape.per_channel(self.bias.to(z.dtype))
         return y.to(self.weight.dtype)
+
+    def _activation_levels(self, z: Tensor) -> tuple[Tensor, float | Tensor]:
+        """(integers that the weights' signs are summed with, the factor that makes them the activation)."""
+        assert self.activation is not None
+        levels = self.activation.levels()
+        if levels is not None:
+            scaled = z * self.shape.per_channel(levels.gain.to(z)) + self.shape.per_channel(levels.offset.to(z))
+            return torch.round(torch.nan_to_num(scaled, nan=0.0)).clamp(0, levels.top), levels.scale
+        code = self.activation.codes()[0]
+        above = z >= self.shape.per_channel(code.threshold.to(z.device))
+        return torch.where(above, 1.0, code.low).to(z.dtype), code.scale
 
     def _weight_plane(self) -> tuple[Tensor, Tensor, bool]:
         """(bits in filter form, scale [O] including a folded output rule, whether the output rule is folded)."""
@@ -234,7 +244,8 @@ class BinaryLayer(BinaryModule):
             )
         if self.weight_binarizer.planes != 1:
             raise NotPackableError(self._many_planes("weight", self.weight_binarizer.planes))
-        if self.activation is not None and self.activation.planes != 1:
+        levels = None if self.activation is None else self.activation.levels()
+        if self.activation is not None and self.activation.planes != 1 and levels is None:
             raise NotPackableError(self._many_planes("activation", self.activation.planes))
         bits, scale, folded = self._weight_plane()
         if not folded:
@@ -242,8 +253,8 @@ class BinaryLayer(BinaryModule):
                 f"method {self.method}: {type(self.output).__name__} depends on the layer's input, so it cannot be "
                 "folded into one number per channel; train without it"
             )
-        activation: ActivationCode | None = None
-        if self.activation is not None:
+        activation: ActivationCode | LevelsCode | None = levels
+        if self.activation is not None and levels is None:
             code = self.activation.codes()[0]
             threshold = code.threshold.detach().to(self.weight.device, torch.float32)
             activation = ActivationCode(threshold=threshold, low=code.low, scale=code.scale)

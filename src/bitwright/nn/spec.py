@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from bitwright.binarize.codes import ActivationCode, NotPackableError
+from bitwright.binarize.codes import ActivationCode, LevelsCode, NotPackableError
 
-__all__ = ["ActivationCode", "BinarySpec", "NotPackableError"]
+__all__ = ["ActivationCode", "BinarySpec", "LevelsCode", "NotPackableError"]
 
 
 @dataclass(frozen=True)
@@ -18,4 +18,4 @@ class BinarySpec:
     weight: Tensor  # bool, shape of the latent weight; True = +1
     weight_scale: Tensor  # float32 [O]
     bias: Tensor | None  # float32 [O]
-    activation: ActivationCode | None  # None: the layer's input stays real
+    activation: ActivationCode | LevelsCode | None  # None: the layer's input stays real

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from bitwright.runtime._load import native
 from bitwright.runtime.products import PackedMatrix, binary_matmul
 
-__all__ = ["PackedMatrix", "binary_conv", "binary_matmul"]
+__all__ = ["PackedMatrix", "binary_conv", "binary_matmul", "level_conv"]
 
 _CACHE_ENTRIES = 256
 _CACHE_BYTES = 256 << 20
@@ -135,12 +135,91 @@ def binary_conv(
     The weights in the kernel's layout and the indirection table are cached between calls, found by the weights'
     content.
     """
+    if low not in (-1.0, 0.0):
+        raise ValueError(f"low is {low!r}; -1 or 0 is expected")
+    limits = np.ascontiguousarray(threshold, dtype=np.float32).reshape(-1)
+    channels = x.shape[-1] if isinstance(x, np.ndarray) and x.ndim else 1
+    if limits.size not in (1, channels):
+        raise ValueError(f"threshold has {limits.size} elements; 1 or {channels} are expected")
+    mode = _pad_mode(pad_mode, float(pad_value), float(low))
+    if transposed and mode != 0:
+        raise ValueError(
+            f"pad_mode {pad_mode!r} with pad_value {pad_value!r}: a transposed convolution has only 'constant' 0"
+        )
+    geometry = (kernel, stride, dilation, pad_begin, pad_end, output_padding)
+    activation = (1 if low == 0.0 else 0, 0, limits, limits[:0])
+    return _conv(x, weight, activation, out_channels, geometry, groups, mode, transposed, threads, engine_kernel)
+
+
+def level_conv(
+    x: npt.NDArray[np.float32],
+    weight: npt.ArrayLike,
+    bits: int,
+    gain: float | npt.ArrayLike = 1.0,
+    offset: float | npt.ArrayLike = 0.0,
+    *,
+    out_channels: int,
+    kernel: int | Sequence[int],
+    stride: int | Sequence[int] = 1,
+    dilation: int | Sequence[int] = 1,
+    pad_begin: int | Sequence[int] = 0,
+    pad_end: int | Sequence[int] | None = None,
+    groups: int = 1,
+    pad_mode: str = "constant",
+    threads: int = 1,
+    engine_kernel: str | None = None,
+) -> npt.NDArray[np.float32]:
+    """Quantizes x to 2^bits levels and convolves it with ±1 weights, exactly: one pass of the count kernel a bit plane.
+
+    Args:
+        x: as of `binary_conv`.
+        weight: as of `binary_conv`.
+        bits: 1 to 8. A level is ``clip(rint(x * gain + offset), 0, 2**bits - 1)``, ties to even, NaN: 0.
+        gain, offset: numbers or float32 [C].
+        pad_mode: "constant" (level 0) or "edge".
+        out_channels, kernel, stride, dilation, pad_begin, pad_end, groups, threads, engine_kernel: as of `binary_conv`.
+
+    Returns:
+        float32 [N, D', H', W', O]: the sums of levels times ±1, which are integers (exact up to 2^24).
+
+    Raises:
+        TypeError: x is not float32.
+        ValueError: an argument does not fit.
+    """
+    if not 1 <= bits <= 8:
+        raise ValueError(f"bits is {bits!r}; 1 to 8 are expected")
+    channels = x.shape[-1] if isinstance(x, np.ndarray) and x.ndim else 1
+    vectors = []
+    for name, given in (("gain", gain), ("offset", offset)):
+        vector = np.ascontiguousarray(given, dtype=np.float32).reshape(-1)
+        if vector.size not in (1, channels):
+            raise ValueError(f"{name} has {vector.size} elements; 1 or {channels} are expected")
+        vectors.append(vector)
+    mode = _pad_mode(pad_mode, 0.0, 0.0)
+    geometry = (kernel, stride, dilation, pad_begin, pad_end, 0)
+    activation = (1, bits, vectors[0], vectors[1])
+    return _conv(x, weight, activation, out_channels, geometry, groups, mode, False, threads, engine_kernel)
+
+
+def _conv(
+    x: npt.NDArray[np.float32],
+    weight: npt.ArrayLike,
+    activation: tuple[int, int, npt.NDArray[np.float32], npt.NDArray[np.float32]],
+    out_channels: int,
+    geometry: tuple[Any, ...],
+    groups: int,
+    mode: int,
+    transposed: bool,
+    threads: int,
+    engine_kernel: str | None,
+) -> npt.NDArray[np.float32]:
+    """Both convolutions. activation: (low, bits, threshold, nothing) with bits 0, or (1, bits, gain, offset)."""
+    kernel, stride, dilation, pad_begin, pad_end, output_padding = geometry
+    low_code, bits, limits, offsets = activation
     if not isinstance(x, np.ndarray) or x.dtype != np.float32:
         raise TypeError(f"x is {getattr(x, 'dtype', type(x).__name__)}; a float32 array is expected")
     if x.ndim != 5 or 0 in x.shape[1:]:
         raise ValueError(f"x has the shape {list(x.shape)}; [N, D, H, W, C] without empty dimensions is expected")
-    if low not in (-1.0, 0.0):
-        raise ValueError(f"low is {low!r}; -1 or 0 is expected")
     channels = x.shape[4]
     if groups < 1 or channels % groups or out_channels < 1 or out_channels % groups:
         raise ValueError(f"{groups} groups do not divide {channels} input and {out_channels} output channels")
@@ -148,14 +227,9 @@ def binary_conv(
     begin = _triple("pad_begin", pad_begin, 0)
     end = begin if pad_end is None else _triple("pad_end", pad_end, 0)
     extra = _triple("output_padding", output_padding, 0)
-    mode = _pad_mode(pad_mode, float(pad_value), float(low))
     extent = [dd * (kk - 1) + 1 for kk, dd in zip(k, d, strict=True)]
     sizes = list(zip(x.shape[1:4], s, begin, end, extent, extra, strict=True))
     if transposed:
-        if mode != 0:
-            raise ValueError(
-                f"pad_mode {pad_mode!r} with pad_value {pad_value!r}: a transposed convolution has only 'constant' 0"
-            )
         out = [(n - 1) * st - b - e + ex + add for n, st, b, e, ex, add in sizes]
         end = (0, 0, 0)  # carried by the output size
     else:
@@ -168,12 +242,7 @@ def binary_conv(
             f"map of {list(x.shape[1:4])}"
         )
     packed = _canonical(weight, out_channels, k[0] * k[1] * k[2], (channels // groups + 31) // 32)
-    limits = np.ascontiguousarray(threshold, dtype=np.float32).reshape(-1)
-    if limits.size not in (1, channels):
-        raise ValueError(f"threshold has {limits.size} elements; 1 or {channels} are expected")
-
     dims = tuple(int(n) for n in x.shape[1:])
-    low_code = 1 if low == 0.0 else 0
     facts = (
         dims,
         out_channels,
@@ -183,10 +252,11 @@ def binary_conv(
         mode,
         transposed,
         low_code,
+        bits,
         threads,
         engine_kernel or "",
     )
-    key = (facts, packed.tobytes(), limits.tobytes())
+    key = (facts, packed.tobytes(), limits.tobytes(), offsets.tobytes())
     session = _cache.get(key)
     if session is None:
         session = native.binary_conv(
@@ -200,6 +270,8 @@ def binary_conv(
             mode,
             transposed,
             low_code,
+            bits,
+            offsets,
             threads,
             engine_kernel or "",
         )

@@ -188,8 +188,8 @@ class Session:
 
         Args:
             index: the op's index in `ops`.
-            values: for each value that the op reads, an array [N, D, H, W, C]: float32, bool for bits, int32 for
-                ids, int16 for i16 values.
+            values: for each value that the op reads, an array [N, D, H, W, C]: float32, bool for bits (uint8
+                levels for bits of several planes), int32 for ids, int16 for i16 values.
 
         Returns:
             The same for each value that it writes. A COPY fills only its own channels; the others are 0.
@@ -205,7 +205,7 @@ class Session:
                 raise InputError(f"op {index} ({op['kind']}) reads the values {op['reads']}; value {key} is missing")
             array = np.asarray(values[key])
             facts = self._values[key]
-            kind = np.dtype(np.bool_ if facts["dtype"] == "bits" else _DTYPES[facts["dtype"]])
+            kind = np.dtype(_bits_type(facts) if facts["dtype"] == "bits" else _DTYPES[facts["dtype"]])
             if array.dtype != kind:
                 raise TypeError(f"value {key} ({facts['dtype']}) is {array.dtype}; {kind} is expected")
             if array.ndim != 5 or array.shape[1:] != tuple(facts["dims"]) or samples not in (None, array.shape[0]):
@@ -222,7 +222,7 @@ class Session:
             )
         self._native.run_op(index, arrays, outputs)
         return {
-            key: array.view(np.bool_) if self._values[key]["dtype"] == "bits" else array
+            key: array.view(_bits_type(self._values[key])) if self._values[key]["dtype"] == "bits" else array
             for key, array in outputs.items()
         }
 
@@ -251,6 +251,11 @@ class Session:
         inputs = ", ".join(f"{i.name}: {list(i.shape)}" for i in self._inputs)
         outputs = ", ".join(f"{o.name}: {list(o.shape)}" for o in self._outputs)
         return f"Session({inputs} -> {outputs}; {len(self._native.ops())} ops, {self.threads} threads)"
+
+
+def _bits_type(facts: Mapping[str, Any]) -> type[np.bool_] | type[np.uint8]:
+    """Elements of a bits value: bits, or levels."""
+    return np.bool_ if facts["planes"] == 1 else np.uint8
 
 
 def _check_input(info: TensorInfo, given: Any) -> npt.NDArray[Any]:

@@ -16,7 +16,7 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
         summary="one scale a layer, activations 0 or 1 with threshold 1/2; k-bit weights, activations, gradients",
         binarizes=("weights", "activations"),
         weight_scale="mean |w| of the layer",
-        packable="yes with 1-bit weights and activations; k bits need k weight planes and 2^k - 1 activation planes",
+        packable="yes with 1-bit weights: k-bit activations are k bit planes; k-bit weights need k weight planes",
         provenance={"weight": "code read", "activation": "code read", "gradient": "code read", "init": "ours"},
         notes="Rounding is half to even, so an activation of exactly 0.5 becomes 0. The default g_bits=32 leaves "
         "gradients alone.",
@@ -29,7 +29,7 @@ def dorefa(
 
     Args:
         w_bits: 1, 2 to 8, or 32 (real weights).
-        a_bits: 1 to 4, or 32 (real activations).
+        a_bits: 1 to 8, or 32 (real activations).
         g_bits: bits of the gradient at the layer's output, 1 to 8, or 32.
         detach_max: k-bit weights: no gradient through the maximum (Larq); the authors' code has it.
         noise: stochastic rounding of the gradient.
@@ -43,8 +43,8 @@ def dorefa(
         weight = {"kind": "uniform", "bits": w_bits, "detach_max": detach_max}
     else:
         raise ValueError(f"dorefa: w_bits must be 1 to 8, or 32 for real weights, got {w_bits}")
-    if a_bits != 32 and not 1 <= a_bits <= 4:
-        raise ValueError(f"dorefa: a_bits must be 1 to 4, or 32 for real activations, got {a_bits}")
+    if a_bits != 32 and not 1 <= a_bits <= 8:
+        raise ValueError(f"dorefa: a_bits must be 1 to 8, or 32 for real activations, got {a_bits}")
     if g_bits != 32 and not 1 <= g_bits <= 8:
         raise ValueError(f"dorefa: g_bits must be 1 to 8, or 32 for real gradients, got {g_bits}")
     return MethodParts(

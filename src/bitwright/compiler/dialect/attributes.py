@@ -133,6 +133,22 @@ class _Geometry(NodeAttrs):
         _check_channels(channels)
         _check_low(low)
 
+    def _convolved(self, size: Sequence[int]) -> tuple[int, ...]:
+        """Spatial output size of a convolution that is not transposed."""
+        _check_rank(size, self.rank)
+        result = []
+        for n, k, s, d, begin, end in zip(
+            size, self.kernel_shape, self.strides, self.dilations, self.pad_begin, self.pad_end, strict=True
+        ):
+            room = n + begin + end - d * (k - 1) - 1
+            if room < 0:
+                raise DialectError(
+                    f"the kernel {self.kernel_shape} with dilation {self.dilations} does not fit into the input "
+                    f"{tuple(size)} padded by {self.pads}"
+                )
+            result.append(room // s + 1)
+        return tuple(result)
+
 
 @dataclass(frozen=True)
 class BinaryConvAttrs(_Geometry):
@@ -161,19 +177,30 @@ class BinaryConvAttrs(_Geometry):
         Raises:
             DialectError: another number of dimensions, or the kernel does not fit into the padded input.
         """
-        _check_rank(size, self.rank)
-        result = []
-        for n, k, s, d, begin, end in zip(
-            size, self.kernel_shape, self.strides, self.dilations, self.pad_begin, self.pad_end, strict=True
-        ):
-            room = n + begin + end - d * (k - 1) - 1
-            if room < 0:
-                raise DialectError(
-                    f"the kernel {self.kernel_shape} with dilation {self.dilations} does not fit into the input "
-                    f"{tuple(size)} padded by {self.pads}"
-                )
-            result.append(room // s + 1)
-        return tuple(result)
+        return self._convolved(size)
+
+
+@dataclass(frozen=True)
+class LevelConvAttrs(_Geometry):
+    """`LevelConv`: scale * conv(level(X), W) + bias with 2^bits levels. `channels` is C/group; padding is level 0."""
+
+    group: int
+    channels: int
+    bits: int
+    pad_mode: str
+
+    op: ClassVar[str] = "LevelConv"
+    inputs: ClassVar[tuple[str, ...]] = ("X", "W", "gain", "offset", "scale", "bias")
+
+    def check(self) -> None:
+        self._check_geometry(self.group, self.channels, 0.0)
+        if self.pad_mode not in PAD_MODES:
+            raise DialectError(f"pad_mode must be one of {PAD_MODES}, got {self.pad_mode!r}")
+        _check_bits(self.bits, self.channels * self.taps)
+
+    def output_size(self, size: Sequence[int]) -> tuple[int, ...]:
+        """As `BinaryConvAttrs.output_size`."""
+        return self._convolved(size)
 
 
 @dataclass(frozen=True)
@@ -240,6 +267,21 @@ class BinaryLinearAttrs(NodeAttrs):
 
 
 @dataclass(frozen=True)
+class LevelLinearAttrs(NodeAttrs):
+    """`LevelLinear`: scale * (level(X) · W) + bias with 2^bits levels. `channels` is the number of input features."""
+
+    channels: int
+    bits: int
+
+    op: ClassVar[str] = "LevelLinear"
+    inputs: ClassVar[tuple[str, ...]] = ("X", "W", "gain", "offset", "scale", "bias")
+
+    def check(self) -> None:
+        _check_channels(self.channels)
+        _check_bits(self.bits, self.channels)
+
+
+@dataclass(frozen=True)
 class BinaryEmbeddingAttrs(NodeAttrs):
     """`BinaryEmbedding`: scale[id] * (±1 row of W). `channels` is the length of a row."""
 
@@ -288,6 +330,8 @@ OPS: Mapping[str, type[NodeAttrs]] = {
         BinaryConvAttrs,
         BinaryConvTransposeAttrs,
         BinaryLinearAttrs,
+        LevelConvAttrs,
+        LevelLinearAttrs,
         BinaryEmbeddingAttrs,
         BinarizeAttrs,
         UnpackWeightAttrs,
@@ -313,6 +357,15 @@ def read_node(node: Any) -> NodeAttrs:
 def _check_channels(channels: int) -> None:
     if channels < 1:
         raise DialectError(f"channels must be >= 1, got {channels}")
+
+
+def _check_bits(bits: int, products: int) -> None:
+    if not 1 <= bits <= 8:
+        raise DialectError(f"bits must be 1 to 8, got {bits}")
+    if products * ((1 << bits) - 1) > 1 << 24:
+        raise DialectError(
+            f"{products} products of {bits}-bit levels may exceed 2^24, beyond which float32 has no exact integers"
+        )
 
 
 def _check_low(low: float) -> None:

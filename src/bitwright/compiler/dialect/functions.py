@@ -35,6 +35,22 @@ _BINARIZE = """
   activation = Where (is_set, upper, lower)
 """
 
+# X -> level 0 to 2^bits - 1, NaN: 0. `gain_level` and `offset_level` broadcast over X.
+_LEVELS = """
+  gained = Mul (X, gain_level)
+  moved = Add (gained, offset_level)
+  nearest = Round (moved)
+  lowest_level = Constant <value_float = 0.0> ()
+  is_positive = Greater (nearest, lowest_level)
+  positive = Where (is_positive, nearest, lowest_level)
+  base = Constant <value_float = 2.0> ()
+  bit_count = Constant <value_int: int = @bits> ()
+  exponent = Cast <to = 1> (bit_count)
+  count = Pow (base, exponent)
+  top = Sub (count, one)
+  activation = Min (positive, top)
+"""
+
 # packed, uint8 [.., B] -> signs, float ±1 [.., channels].
 _UNPACK = """
   byte = Unsqueeze (packed, rest)
@@ -103,6 +119,27 @@ _BODIES = {
                group: int = @group> (padded, weight)
 """
     + _EPILOGUE,
+    "LevelConv": _COLUMN
+    + _AXES
+    + _WHOLE_WEIGHT
+    + _CHANNELS
+    + """
+  gain_level = Reshape (gain, column)
+  offset_level = Reshape (offset, column)
+"""
+    + _LEVELS
+    + _UNPACK
+    + """
+  by_channel = Transpose <perm = [0, 2, 1]> (signs)
+  outputs = Slice (packed_shape, zero, axis1)
+  weight_shape = Concat <axis = 0> (outputs, channels1, kernel)
+  weight = Reshape (by_channel, weight_shape)
+  pad_widths = Constant <value_ints: ints = @pads> ()
+  padded = Pad <mode: string = @pad_mode> (activation, pad_widths, lowest_level, axes)
+  sums = Conv <kernel_shape: ints = @kernel_shape, strides: ints = @strides, dilations: ints = @dilations,
+               group: int = @group> (padded, weight)
+"""
+    + _EPILOGUE,
     # ONNX wants [C, O/group, *kernel]; W has a row of C/group channels for every output channel. Pad crops (negative
     # widths) and adds output_padding, because onnxruntime refuses an output_padding that only the dilation allows.
     "BinaryConvTranspose": _COLUMN
@@ -142,6 +179,22 @@ _BODIES = {
 """
     + _BINARIZE
     + _CHANNELS
+    + _UNPACK
+    + """
+  weight = Transpose <perm = [1, 0]> (signs)
+  sums = MatMul (activation, weight)
+  accumulator = Round (sums)
+  scaled = Mul (accumulator, scale)
+  Y = Add (scaled, bias)
+""",
+    "LevelLinear": """
+  rest = Constant <value = int64[1] {-1}> ()
+  packed = Identity (W)
+  gain_level = Identity (gain)
+  offset_level = Identity (offset)
+"""
+    + _CHANNELS
+    + _LEVELS
     + _UNPACK
     + """
   weight = Transpose <perm = [1, 0]> (signs)

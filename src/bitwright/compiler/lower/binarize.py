@@ -70,6 +70,19 @@ def binarize(ctx: Context, view: View, threshold: F32, groups: int, node: Node) 
     return bits
 
 
+def quantize(ctx: Context, view: View, gain: F32, offset: F32, planes: int, groups: int, node: Node) -> Value:
+    """Emits the levels `rint(view * gain + offset)`; both have 1 or C elements, in the value's own order."""
+    value = view.value
+    bits = Value(DType.BITS, value.dims, groups, planes=planes)
+    if value.meaning is not None:
+        bits.meaning = replace(value.meaning, threshold=None, flip=None, gain=gain, offset=offset)
+    step = Step(StepKind.STORE_LEVELS, bits, n=planes)
+    step.a, step.p0 = scalar_or_const(np.broadcast_to(gain, value.channels))
+    step.b, step.p1 = scalar_or_const(np.broadcast_to(offset, value.channels))
+    ctx.emit(Map(f"{node.name}.levels", value, [step]), node)
+    return bits
+
+
 @lowers("Binarize", domain=DIALECT)
 def binarize_node(ctx: Context, node: Node) -> None:
     """Binarize -> MAP(STORE_BITS), and a MAP of the bits to the two levels for those who read floats.

@@ -14,7 +14,7 @@ from ..graph import DIALECT, Node
 from ..packing import pack_bits, unpack_bits, words_from_bytes
 from ..program import BConv, Const, Dims3, DType, Embed, Geometry, PadMode, Step
 from ..view import C, View, map_axes, per_channel, spatial_dims
-from .binarize import binarize, level
+from .binarize import binarize, level, quantize
 from .context import Context, affine, lowers
 from .window import Window, conv_window, dims3, place, transposed_out
 
@@ -39,18 +39,20 @@ def _words(ctx: Context, node: Node, channels: int, shape: tuple[int, ...] | Non
 
 
 def _epilogue(ctx: Context, node: Node, outputs: int) -> list[Step]:
-    scale = ctx.floats(node, 3, "scale").reshape(-1)
-    bias = ctx.floats(node, 4, "bias").reshape(-1)
+    """scale and bias, the last two inputs."""
+    first = len(node.inputs) - 2
+    scale = ctx.floats(node, first, "scale").reshape(-1)
+    bias = ctx.floats(node, first + 1, "bias").reshape(-1)
     for name, data in (("scale", scale), ("bias", bias)):
         if data.size not in (1, outputs):
             raise Unsupported(f"its {name} has {data.size} elements for {outputs} output channels.")
     return affine(np.broadcast_to(scale, outputs), np.broadcast_to(bias, outputs))
 
 
-def _threshold(ctx: Context, node: Node, features: int) -> npt.NDArray[np.float32]:
-    data = ctx.floats(node, 2, "threshold").reshape(-1)
+def _vector(ctx: Context, node: Node, features: int, index: int, name: str) -> npt.NDArray[np.float32]:
+    data = ctx.floats(node, index, name).reshape(-1)
     if data.size not in (1, features):
-        raise Unsupported(f"its threshold has {data.size} elements for {features} input channels.")
+        raise Unsupported(f"its {name} has {data.size} elements for {features} input channels.")
     return data
 
 
@@ -87,6 +89,39 @@ def _merge_pad(view: View, window: Window, threshold: npt.NDArray[np.float32], l
     return merged, "constant", 0.0 if low else -1.0
 
 
+@lowers("LevelConv", domain=DIALECT)
+def level_conv(ctx: Context, node: Node) -> None:
+    """LevelConv -> MAP(STORE_LEVELS), BCONV of bit planes."""
+    view = ctx.view(node, pad=True)
+    spatial = spatial_dims(view, view.rank - 2)
+    group, channels = int(node.attrs["group"]), int(node.attrs["channels"])
+    if channels * group != view.value.channels:
+        raise Unsupported(
+            f"its input has {view.value.channels} channels, its weight is for {group} groups of {channels}."
+        )
+    kernel = [int(k) for k in node.attrs["kernel_shape"]]
+    words = _words(ctx, node, channels, None)
+    outputs = words.shape[0]
+    if words.ndim != 3 or words.shape[1] != math.prod(kernel) or outputs % group:
+        raise Unsupported(f"its weight has shape {list(words.shape[:2])} for kernel {kernel} and {group} groups.")
+    gain = _vector(ctx, node, view.value.channels, 2, "gain")
+    offset = _vector(ctx, node, view.value.channels, 3, "offset")
+    if view.pad is not None:
+        view = ctx.unpadded(view)
+    window = conv_window(node, spatial, kernel)
+    geometry = window.geometry(group, _pad_mode(window, 1, str(node.attrs["pad_mode"]), 0.0))
+    out = geometry.out(view.value.spatial)
+    if min(out) < 1:
+        raise Unsupported(f"its kernel does not fit into its input {['N', *view.shape]}.")
+    bits = quantize(ctx, view, gain, offset, int(node.attrs["bits"]), group, node)
+    weight = place(words.reshape(outputs, *kernel, -1), spatial, 1)
+    store, result = ctx.store((*out, outputs), map_axes(spatial), node)
+    steps = [*_epilogue(ctx, node, outputs), store]
+    op = BConv(node.name, bits, steps, [], node.module, Const(weight.reshape(-1)), outputs, 1, out, geometry)
+    ctx.emit(op, node)
+    ctx.result(node, result)
+
+
 @lowers("BinaryConv", "BinaryConvTranspose", domain=DIALECT)
 def binary_conv(ctx: Context, node: Node) -> None:
     """BinaryConv, BinaryConvTranspose -> MAP(STORE_BITS), BCONV."""
@@ -105,7 +140,7 @@ def binary_conv(ctx: Context, node: Node) -> None:
     if words.ndim != 3 or words.shape[1] != math.prod(kernel) or outputs % group:
         raise Unsupported(f"its weight has shape {list(words.shape[:2])} for kernel {kernel} and {group} groups.")
     low = _level(node)
-    threshold = _threshold(ctx, node, view.value.channels)
+    threshold = _vector(ctx, node, view.value.channels, 2, "threshold")
     window = conv_window(node, spatial, kernel)
     mode, pad_value = str(node.attrs.get("pad_mode", "constant")), float(node.attrs.get("pad_value", 0.0))
     if view.pad is not None:
@@ -130,29 +165,34 @@ def binary_conv(ctx: Context, node: Node) -> None:
     ctx.result(node, result)
 
 
-@lowers("BinaryLinear", domain=DIALECT)
+@lowers("BinaryLinear", "LevelLinear", domain=DIALECT)
 def binary_linear(ctx: Context, node: Node) -> None:
-    """BinaryLinear -> MAP(STORE_BITS), BCONV with a kernel that covers the features."""
+    """BinaryLinear, LevelLinear -> MAP(STORE_BITS or STORE_LEVELS), BCONV with a kernel that covers the features."""
     view = ctx.view(node)
     features = int(node.attrs["channels"])
     if not view.shape or view.shape[-1] != features:
         raise Unsupported(f"its input {['N', *view.shape]} does not end in {features} features.")
-    threshold = _threshold(ctx, node, features)
-    flat = per_channel(view, threshold)
-    if flat is None:
+    levels = node.op == "LevelLinear"
+    names = ("gain", "offset") if levels else ("threshold",)
+    vectors = [_vector(ctx, node, features, 2 + i, name) for i, name in enumerate(names)]
+    if any(per_channel(view, vector) is None for vector in vectors):
         view = ctx.reordered(view)
-        flat = per_channel(view, threshold)
-        assert flat is not None
+    flat = [found for vector in vectors if (found := per_channel(view, vector)) is not None]
+    assert len(flat) == len(vectors)
     words = _words(ctx, node, features, None)
     outputs = words.shape[0]
     if words.ndim != 2:
         raise Unsupported(f"its weight has {words.ndim} axes, not 2.")
     kernel, out, arranged = linear_layout(view, unpack_bits(words, features))
-    bits = binarize(ctx, view, flat, 1, node)
+    if levels:
+        bits = quantize(ctx, view, flat[0], flat[1], int(node.attrs["bits"]), 1, node)
+    else:
+        bits = binarize(ctx, view, flat[0], 1, node)
+    low = 1 if levels else _level(node)
     store, result = ctx.store((*out, outputs), (*view.axes[:-1], (C,)), node)
     steps = [*_epilogue(ctx, node, outputs), store]
     weight = Const(pack_bits(arranged.astype(bool, copy=False)).reshape(-1))
-    op = BConv(node.name, bits, steps, [], node.module, weight, outputs, _level(node), out, Geometry(kernel=kernel))
+    op = BConv(node.name, bits, steps, [], node.module, weight, outputs, low, out, Geometry(kernel=kernel))
     ctx.emit(op, node)
     ctx.result(node, result)
 

@@ -13,7 +13,7 @@ from ..program import Const, Dims4, DType, FConv, Program, Value
 from ..view import CHANNELS_FIRST, Axes, C, View
 from .context import REGISTRY, Context
 
-_CHANNELS_LAST_OPS = {"MatMul", "Gemm", "BinaryLinear"}
+_CHANNELS_LAST_OPS = {"MatMul", "Gemm", "BinaryLinear", "LevelLinear"}
 # A vector whose features must be reordered for the caller goes through a dense permutation; larger ones are refused.
 _PERMUTATION_LIMIT = 8192
 

@@ -53,8 +53,8 @@ def _monotone(op: BConv) -> bool:
 
 
 def reachable(op: BConv) -> tuple[int, int]:
-    """Smallest and largest accumulator that the op can produce."""
-    k = op.geometry.taps * (op.inp.channels // op.geometry.groups)
+    """Smallest and largest accumulator that the op can produce: levels reach 2^planes - 1."""
+    k = op.geometry.taps * (op.inp.channels // op.geometry.groups) * ((1 << op.inp.planes) - 1)
     return -k, k
 
 

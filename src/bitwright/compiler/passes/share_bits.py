@@ -6,13 +6,13 @@ from ..program import Map, Program, StepKind, Value
 
 
 def _key(op: Map) -> tuple[object, ...] | None:
-    if len(op.steps) != 1 or op.steps[0].kind is not StepKind.STORE_BITS:
+    if len(op.steps) != 1 or op.steps[0].kind not in (StepKind.STORE_BITS, StepKind.STORE_LEVELS):
         return None
     s = op.steps[0]
     assert s.value is not None
     a = None if s.a is None else s.a.data.tobytes()
     b = None if s.b is None else s.b.data.tobytes()
-    return (id(op.inp), s.value.groups, a, b, s.p0)
+    return (id(op.inp), s.kind, s.value.groups, a, b, s.p0, s.p1, s.n)
 
 
 def share_bits(program: Program) -> None:
