@@ -31,7 +31,8 @@ void choose(Kernels& kernels, const std::string& name, const std::string& origin
   for (const char* const* isa = isa_names(); *isa; ++isa) {
     if (name != *isa) continue;
     if (!isa_supported(*isa)) fail(Status::kKernel, "kernel '", name, "'", origin, ": this CPU does not support the instruction set ", name);
-    kernels = {find_binary_kernel(*isa), find_sliced_kernel(*isa), false, find_float_kernel(*isa), find_epilogue_kernel(*isa), find_product_kernel(*isa)};
+    const SlicedKernel* sliced = find_sliced_kernel(*isa);
+    kernels = {find_binary_kernel(*isa), sliced, sliced && name == sliced->isa, find_float_kernel(*isa), find_epilogue_kernel(*isa), find_product_kernel(*isa)};
     return;
   }
   for (const KernelFacts& k : list_kernels()) {
@@ -55,7 +56,7 @@ void choose(Kernels& kernels, const std::string& name, const std::string& origin
 std::vector<KernelFacts> list_kernels() {
   std::vector<KernelFacts> facts;
   add_facts(facts, "bconv", binary_kernels(), find_binary_kernel(nullptr));
-  add_facts(facts, "bconv", sliced_kernels(), find_sliced_kernel(nullptr));
+  add_facts<SlicedKernel>(facts, "bconv", sliced_kernels(), nullptr);  // never for all layers: see worth_slicing
   add_facts(facts, "fconv", float_kernels(), find_float_kernel(nullptr));
   add_facts(facts, "epilogue", epilogue_kernels(), find_epilogue_kernel(nullptr));
   add_facts(facts, "pack", pack_kernels(), find_pack_kernel(nullptr));

@@ -11,7 +11,7 @@ namespace bitwright {
 struct Kernels {
   const BinaryKernel* binary = nullptr;
   const SlicedKernel* sliced = nullptr;  // may be null; `binary` runs what it does not take
-  bool sliced_forced = false;            // by its name: it runs whatever it can, not only where it is expected to win
+  bool sliced_forced = false;            // by its name or its instruction set: it runs whatever it can, not only where it is expected to win
   const FloatKernel* floats = nullptr;
   const EpilogueKernel* epilogue = nullptr;
   const ProductKernel* product = nullptr;

@@ -14,8 +14,6 @@ from .builder import Geometry
 from .reference import conv_size
 
 ISAS = sorted({k["isa"] for k in kernels() if k["supported"]})
-# What a binary convolution may be forced to: instruction sets, and the kernel that runs by default only where it is expected to win.
-BINARY = [*ISAS, *(k["name"] for k in kernels() if k["supported"] and k["name"] == "bconv_gfni")]
 
 
 @dataclass
@@ -78,6 +76,6 @@ def cases(draw: Any, binary: bool = True) -> Case:
         draw(st.integers(1, 5)),
         draw(st.sampled_from([0, 0, 1])) if binary else 0,
         draw(st.sampled_from([1, 2])),
-        draw(st.sampled_from(BINARY if binary else ISAS)),
+        draw(st.sampled_from(ISAS)),
         draw(st.integers(0, 2**32 - 1)),
     )

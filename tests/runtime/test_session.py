@@ -151,7 +151,8 @@ def test_kernels_can_be_forced(monkeypatch: pytest.MonkeyPatch) -> None:
     for isa in ISAS:
         ranks = {k["name"]: k["isa"] for k in facts}
         op = Session(GOOD, kernel=isa).ops()[1]
-        if any(k["isa"] == isa and k["operation"] == "bconv" for k in facts):
+        # bconv_gfni does not take every layer: what it leaves runs on the popcount kernel.
+        if isa != "gfni" and any(k["isa"] == isa and k["operation"] == "bconv" for k in facts):
             assert ranks[op["kernel"]] == isa
     op = Session(GOOD, kernel="bconv_portable,epilogue_portable").ops()[1]
     assert (op["kernel"], op["epilogue"]) == ("bconv_portable", "epilogue_portable")
