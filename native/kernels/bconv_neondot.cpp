@@ -1,5 +1,9 @@
 // Binary convolution for AArch64 with the dot product extension (FEAT_DotProd): eor, cnt, and udot with ones, which adds the four bytes of a word
 // to its 32-bit lane. The lanes are the counts: nothing overflows, nothing is reduced at the end.
+//
+// Cost per 128 MAC: eor, cnt, udot, and 1/24 of (ld1r) and 1/6 of (ldp of weights): at most 42.7 MAC per SIMD operation.
+// Counted (qemu, benchmarks/arm_instructions.py, 3x3 convolutions of 64 to 512 channels): 41.4 to 42.5 MAC per SIMD operation, 39.8 to 40.8 with
+// broadcasts, 33.6 to 37.3 per instruction.
 #include "isa.h"
 
 #include "entries.h"
