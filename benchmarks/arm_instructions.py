@@ -5,12 +5,12 @@
 
 `bitwright_once` runs one kernel on one tile; qemu logs every instruction that it executes. What a run of three
 repetitions has more than a run of one is two repetitions: start-up and packing cancel. Disassembly tells SIMD
-arithmetic (ALU pipes), loads and stores, and scalar instructions apart. A broadcast load (ld1r) takes a load pipe and on
-most cores a SIMD pipe too: it is counted apart.
+arithmetic (ALU pipes), loads and stores, and scalar instructions apart. A broadcast load (ld1r) takes a load pipe and
+on most cores a SIMD pipe too: it is counted apart.
 
-No clock is involved: the figures are exact and the same on every machine. What they mean for a core: a Cortex-A72 or A76
-starts 2 SIMD operations a cycle, a Neoverse V1, Cortex-X or Apple core 4. The bound of eor + cnt + add is 128 MAC in 3
-SIMD operations, 42.7 each.
+No clock is involved: the figures are exact and the same on every machine. What they mean for a core: a Cortex-A72 or
+A76 starts 2 SIMD operations a cycle, a Neoverse V1, Cortex-X or Apple core 4. The bound of eor + cnt + add is 128 MAC
+in 3 SIMD operations, 42.7 each.
 """
 
 from __future__ import annotations
