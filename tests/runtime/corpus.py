@@ -1,4 +1,7 @@
-"""Writes the fuzzer's corpus: `python -m tests.runtime.corpus native/fuzz/corpus` (from the checkout's root)."""
+"""Writes the fuzzer's corpus: `python -m tests.runtime.corpus native/fuzz/corpus` (from the checkout's root).
+
+A new model needs its answers too: `python -m tests.runtime.golden`.
+"""
 
 from __future__ import annotations
 
