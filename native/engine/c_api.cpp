@@ -61,7 +61,7 @@ void describe(const bitwright_model* model, const std::vector<uint32_t>& ids, si
   const bitwright::ValueInfo& v = model->model->values[ids[index]];
   *out = bitwright_tensor{};
   out->name = v.name.c_str();
-  out->type = v.dtype == bitwright::DType::kI32 ? BITWRIGHT_I32 : BITWRIGHT_F32;
+  out->type = v.dtype == bitwright::DType::kI32 ? BITWRIGHT_I32 : v.dtype == bitwright::DType::kU8 ? BITWRIGHT_U8 : BITWRIGHT_F32;
   out->sample_elements = v.pixels() * v.channels();
   for (uint8_t axis : v.axes)
     if (axis) out->dims[out->rank++] = v.dims[axis - 1];
@@ -71,7 +71,7 @@ void describe(const bitwright_model* model, const std::vector<uint32_t>& ids, si
 
 extern "C" {
 
-uint32_t bitwright_version(void) { return 1000; }
+uint32_t bitwright_version(void) { return 1001; }
 
 const char* bitwright_error(void) { return last_error().c_str(); }
 

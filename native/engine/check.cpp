@@ -11,15 +11,6 @@
 namespace bitwright {
 namespace {
 
-const char* name_of(ConstType type) {
-  switch (type) {
-    case ConstType::kF32: return "f32";
-    case ConstType::kU32: return "u32";
-    case ConstType::kI32: return "i32";
-  }
-  return "?";
-}
-
 const char* const kDimNames[3] = {"D", "H", "W"};
 
 class Checker {
@@ -52,9 +43,9 @@ class Checker {
         bad_model(where, ": arena offset ", v.offset, " plus ", v.bytes, " bytes exceeds the limit of ", limits_.arena_bytes, " bytes a sample");
       model_.arena_bytes = std::max(model_.arena_bytes, v.offset + v.bytes);
       axes(v, where);
+      if (v.quantized()) quantization(v, where);
       if (v.dtype == DType::kI32 && !v.is_input) bad_model(where, ": an i32 value that is not a model input");
-      if (v.dtype == DType::kI16 && !(v.scale > 0 && std::isfinite(v.scale))) bad_model(where, ": scale ", v.scale, " of an i16 value, a finite number > 0 is expected");
-      if (v.is_input && (v.dtype == DType::kBits || v.dtype == DType::kI16)) bad_model(where, ": a model input of dtype ", bitwright::name_of(v.dtype), ", f32 or i32 is expected");
+      if (v.is_input && (v.dtype == DType::kBits || v.dtype == DType::kI16)) bad_model(where, ": a model input of dtype ", bitwright::name_of(v.dtype), ", f32, i32 or u8 is expected");
       if (v.is_output && v.dtype != DType::kF32) bad_model(where, ": a model output of dtype ", bitwright::name_of(v.dtype), ", f32 is expected");
       if (v.is_input || v.is_output) {
         const char* role = v.is_input ? "input" : "output";
@@ -65,6 +56,14 @@ class Checker {
     }
     if (model_.inputs.empty()) bad_model("the model has no input");
     if (model_.outputs.empty()) bad_model("the model has no output");
+  }
+
+  static void quantization(const ValueInfo& v, const std::string& where) {
+    if (!(v.scale > 0 && std::isfinite(v.scale)))
+      bad_model(where, ": scale ", v.scale, " of ", v.dtype == DType::kU8 ? "a u8" : "an i16", " value, a finite number > 0 is expected");
+    if (v.dtype != DType::kU8) return;
+    if (v.bytes > 0x7FFFFFFFu) bad_model(where, ": ", v.bytes, " bytes a sample; the limit of a u8 value is 2147483647");
+    if (v.zero > 255) bad_model(where, ": zero point ", v.zero, " of a u8 value, 0 to 255 is expected");
   }
 
   static void axes(const ValueInfo& v, const std::string& where) {
@@ -94,10 +93,11 @@ class Checker {
   }
 
   // f32 or i16.
-  const ValueInfo& real_value(uint32_t id, const char* role) const {
+  // What stands for real numbers; `bytes`: u8 too.
+  const ValueInfo& real_value(uint32_t id, const char* role, bool bytes = true) const {
     const ValueInfo& v = value(id, role);
-    if (v.dtype != DType::kF32 && v.dtype != DType::kI16)
-      bad_model(where_, ": ", role, " value ", id, " has dtype ", bitwright::name_of(v.dtype), ", f32 or i16 is expected");
+    if (v.dtype != DType::kF32 && v.dtype != DType::kI16 && !(bytes && v.dtype == DType::kU8))
+      bad_model(where_, ": ", role, " value ", id, " has dtype ", bitwright::name_of(v.dtype), bytes ? ", f32, u8 or i16 is expected" : ", f32 or i16 is expected");
     return v;
   }
 
@@ -109,7 +109,7 @@ class Checker {
   const ConstantInfo& constant(uint32_t id, ConstType type, uint64_t elements, const char* role) const {
     if (id >= model_.constants.size()) bad_model(where_, ": ", role, " constant id ", id, ", the file has ", model_.constants.size());
     const ConstantInfo& c = model_.constants[id];
-    if (c.dtype != type) bad_model(where_, ": ", role, " constant ", id, " has dtype ", name_of(c.dtype), ", ", name_of(type), " is expected");
+    if (c.dtype != type) bad_model(where_, ": ", role, " constant ", id, " has dtype ", bitwright::name_of(c.dtype), ", ", bitwright::name_of(type), " is expected");
     if (c.elements != elements) bad_model(where_, ": ", role, " constant ", id, " has ", c.elements, " elements, ", elements, " are expected");
     return c;
   }
@@ -131,9 +131,7 @@ class Checker {
       }
       case Opcode::kFconv: {
         const ValueInfo& in = value(op.in, DType::kF32, "input");
-        const PadMode mode = op.geometry.pad_mode;
-        if (mode != PadMode::kZero && mode != PadMode::kReplicate)
-          bad_model(where_, ": pad_mode ", static_cast<uint32_t>(mode), ", known for float maps are 0 and 3");
+        number_padding(op);
         const uint64_t taps = convolution(op, in);
         const uint64_t per_group = in.channels() / op.geometry.groups;
         const uint64_t elements = checked_product({op.out_channels, taps, per_group}, uint64_t{1} << 62, where_ + ": weight elements");
@@ -147,6 +145,16 @@ class Checker {
         dims = {op.out[0], op.out[1], op.out[2], op.out_channels};
         break;
       }
+      case Opcode::kQconv: {
+        const ValueInfo& in = value(op.in, DType::kU8, "input");
+        number_padding(op);
+        const uint64_t taps = convolution(op, in);
+        const uint64_t products = checked_product({taps, in.channels() / op.geometry.groups}, limits_.int8_products, where_ + ": products of one accumulator");
+        const uint64_t elements = checked_product({op.out_channels, products}, uint64_t{1} << 62, where_ + ": weight elements");
+        constant(op.weight, ConstType::kI8, elements, "weight");
+        dims = {op.out[0], op.out[1], op.out[2], op.out_channels};
+        break;
+      }
       case Opcode::kPool: {
         const ValueInfo& in = real_value(op.in, "input");
         pooling(op, in);
@@ -155,7 +163,7 @@ class Checker {
       }
       case Opcode::kMap: {
         const ValueInfo& in = value(op.in, "input");
-        if (in.dtype == DType::kI32) bad_model(where_, ": input value ", op.in, " has dtype i32, f32, bits or i16 is expected");
+        if (in.dtype == DType::kI32) bad_model(where_, ": input value ", op.in, " has dtype i32, f32, bits, u8 or i16 is expected");
         one_plane(op.in, "input");
         op.out = {in.dims[0], in.dims[1], in.dims[2]};
         dims = in.dims;
@@ -182,6 +190,12 @@ class Checker {
       }
     }
     steps(op, dims);
+  }
+
+  void number_padding(const OpInfo& op) const {
+    const PadMode mode = op.geometry.pad_mode;
+    if (mode != PadMode::kZero && mode != PadMode::kReplicate)
+      bad_model(where_, ": pad_mode ", static_cast<uint32_t>(mode), ", known for maps of numbers are 0 and 3");
   }
 
   // Counts of planes, weighted and summed, are int32.
@@ -237,7 +251,8 @@ class Checker {
   void copy(OpInfo& op) const {
     const ValueInfo& in = real_value(op.in, "input");
     const ValueInfo& out = value(op.target, in.dtype, "output");
-    if (out.scale != in.scale) bad_model(where_, ": the output has scale ", out.scale, ", the input ", in.scale);
+    if (out.scale != in.scale || out.zero != in.zero)
+      bad_model(where_, ": the output has scale ", out.scale, " and zero point ", out.zero, ", the input ", in.scale, " and ", in.zero);
     if (!op.steps.empty()) bad_model(where_, ": has steps");
     for (int k = 0; k < 4; ++k) {
       const char name = "DHWC"[k];
@@ -337,7 +352,7 @@ class Checker {
       case StepKind::kAdd:
         unused(s.a, "a");
         unused(s.b, "b");
-        target(s, real_value(s.value, "step").dtype, dims);
+        target(s, real_value(s.value, "step", false).dtype, dims);
         break;
       case StepKind::kStoreLevels:
         floats(s.a, "factor");
@@ -415,6 +430,11 @@ class Checker {
         unused(s.a, "a");
         unused(s.b, "b");
         target(s, DType::kF32, dims);
+        break;
+      case StepKind::kStoreU8:
+        unused(s.a, "a");
+        unused(s.b, "b");
+        target(s, DType::kU8, dims);
         break;
       case StepKind::kStoreBits:
         floats(s.a, "threshold");

@@ -20,6 +20,10 @@ OpFacts facts_of(const PreparedModel& prepared, size_t index) {
       f.kernel = prepared.kernels.floats->name;
       f.float_macs = outputs * per_output;
       break;
+    case Opcode::kQconv:
+      f.kernel = prepared.kernels.int8->name;
+      f.int8_macs = outputs * per_output;
+      break;
     case Opcode::kPool: f.kernel = "pool"; break;
     case Opcode::kBpool:
       f.kernel = "bpool";
@@ -35,7 +39,7 @@ OpFacts facts_of(const PreparedModel& prepared, size_t index) {
   std::set<uint32_t> constants;
   if (op.weight != kNone) {
     constants.insert(op.weight);
-    f.weight_bytes = model.constants[op.weight].elements * 4;
+    f.weight_bytes = model.constants[op.weight].bytes();
   }
   constants.insert(op.scale);
   constants.insert(op.flip);
@@ -44,7 +48,7 @@ OpFacts facts_of(const PreparedModel& prepared, size_t index) {
     constants.insert(step.b);
   }
   constants.erase(kNone);
-  for (uint32_t id : constants) f.constant_bytes += model.constants[id].elements * 4;
+  for (uint32_t id : constants) f.constant_bytes += model.constants[id].bytes();
   return f;
 }
 

@@ -10,6 +10,7 @@ namespace bitwright {
 struct OpFacts {
   uint64_t binary_macs = 0;     // of one sample, taps in the padding counted
   uint64_t float_macs = 0;
+  uint64_t int8_macs = 0;
   uint64_t weight_bytes = 0;    // in the file
   uint64_t constant_bytes = 0;  // of all its constants in the file, weights included
   const char* kernel = "";

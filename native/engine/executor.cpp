@@ -22,7 +22,7 @@ struct Chunk {
   uint32_t pixels = 0;
   uint32_t n[kChunk];
   uint32_t p[kChunk];
-  const uint32_t* base[kChunk];   // of the sample; floats are read through the same pointers
+  const uint8_t* base[kChunk];    // of the sample
   const int32_t* offsets[kChunk];
   const int32_t* rows[kChunk];    // limits or origins
 };
@@ -36,7 +36,7 @@ void fill_chunk(Chunk& chunk, const PreparedOp& op, const View& in, size_t first
   for (uint32_t i = 0; i < pixels; ++i) {
     chunk.n[i] = n;
     chunk.p[i] = p;
-    chunk.base[i] = static_cast<const uint32_t*>(in.data) + n * in.sample_stride;
+    chunk.base[i] = static_cast<const uint8_t*>(in.data) + n * in.sample_stride * 4;
     chunk.offsets[i] = op.table->row(p);
     if (rows) chunk.rows[i] = one_class ? rows : rows + op.table->class_of[p] * op.rows_stride;
     if (++p == per_sample) p = 0, ++n;
@@ -123,7 +123,7 @@ void run_fused_bits(const BinaryKernel& kernel, const PreparedOp& op, const Valu
       const int32_t* limit[kMaxTilePixels];
       uint32_t* out[kMaxTilePixels];
       for (uint32_t k = 0; k < count; ++k) {
-        base[k] = chunk.base[i + k] + size_t{group} * group_words;
+        base[k] = reinterpret_cast<const uint32_t*>(chunk.base[i + k]) + size_t{group} * group_words;
         limit[k] = chunk.rows[i + k] + channel;
         out[k] = static_cast<uint32_t*>(to.data) + chunk.n[i + k] * to.sample_stride + chunk.p[i + k] * to.pixel_stride + channel / 32;
       }
@@ -149,7 +149,7 @@ void run_binary(const RunContext& run, const OpInfo& info, const PreparedOp& op)
     if (op.fused_bits) return run_fused_bits(kernel, op, steps.data()[0].value, in.words(), chunk, unit_begin, unit_end);
     const auto compute = [&](Count* out, uint32_t group, uint32_t panel, uint32_t i, uint32_t count) {
       const uint32_t* base[kMaxTilePixels];
-      for (uint32_t k = 0; k < count; ++k) base[k] = chunk.base[i + k] + size_t{group} * in.words();
+      for (uint32_t k = 0; k < count; ++k) base[k] = reinterpret_cast<const uint32_t*>(chunk.base[i + k]) + size_t{group} * in.words();
       const BinaryTile tile{base, chunk.offsets + i, count, op.taps, op.depth, op.weights.as<uint8_t>() + panel * op.panel_bytes};
       if constexpr (narrow) {
         kernel.count16(out, tile);
@@ -179,6 +179,15 @@ void run_binary(const RunContext& run, const OpInfo& info, const PreparedOp& op)
   });
 }
 
+// What a panel of a float or int8 convolution reads: the channels of its group; a depthwise one its own.
+size_t first_channel(const PreparedOp& op, uint32_t group, uint32_t panel) {
+  return op.depthwise ? size_t{panel} * op.cut.panel : size_t{group} * op.depth;
+}
+
+uint32_t channels_of(const PreparedOp& op, uint32_t panel) {
+  return op.depthwise ? std::min(op.cut.panel, op.cut.group_outputs - panel * op.cut.panel) : op.depth;
+}
+
 void run_float(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
   const Kernels& kernels = run.prepared->kernels;
   const FloatKernel& kernel = *kernels.floats;
@@ -189,16 +198,63 @@ void run_float(const RunContext& run, const OpInfo& info, const PreparedOp& op) 
     fill_chunk(chunk, op, view, first, pixels);
     const auto compute = [&](float* out, uint32_t group, uint32_t panel, uint32_t i, uint32_t count) {
       const float* base[kMaxTilePixels];
-      for (uint32_t k = 0; k < count; ++k) base[k] = reinterpret_cast<const float*>(chunk.base[i + k]) + size_t{group} * op.depth;
-      const FloatTile tile{base, chunk.offsets + i, count, op.taps, op.depth,
+      const size_t at = first_channel(op, group, panel);
+      for (uint32_t k = 0; k < count; ++k) base[k] = reinterpret_cast<const float*>(chunk.base[i + k]) + at;
+      const FloatTile tile{base, chunk.offsets + i, count, op.taps, channels_of(op, panel),
                            reinterpret_cast<const float*>(op.weights.as<uint8_t>() + panel * op.panel_bytes)};
-      kernel.run(out, tile);
+      op.depthwise ? kernel.depthwise(out, tile) : kernel.run(out, tile);
     };
     const auto emit = [&](const float* rows, uint32_t stride, uint32_t channel0, uint32_t channels, uint32_t i, uint32_t count) {
       const EpilogueTile tile{{count, chunk.n + i, chunk.p + i}, channel0, channels, stride};
       kernels.epilogue->from_float(rows, tile, steps.data(), steps.size());
     };
     run_units<float>(op, kernel.mr, pixels, unit_begin, unit_end, run.scratch + thread * run.prepared->scratch_bytes, compute, emit);
+  });
+}
+
+// The windows of a chunk as rows, so that the kernel sees one long tap.
+void gather_chunk(const Int8Kernel& kernel, const Gather& gather, const Chunk& chunk, uint8_t* rows) {
+  GatherWindow windows[kChunk];
+  for (uint32_t i = 0; i < chunk.pixels; ++i) {
+    const uint32_t pattern = gather.pattern[chunk.p[i]], first = gather.first[pattern];
+    windows[i] = {chunk.base[i] + gather.origin[chunk.p[i]], chunk.base[i], gather.runs.data() + first, gather.first[pattern + 1] - first};
+  }
+  kernel.gather(rows, gather.row_bytes, windows, chunk.pixels);
+}
+
+void run_int8(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
+  const Kernels& kernels = run.prepared->kernels;
+  const Int8Kernel& kernel = *kernels.int8;
+  const ValueInfo& in = run.prepared->model->values[info.in];
+  const View& view = run.views[info.in];
+  if (op.table->has_padding)
+    for (uint32_t n = 0; n < run.samples; ++n)
+      std::memset(static_cast<uint8_t*>(view.data) + n * view.sample_stride * 4 + in.pixels() * in.channels(), static_cast<int>(op.fill), in.channels());
+  static const int32_t nowhere = 0;
+  const StepList steps(run, op);
+  for_items(run, op, kernel.mr, [&](size_t first, uint32_t pixels, uint32_t unit_begin, uint32_t unit_end, unsigned thread) {
+    uint8_t* scratch = run.scratch + thread * run.prepared->scratch_bytes;
+    Chunk chunk;
+    fill_chunk(chunk, op, view, first, pixels);
+    if (op.gather) {
+      gather_chunk(kernel, *op.gather, chunk, scratch + op.gather_at);
+      for (uint32_t i = 0; i < pixels; ++i) {
+        chunk.base[i] = scratch + op.gather_at + i * op.gather->row_bytes;
+        chunk.offsets[i] = &nowhere;
+      }
+    }
+    const auto compute = [&](int32_t* out, uint32_t group, uint32_t panel, uint32_t i, uint32_t count) {
+      const uint8_t* base[kMaxTilePixels];
+      const size_t at = first_channel(op, group, panel);
+      for (uint32_t k = 0; k < count; ++k) base[k] = chunk.base[i + k] + at;
+      const Int8Tile tile{base, chunk.offsets + i, count, op.taps, channels_of(op, panel), op.weights.as<uint8_t>() + panel * op.panel_bytes};
+      op.depthwise ? kernel.depthwise(out, tile) : kernel.run(out, tile);
+    };
+    const auto emit = [&](const int32_t* rows, uint32_t stride, uint32_t channel0, uint32_t channels, uint32_t i, uint32_t count) {
+      const EpilogueTile tile{{count, chunk.n + i, chunk.p + i}, channel0, channels, stride};
+      kernels.epilogue->from_int32(rows, tile, op.rows.as<int32_t>(), steps.data(), steps.size());
+    };
+    run_units<int32_t>(op, kernel.mr, pixels, unit_begin, unit_end, scratch, compute, emit);
   });
 }
 
@@ -236,6 +292,7 @@ void run_op(const RunContext& run, size_t index) {
   switch (info.opcode) {
     case Opcode::kBconv: op.sliced ? run_sliced(run, info, op) : op.wide ? run_binary<uint32_t>(run, info, op) : run_binary<uint16_t>(run, info, op); break;
     case Opcode::kFconv: run_float(run, info, op); break;
+    case Opcode::kQconv: run_int8(run, info, op); break;
     case Opcode::kPool: run_pool(run, info, op); break;
     case Opcode::kBpool: run_bit_pool(run, info, op); break;
     case Opcode::kMap: run_map(run, info, op); break;

@@ -73,7 +73,8 @@ void pool_max(float* row, const float* x, uint32_t width) {
   for (uint32_t c = 0; c < width; ++c) row[c] = (x[c] > row[c]) | (x[c] != x[c]) ? x[c] : row[c];
 }
 
-void pool_max(int16_t* row, const int16_t* x, uint32_t width) {
+template <class Integer>
+void pool_max(Integer* row, const Integer* x, uint32_t width) {
   for (uint32_t c = 0; c < width; ++c) row[c] = std::max(row[c], x[c]);
 }
 
@@ -88,8 +89,10 @@ const Element* sample(const View& view, size_t n) {
   return reinterpret_cast<const Element*>(static_cast<const uint32_t*>(view.data) + n * view.sample_stride);
 }
 
-void scale_row(float* row, const int16_t* q, float scale, uint32_t width) {
-  for (uint32_t c = 0; c < width; ++c) row[c] = static_cast<float>(q[c]) * scale;
+template <class Integer>
+void scale_row(float* row, const Integer* q, const ValueInfo& v, uint32_t width) {
+  const auto zero = static_cast<int32_t>(v.zero);
+  for (uint32_t c = 0; c < width; ++c) row[c] = static_cast<float>(q[c] - zero) * v.scale;
 }
 
 // Bits of one pixel as -1/+1, channels [c, c + width).
@@ -121,7 +124,7 @@ void for_window(const ValueInfo& in, const Geometry& g, const Window (&w)[3], co
       }
 }
 
-// Element: of the input. Row: what a window's elements are gathered in (int32 sums of i16 are exact). Out: what the epilogue reads.
+// Element: of the input. Row: what a window's elements are gathered in (int32 sums of u8 and i16 are exact). Out: what the epilogue reads.
 template <class Element, class Row, class Out>
 void run_pool_as(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
   const ValueInfo& in = run.prepared->model->values[info.in];
@@ -131,6 +134,7 @@ void run_pool_as(const RunContext& run, const OpInfo& info, const PreparedOp& op
   const auto make = [&](Out* out, uint32_t n, uint32_t p, uint32_t c, uint32_t width) {
     const Window w[3] = {window(g, 0, in.dims[0], p / info.out[2] / info.out[1]), window(g, 1, in.dims[1], p / info.out[2] % info.out[1]),
                          window(g, 2, in.dims[2], p % info.out[2])};
+    const auto zero = static_cast<int32_t>(in.zero * (max ? 1 : w[0].count * w[1].count * w[2].count));
     Row gathered[kPoolBlock];
     for (uint32_t at = 0; at < width; at += kPoolBlock) {
       const uint32_t part = std::min(width - at, kPoolBlock);
@@ -142,7 +146,10 @@ void run_pool_as(const RunContext& run, const OpInfo& info, const PreparedOp& op
         else
           pool_sum(gathered, x, part);
       });
-      for (uint32_t q = 0; q < part; ++q) out[at + q] = static_cast<Out>(gathered[q]);
+      if constexpr (std::is_same_v<Element, uint8_t>)
+        for (uint32_t q = 0; q < part; ++q) out[at + q] = static_cast<Out>(gathered[q] - zero);
+      else
+        for (uint32_t q = 0; q < part; ++q) out[at + q] = static_cast<Out>(gathered[q]);
     }
     if constexpr (std::is_same_v<Out, float>) {
       if constexpr (!std::is_same_v<Element, float>)
@@ -160,7 +167,10 @@ void run_pool_as(const RunContext& run, const OpInfo& info, const PreparedOp& op
 }  // namespace
 
 void run_pool(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
-  if (run.prepared->model->values[info.in].dtype == DType::kF32) return run_pool_as<float, float, float>(run, info, op);
+  const DType dtype = run.prepared->model->values[info.in].dtype;
+  if (dtype == DType::kF32) return run_pool_as<float, float, float>(run, info, op);
+  if (dtype == DType::kU8)
+    return info.pool == PoolKind::kMax ? run_pool_as<uint8_t, uint8_t, float>(run, info, op) : run_pool_as<uint8_t, int32_t, float>(run, info, op);
   if (info.pool != PoolKind::kMax) return run_pool_as<int16_t, int32_t, float>(run, info, op);
   stays_fixed(op) ? run_pool_as<int16_t, int16_t, int16_t>(run, info, op) : run_pool_as<int16_t, int16_t, float>(run, info, op);
 }
@@ -215,8 +225,14 @@ void run_map(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
       });
     else
       for_tiles(run, op, pixels, channels, [&](float* row, uint32_t n, uint32_t p, uint32_t c, uint32_t width) {
-        scale_row(row, row_of(n, p, c), in.scale, width);
+        scale_row(row, row_of(n, p, c), in, width);
       });
+    return;
+  }
+  if (in.dtype == DType::kU8) {
+    for_tiles(run, op, pixels, channels, [&](float* row, uint32_t n, uint32_t p, uint32_t c, uint32_t width) {
+      scale_row(row, sample<uint8_t>(view, n) + size_t{p} * channels + c, in, width);
+    });
     return;
   }
   // Float maps are read where they lie. A vector's rows are the samples.
@@ -251,6 +267,7 @@ void run_copy_as(const RunContext& run, const OpInfo& info) {
   const ValueInfo& out = run.prepared->model->values[info.target];
   const View &from = run.views[info.in], &to = run.views[info.target];
   const uint32_t width = info.count[3], step = info.step[3];
+  const auto zero = static_cast<Element>(in.zero);
   // A work item is one row of pixels.
   const size_t rows = size_t{info.count[0]} * info.count[1];
   const auto body = [&](size_t item, unsigned) {
@@ -261,8 +278,8 @@ void run_copy_as(const RunContext& run, const OpInfo& info) {
     for (uint32_t w = 0; w < info.count[2]; ++w, y += out.channels()) {
       const Element* source = x + (line + info.start[2] + size_t{w} * info.step[2]) * in.channels() + info.start[3];
       if (info.zero_rest) {
-        std::fill_n(y, info.dst_channel, Element{0});
-        std::fill(y + info.dst_channel + width, y + out.channels(), Element{0});
+        std::fill_n(y, info.dst_channel, zero);
+        std::fill(y + info.dst_channel + width, y + out.channels(), zero);
       }
       Element* target = y + info.dst_channel;
       if (step == 1)
@@ -277,7 +294,11 @@ void run_copy_as(const RunContext& run, const OpInfo& info) {
 }  // namespace
 
 void run_copy(const RunContext& run, const OpInfo& info) {
-  run.prepared->model->values[info.in].dtype == DType::kI16 ? run_copy_as<int16_t>(run, info) : run_copy_as<float>(run, info);
+  switch (run.prepared->model->values[info.in].dtype) {
+    case DType::kU8: return run_copy_as<uint8_t>(run, info);
+    case DType::kI16: return run_copy_as<int16_t>(run, info);
+    default: return run_copy_as<float>(run, info);
+  }
 }
 
 void run_embed(const RunContext& run, const OpInfo& info, const PreparedOp& op) {

@@ -15,6 +15,7 @@ const char* name_of(Opcode opcode) {
     case Opcode::kCopy: return "COPY";
     case Opcode::kEmbed: return "EMBED";
     case Opcode::kBpool: return "BPOOL";
+    case Opcode::kQconv: return "QCONV";
   }
   return "?";
 }
@@ -30,6 +31,7 @@ const char* name_of(StepKind kind) {
     case StepKind::kStoreBits: return "STORE_BITS";
     case StepKind::kUnary: return "UNARY";
     case StepKind::kMul: return "MUL";
+    case StepKind::kStoreU8: return "STORE_U8";
     case StepKind::kStoreLevels: return "STORE_LEVELS";
     case StepKind::kFixed: return "FIXED";
     case StepKind::kAddI16: return "ADD_I16";
@@ -48,10 +50,23 @@ const char* name_of(DType dtype) {
     case DType::kF32: return "f32";
     case DType::kBits: return "bits";
     case DType::kI32: return "i32";
+    case DType::kU8: return "u8";
     case DType::kI16: return "i16";
   }
   return "?";
 }
+
+const char* name_of(ConstType type) {
+  switch (type) {
+    case ConstType::kF32: return "f32";
+    case ConstType::kU32: return "u32";
+    case ConstType::kI32: return "i32";
+    case ConstType::kI8: return "i8";
+  }
+  return "?";
+}
+
+uint32_t element_bytes(ConstType type) { return type == ConstType::kI8 ? 1 : 4; }
 
 namespace {
 
@@ -94,8 +109,10 @@ uint64_t checked_product(std::initializer_list<uint64_t> factors, uint64_t limit
 
 uint64_t value_bytes(const ValueInfo& v, uint64_t limit, const std::string& what) {
   const uint64_t pixels = checked_product({v.dims[0], v.dims[1], v.dims[2]}, limit, what);
-  const uint64_t rows = v.dtype == DType::kBits ? pixels + 1 : pixels;
-  const uint64_t bytes = checked_product({rows, v.pixel_stride(), v.element_bytes()}, limit, what);
+  // Bits and bytes have a padding pixel; behind bytes kernels read on.
+  const bool padded = v.dtype == DType::kBits || v.dtype == DType::kU8;
+  const uint64_t rows = padded ? pixels + 1 : pixels;
+  const uint64_t bytes = checked_product({rows, v.pixel_stride(), v.element_bytes()}, limit, what) + (v.dtype == DType::kU8 ? 64 : 0);
   return (bytes + 63) / 64 * 64;
 }
 

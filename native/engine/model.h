@@ -14,15 +14,18 @@ namespace bitwright {
 
 constexpr uint32_t kNone = 0xFFFFFFFFu;
 
-enum class DType : uint32_t { kF32 = 1, kBits = 2, kI32 = 3, kI16 = 5 };
-enum class ConstType : uint32_t { kF32 = 1, kU32 = 2, kI32 = 3 };
-enum class Opcode : uint32_t { kBconv = 1, kFconv = 2, kPool = 3, kMap = 4, kCopy = 5, kEmbed = 6, kBpool = 7 };
+enum class DType : uint32_t { kF32 = 1, kBits = 2, kI32 = 3, kU8 = 4, kI16 = 5 };
+enum class ConstType : uint32_t { kF32 = 1, kU32 = 2, kI32 = 3, kI8 = 4 };
+enum class Opcode : uint32_t { kBconv = 1, kFconv = 2, kPool = 3, kMap = 4, kCopy = 5, kEmbed = 6, kBpool = 7, kQconv = 8 };
 enum class PadMode : uint32_t { kZero = 0, kOne = 1, kMinusOne = 2, kReplicate = 3 };
 enum class PoolKind : uint32_t { kMax = 1, kAverage = 2, kAveragePadded = 3 };
 
 const char* name_of(Opcode opcode);
 const char* name_of(StepKind kind);
 const char* name_of(DType dtype);
+const char* name_of(ConstType type);
+
+uint32_t element_bytes(ConstType type);
 
 // What a file may ask for; more is refused. The fuzzer lowers them so that a mutant costs little.
 struct Limits {
@@ -32,6 +35,7 @@ struct Limits {
   uint64_t records = uint64_t{1} << 20;         // values, ops, constants
   uint64_t channels = uint64_t{1} << 20;        // of a value
   uint64_t taps = 65536;
+  uint64_t int8_products = 65535;  // of one QCONV accumulator; so that 255 * 128 of each fit an int32
   uint64_t accumulator_bits = uint64_t{1} << 29;  // taps * words * 32; so that twice of it fits an int32
 };
 
@@ -60,14 +64,16 @@ struct ValueInfo {
   uint64_t offset = 0;  // in the arena of one sample
   uint64_t bytes = 0;   // of one sample
   std::array<uint8_t, 4> axes{0, 0, 0, 0};
-  float scale = 0;      // i16: an element q stands for q * scale
+  float scale = 0;      // u8 and i16: an element q stands for (q - zero) * scale
+  uint32_t zero = 0;    // u8
 
   size_t pixels() const { return size_t{dims[0]} * dims[1] * dims[2]; }
   uint32_t channels() const { return dims[3]; }
   uint32_t group_channels() const { return dims[3] / groups; }
   uint32_t words() const { return (group_channels() + 31) / 32; }  // of one group of one pixel
-  // Elements of one pixel: floats, ints or words; of element_bytes() each.
-  size_t element_bytes() const { return dtype == DType::kI16 ? 2 : 4; }
+  bool quantized() const { return dtype == DType::kU8 || dtype == DType::kI16; }
+  // Elements of one pixel: floats, ints, bytes or words; of element_bytes() each.
+  size_t element_bytes() const { return dtype == DType::kU8 ? 1 : dtype == DType::kI16 ? 2 : 4; }
   size_t pixel_stride() const { return dtype == DType::kBits ? size_t{planes} * groups * words() : dims[3]; }
   uint32_t top() const { return (1u << planes) - 1; }  // the highest level
 };
@@ -76,6 +82,8 @@ struct ConstantInfo {
   ConstType dtype = ConstType::kF32;
   uint64_t elements = 0;
   const void* data = nullptr;
+
+  uint64_t bytes() const { return elements * element_bytes(dtype); }
 };
 
 struct StepInfo {
@@ -88,7 +96,7 @@ struct StepInfo {
   uint32_t n = 0;
 
   bool writes_bits() const { return kind == StepKind::kThreshold || kind == StepKind::kStoreBits || kind == StepKind::kStoreBitsI16 || kind == StepKind::kStoreLevels; }
-  bool writes() const { return writes_bits() || kind == StepKind::kStore || kind == StepKind::kStoreI16; }
+  bool writes() const { return writes_bits() || kind == StepKind::kStore || kind == StepKind::kStoreU8 || kind == StepKind::kStoreI16; }
   bool reads() const { return kind == StepKind::kAdd || kind == StepKind::kMul || kind == StepKind::kAddI16; }
 };
 
@@ -96,8 +104,8 @@ struct OpInfo {
   Opcode opcode = Opcode::kMap;
   std::string name;
   uint32_t in = 0;
-  uint32_t weight = kNone;        // BCONV, FCONV, EMBED
-  uint32_t out_channels = 0;      // BCONV, FCONV, EMBED
+  uint32_t weight = kNone;        // BCONV, FCONV, QCONV, EMBED
+  uint32_t out_channels = 0;      // BCONV, FCONV, QCONV, EMBED
   uint32_t low = 0;               // BCONV: 1 for {0,1} activations
   PoolKind pool = PoolKind::kMax;
   uint32_t rows = 0;              // EMBED

@@ -8,6 +8,7 @@
 
 #include "error.h"
 #include "sliced_rule.h"
+#include "split.h"
 
 namespace bitwright {
 namespace {
@@ -50,6 +51,7 @@ class Preparer {
       switch (op.opcode) {
         case Opcode::kBconv: binary(op, p); break;
         case Opcode::kFconv: floats(op, p); break;
+        case Opcode::kQconv: int8(op, p); break;
         case Opcode::kCopy: break;
         case Opcode::kBpool: bit_pooling(op, p); break;
         default: elementwise(op, p); break;
@@ -86,6 +88,7 @@ class Preparer {
         out.step.value.groups = v.groups;
         out.step.value.group_channels = v.group_channels();
         if (s.kind == StepKind::kAdd) out.step.value_scale = v.scale;
+        out.step.value.zero = static_cast<int32_t>(v.zero);
       }
       p.steps.push_back(out);
     }
@@ -131,8 +134,7 @@ class Preparer {
     });
   }
 
-  void cut(const OpInfo& op, PreparedOp& p, uint32_t panel, uint32_t mr) {
-    const uint32_t groups = op.geometry.groups;
+  void cut(const OpInfo& op, PreparedOp& p, uint32_t panel, uint32_t mr, uint32_t groups) {
     Cut& c = p.cut;
     c.group_outputs = op.out_channels / groups;
     c.panel = panel;
@@ -212,10 +214,10 @@ class Preparer {
     const bool exact_zero = op.low == 0 && op.geometry.pad_mode == PadMode::kZero;
     auto sliced = make_sliced(op, p, in, dense, !exact_zero);
     if (sliced) {
-      cut(op, p, sliced->kernel->panel, 8 * sliced->kernel->mr + 1);
+      cut(op, p, sliced->kernel->panel, 8 * sliced->kernel->mr + 1, op.geometry.groups);
       pack_sliced(op, p, *sliced, canonical);
     } else {
-      cut(op, p, kernel->panel, kernel->mr);
+      cut(op, p, kernel->panel, kernel->mr, op.geometry.groups);
       pack<uint32_t>(op, p, kernel, [&](uint32_t g) { return canonical + size_t{g} * p.cut.group_outputs * p.taps * p.depth; }, kernel->panel_bytes);
     }
     rows(op, p, in, canonical);
@@ -323,15 +325,87 @@ class Preparer {
     p.table = table(op, in, dense, in.channels(), -1);
     p.taps = dense ? 1 : op.geometry.taps();
     p.depth = dense ? op.geometry.taps() * in.channels() : in.channels() / op.geometry.groups;
-    cut(op, p, kernel->panel, kernel->mr);
+    p.depthwise = kernel->depthwise != nullptr && is_depthwise(op, in);
+    cut(op, p, kernel->panel, kernel->mr, p.depthwise ? 1 : op.geometry.groups);
     const auto panel_bytes = [&](uint32_t taps, uint32_t depth) { return kernel->panel_floats(taps, depth) * sizeof(float); };
     if (model_.constants[op.weight].dtype == ConstType::kF32) {
       const auto* canonical = constant<float>(model_, op.weight);
+      if (p.depthwise) return pack_depthwise(p, canonical);
       pack<float>(op, p, kernel, [&](uint32_t g) { return canonical + size_t{g} * p.cut.group_outputs * p.taps * p.depth; }, panel_bytes);
       return;
     }
     std::vector<float> expanded;
+    if (p.depthwise) return pack_depthwise(p, expand_all(op, p, expanded));
     pack<float>(op, p, kernel, [&](uint32_t g) { return expand(op, p, g, in.channels() / op.geometry.groups, expanded); }, panel_bytes);
+  }
+
+  void int8(const OpInfo& op, PreparedOp& p) {
+    const ValueInfo& in = model_.values[op.in];
+    const Int8Kernel* kernel = result_->kernels.int8;
+    const auto* canonical = constant<int8_t>(model_, op.weight);
+    const uint32_t groups = op.geometry.groups;
+    const bool dense = covers_map(op.geometry, in);
+    p.table = table(op, in, dense, in.pixel_stride(), static_cast<int32_t>(in.pixels() * in.pixel_stride()));
+    p.taps = dense ? 1 : op.geometry.taps();
+    p.depth = dense ? op.geometry.taps() * in.channels() : in.channels() / groups;
+    p.fill = in.zero;
+    p.depthwise = is_depthwise(op, in);
+    origins(op, p, canonical, in.zero);
+    if (p.depthwise) {
+      cut(op, p, kernel->panel, kernel->mr, 1);
+      pack_depthwise(p, canonical);
+      return;
+    }
+    if (!dense && groups == 1 && p.taps > 1 && p.depth % 4 != 0 && p.depth < 16) {
+      p.gather = make_gather(*p.table, p.depth, static_cast<int32_t>(in.pixels() * in.pixel_stride()));
+      charge(p.gather->bytes());
+      p.depth *= p.taps;
+      p.taps = 1;
+    }
+    cut(op, p, kernel->panel, kernel->mr, groups);
+    if (p.gather) {
+      p.gather_at = round_up(size_t{kernel->mr} * p.cut.panel * 4, 64) + size_t{kernel->mr} * p.cut.row_stride * 4;
+      scratch(p.gather_at + uint64_t{kChunk} * p.gather->row_bytes + 64);
+    }
+    pack<int8_t>(op, p, kernel, [&](uint32_t g) { return canonical + size_t{g} * p.cut.group_outputs * p.taps * p.depth; }, kernel->panel_bytes);
+  }
+
+  // acc = sum (q - zero) * w = sum q * w - zero * sum w; modulo 2^32, like the kernels' sums.
+  void origins(const OpInfo& op, PreparedOp& p, const int8_t* weights, uint32_t zero) {
+    const size_t row = size_t{p.taps} * p.depth;
+    p.rows_stride = op.out_channels;
+    p.rows = AlignedBuffer(p.rows_stride * 4);
+    charge(p.rows.size());
+    for (uint32_t c = 0; c < op.out_channels; ++c) {
+      int32_t sum = 0;
+      for (size_t k = 0; k < row; ++k) sum += weights[c * row + k];
+      p.rows.as<int32_t>()[c] = -static_cast<int32_t>(zero) * sum;
+    }
+  }
+
+  static bool is_depthwise(const OpInfo& op, const ValueInfo& in) {
+    return op.geometry.groups > 1 && op.geometry.groups == in.channels() && op.out_channels == in.channels();
+  }
+
+  // [panels][taps][panel] from [channels][taps].
+  template <class Weight>
+  void pack_depthwise(PreparedOp& p, const Weight* canonical) {
+    const uint32_t panel = p.cut.panel, channels = p.cut.group_outputs;
+    p.panel_bytes = round_up(size_t{p.taps} * panel * sizeof(Weight), 64);
+    const uint64_t total = uint64_t{p.cut.panels_per_group} * p.panel_bytes;
+    charge(total);
+    result_->weight_bytes += total;
+    p.weights = AlignedBuffer(total, true);
+    for (uint32_t c = 0; c < channels; ++c)
+      for (uint32_t t = 0; t < p.taps; ++t)
+        reinterpret_cast<Weight*>(p.weights.as<uint8_t>() + c / panel * p.panel_bytes)[size_t{t} * panel + c % panel] = canonical[size_t{c} * p.taps + t];
+  }
+
+  // All groups' 1-bit weights of a depthwise convolution: rows of one channel.
+  const float* expand_all(const OpInfo& op, const PreparedOp& p, std::vector<float>& out) const {
+    const auto* bits = constant<uint32_t>(model_, op.weight);
+    for (size_t r = 0; r < size_t{op.out_channels} * p.taps; ++r) out.push_back(bits[r] & 1 ? 1.0f : -1.0f);
+    return out.data();
   }
 
   // 1-bit weights of one group as -1 and 1. `row`: channels of a tap.

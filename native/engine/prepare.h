@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "gather.h"
 #include "model.h"
 #include "selection.h"
 #include "sliced_layout.h"
@@ -46,7 +47,7 @@ struct PreparedOp {
   // Convolutions
   std::shared_ptr<const Table> table;
   Cut cut;
-  uint32_t taps = 0, depth = 0;   // depth: words (BCONV) or channels (FCONV) of one tap of one group
+  uint32_t taps = 0, depth = 0;   // depth: words (BCONV) or channels (FCONV, QCONV) of one tap of one group
   AlignedBuffer weights;
   size_t panel_bytes = 0;
   const BinaryKernel* binary = nullptr;  // BCONV: the kernel or its variant for few channels
@@ -56,12 +57,15 @@ struct PreparedOp {
   bool fused_bits = false;        // the kernel itself takes the threshold
   bool threshold = false;
   int32_t slope = 2;
-  AlignedBuffer rows;             // int32 [classes][row_stride]: count limits (threshold) or origins, by absolute channel
+  AlignedBuffer rows;             // int32 [classes][row_stride]: count limits (threshold) or origins, by absolute channel; QCONV: one row
   size_t rows_stride = 0;
   uint32_t row_classes = 0;
   const uint32_t* flip = nullptr;
   std::unique_ptr<const PreparedSliced> sliced;  // or null: the popcount kernel
   uint32_t fill = 0;              // what the padding pixel holds: 0 or all ones (cut to the real channels)
+  bool depthwise = false;         // groups == channels: lanes are channels, panels run over the groups
+  std::shared_ptr<const Gather> gather;  // QCONV of few channels: windows are copied into rows first
+  size_t gather_at = 0;           // where in a thread's scratch
   std::vector<uint32_t> mask;     // BPOOL: the flips of one pixel, in the layout of its bits
   AlignedBuffer shorts;           // constants of i16 steps as int16
   // Elementwise kinds

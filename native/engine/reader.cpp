@@ -225,15 +225,16 @@ class Reader {
       Fields f(s.data + size_t{i} * 32, 32, text("constant ", i));
       ConstantInfo c;
       const uint32_t dtype = f.u32();
-      if (dtype < 1 || dtype > 3) bad_model(f.where(), ": dtype ", dtype, ", known are 1 (f32), 2 (u32), 3 (i32)");
+      if (dtype < 1 || dtype > 4) bad_model(f.where(), ": dtype ", dtype, ", known are 1 (f32), 2 (u32), 3 (i32), 4 (i8)");
       c.dtype = static_cast<ConstType>(dtype);
+      if (c.dtype == ConstType::kI8) since(1, f.where(), "dtype i8");
       f.zeros(4);
       c.elements = f.u64();
       const uint64_t offset = f.u64();
       f.zeros(8);
       if (c.elements == 0) bad_model(f.where(), ": has no elements");
       if (offset % 64 != 0) bad_model(f.where(), ": offset ", offset, " is not a multiple of 64");
-      if (offset > data.size || c.elements > (data.size - offset) / 4)
+      if (offset > data.size || c.elements > (data.size - offset) / element_bytes(c.dtype))
         bad_model(f.where(), ": ", c.elements, " elements at offset ", offset, " leave the data section of ", data.size, " bytes");
       c.data = data.data + offset;
       model_.constants.push_back(c);
@@ -248,9 +249,9 @@ class Reader {
       Fields f(record, 64, text("value ", i));
       ValueInfo v;
       const uint32_t dtype = f.u32();
-      if (dtype < 1 || dtype > 5 || dtype == 4) bad_model(f.where(), ": dtype ", dtype, ", known are 1 (f32), 2 (bits), 3 (i32), 5 (i16)");
-      if (dtype == 5) since(1, f.where(), "dtype i16");
+      if (dtype < 1 || dtype > 5) bad_model(f.where(), ": dtype ", dtype, ", known are 1 (f32), 2 (bits), 3 (i32), 4 (u8), 5 (i16)");
       v.dtype = static_cast<DType>(dtype);
+      if (v.dtype == DType::kU8 || v.dtype == DType::kI16) since(1, f.where(), text("dtype ", name_of(v.dtype)).c_str());
       f.u32s(v.dims);
       v.groups = f.u32();
       const uint32_t flags = f.u32();
@@ -268,11 +269,14 @@ class Reader {
         if (v.dtype != DType::kBits || planes < 2 || planes > 8) bad_model(f.where(), ": ", planes, " planes; bits have 0 (meaning 1) or 2 to 8, others 0");
         v.planes = planes;
       }
-      if (v.dtype == DType::kI16)
+      if (v.quantized())
         v.scale = f.f32();
       else
         f.zeros(4);
-      f.zeros(4);
+      if (v.dtype == DType::kU8)
+        v.zero = f.u32();
+      else
+        f.zeros(4);
       model_.values.push_back(std::move(v));
     }
   }
@@ -299,8 +303,9 @@ class Reader {
     for (uint32_t i = 0; i < s.count; ++i) {
       if (s.size - at < 16) bad_model("op ", i, ": ", s.size - at, " bytes are left in section OPS, an op's header has 16");
       const uint32_t code = load<uint32_t>(s.data + at), bytes = load<uint32_t>(s.data + at + 4);
-      if (code < 1 || code > 7) bad_model("op ", i, ": opcode ", code, ", known are 1 to 7");
+      if (code < 1 || code > 8) bad_model("op ", i, ": opcode ", code, ", known are 1 to 8");
       const std::string where = text("op ", i, " (", name_of(static_cast<Opcode>(code)), ")");
+      if (code > 7) since(1, where, "this opcode");
       if (bytes < 16 || bytes % 8 != 0) bad_model(where, ": size ", bytes, " is not a multiple of 8 of at least 16");
       if (bytes > s.size - at) bad_model(where, ": size ", bytes, ", ", s.size - at, " bytes are left in section OPS");
       op(Fields(s.data + at + 8, bytes - 8, where), static_cast<Opcode>(code));
@@ -318,6 +323,7 @@ class Reader {
     switch (opcode) {
       case Opcode::kBconv:
       case Opcode::kFconv:
+      case Opcode::kQconv:
         op.weight = f.u32();
         op.out_channels = f.u32();
         if (opcode == Opcode::kBconv) {
@@ -377,8 +383,7 @@ class Reader {
       StepInfo step;
       const uint32_t kind = f.u32();
       const bool fixed = kind >= 12 && kind <= 19;
-      if (kind < 1 || (kind > 9 && kind != 11 && !fixed))
-        bad_model(f.where(), ", step ", k, ": kind ", kind, ", known are 1 to 9, 11 and 12 to 19");
+      if (kind < 1 || (kind > 11 && !fixed)) bad_model(f.where(), ", step ", k, ": kind ", kind, ", known are 1 to 19");
       if (kind > 9) since(1, text(f.where(), ", step ", k), name_of(static_cast<StepKind>(kind)));
       step.kind = static_cast<StepKind>(kind);
       step.value = f.u32();

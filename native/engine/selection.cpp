@@ -1,5 +1,6 @@
 #include "selection.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -32,7 +33,8 @@ void choose(Kernels& kernels, const std::string& name, const std::string& origin
     if (name != *isa) continue;
     if (!isa_supported(*isa)) fail(Status::kKernel, "kernel '", name, "'", origin, ": this CPU does not support the instruction set ", name);
     const SlicedKernel* sliced = find_sliced_kernel(*isa);
-    kernels = {find_binary_kernel(*isa), sliced, sliced && name == sliced->isa, find_float_kernel(*isa), find_epilogue_kernel(*isa), find_product_kernel(*isa)};
+    kernels = {find_binary_kernel(*isa), sliced, sliced && name == sliced->isa, find_float_kernel(*isa), find_int8_kernel(*isa),
+               find_epilogue_kernel(*isa), find_product_kernel(*isa)};
     return;
   }
   for (const KernelFacts& k : list_kernels()) {
@@ -45,6 +47,7 @@ void choose(Kernels& kernels, const std::string& name, const std::string& origin
     }
     if (k.operation == "bmatmul") kernels.product = find_product_kernel(name.c_str());
     if (k.operation == "fconv") kernels.floats = find_float_kernel(name.c_str());
+    if (k.operation == "qconv") kernels.int8 = find_int8_kernel(name.c_str());
     if (k.operation == "epilogue") kernels.epilogue = find_epilogue_kernel(name.c_str());
     return;
   }
@@ -58,6 +61,7 @@ std::vector<KernelFacts> list_kernels() {
   add_facts(facts, "bconv", binary_kernels(), find_binary_kernel(nullptr));
   add_facts<SlicedKernel>(facts, "bconv", sliced_kernels(), nullptr);  // never for all layers: see worth_slicing
   add_facts(facts, "fconv", float_kernels(), find_float_kernel(nullptr));
+  add_facts(facts, "qconv", int8_kernels(), find_int8_kernel(nullptr));
   add_facts(facts, "epilogue", epilogue_kernels(), find_epilogue_kernel(nullptr));
   add_facts(facts, "pack", pack_kernels(), find_pack_kernel(nullptr));
   add_facts(facts, "bmatmul", product_kernels(), find_product_kernel(nullptr));
@@ -74,15 +78,17 @@ Kernels select_kernels(const std::string& request) {
       origin = " (from the environment variable BITWRIGHT_KERNEL)";
     }
   }
-  Kernels kernels{find_binary_kernel(nullptr), find_sliced_kernel(nullptr), false, find_float_kernel(nullptr), find_epilogue_kernel(nullptr), find_product_kernel(nullptr)};
+  Kernels kernels{find_binary_kernel(nullptr), find_sliced_kernel(nullptr), false,
+                  find_float_kernel(nullptr),  find_int8_kernel(nullptr),   find_epilogue_kernel(nullptr), find_product_kernel(nullptr)};
   for (size_t at = 0; at < names.size();) {
     const size_t comma = std::min(names.find(',', at), names.size());
     choose(kernels, names.substr(at, comma - at), origin);
     at = comma + 1;
   }
-  if (!kernels.binary || !kernels.floats || !kernels.epilogue || !kernels.product) fail(Status::kInternal, "this build has no portable kernels");
-  if (kernels.binary->mr > kMaxTilePixels || kernels.floats->mr > kMaxTilePixels || kernels.binary->panel > kMaxPanel ||
-      kernels.floats->panel > kMaxPanel ||
+  if (!kernels.binary || !kernels.floats || !kernels.int8 || !kernels.epilogue || !kernels.product)
+    fail(Status::kInternal, "this build has no portable kernels");
+  if (std::max({kernels.binary->mr, kernels.floats->mr, kernels.int8->mr}) > kMaxTilePixels ||
+      std::max({kernels.binary->panel, kernels.floats->panel, kernels.int8->panel}) > kMaxPanel ||
       (kernels.sliced && (8 * kernels.sliced->mr > kMaxTilePixels || kernels.sliced->panel != 64)))
     fail(Status::kInternal, "a kernel's tile is larger than the executor's");
   return kernels;

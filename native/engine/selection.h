@@ -13,6 +13,7 @@ struct Kernels {
   const SlicedKernel* sliced = nullptr;  // may be null; `binary` runs what it does not take
   bool sliced_forced = false;            // by its name or its instruction set: it runs whatever it can, not only where it is expected to win
   const FloatKernel* floats = nullptr;
+  const Int8Kernel* int8 = nullptr;
   const EpilogueKernel* epilogue = nullptr;
   const ProductKernel* product = nullptr;
 };

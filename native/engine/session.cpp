@@ -33,18 +33,18 @@ uint32_t micro_batch_for(const PreparedModel& prepared, uint64_t cache_bytes) {
   return static_cast<uint32_t>(std::clamp<uint64_t>(room / std::max<uint64_t>(prepared.model->arena_bytes, 1), 1, kMaxMicroBatch));
 }
 
-// Strides of the engine's own layout for one f32 or i32 value.
+// Strides of the engine's own layout for one f32, i32 or u8 value.
 void own_strides(const ValueInfo& v, int64_t (&s)[5]) {
   s[4] = 1;
   s[3] = v.dims[3];
   s[2] = s[3] * v.dims[2];
   s[1] = s[2] * v.dims[1];
-  s[0] = static_cast<int64_t>(v.bytes / 4);
+  s[0] = static_cast<int64_t>(v.bytes / v.element_bytes());
 }
 
 // True if a sample of the external array lies as the engine's own layout would.
 bool same_layout(const ValueInfo& v, const ExternalTensor& t) {
-  if (t.type == ElementType::kI64 || t.strides[0] < 0 || t.strides[0] > std::numeric_limits<int32_t>::max() ||
+  if (t.type == ElementType::kI64 || t.type == ElementType::kU8 /* has a padding pixel */ || t.strides[0] < 0 || t.strides[0] > std::numeric_limits<int32_t>::max() ||
       reinterpret_cast<uintptr_t>(t.data) % 4 != 0) return false;
   int64_t own[5];
   own_strides(v, own);
@@ -53,7 +53,7 @@ bool same_layout(const ValueInfo& v, const ExternalTensor& t) {
   return true;
 }
 
-// Copies dims[0..3] elements of 4 or 8 bytes between strided arrays; the innermost loop is the last dimension.
+// Copies dims[0..3] elements between strided arrays; the innermost loop is the last dimension.
 template <class To, class From, class Convert>
 void copy_strided(To* to, const int64_t* to_strides, const From* from, const int64_t* from_strides, const std::array<uint32_t, 4>& dims,
                   const Convert& convert) {
@@ -71,11 +71,37 @@ int32_t narrow_id(int64_t id) {
   return static_cast<int32_t>(id);
 }
 
+// A line of one to four planes, as images come ([C][H][W]), interleaved.
+template <int kChannels>
+void interleave(uint8_t* to, const uint8_t* from, int64_t plane, uint32_t width) {
+  for (uint32_t w = 0; w < width; ++w, to += kChannels)
+    for (int c = 0; c < kChannels; ++c) to[c] = from[c * plane + w];
+}
+
+void import_pixels(const ValueInfo& v, const uint8_t* from, const int64_t* strides, uint8_t* to) {
+  const uint32_t width = v.dims[2], channels = v.dims[3];
+  const bool lines = (channels == 1 || strides[3] == 1) && (width == 1 || strides[2] == channels);  // a line of pixels is contiguous
+  const bool planes = width == 1 || strides[2] == 1;
+  for (uint32_t d = 0; d < v.dims[0]; ++d)
+    for (uint32_t h = 0; h < v.dims[1]; ++h, to += size_t{width} * channels) {
+      const uint8_t* line = from + d * strides[0] + h * strides[1];
+      if (lines)
+        std::memcpy(to, line, size_t{width} * channels);
+      else if (planes && channels == 3)
+        interleave<3>(to, line, strides[3], width);
+      else
+        for (uint32_t w = 0; w < width; ++w)
+          for (uint32_t c = 0; c < channels; ++c) to[size_t{w} * channels + c] = line[w * strides[2] + c * strides[3]];
+    }
+}
+
 void import_sample(const ValueInfo& v, const ExternalTensor& t, uint64_t n, void* own) {
   int64_t strides[5];
   own_strides(v, strides);
   const int64_t at = static_cast<int64_t>(n) * t.strides[0];
-  if (t.type == ElementType::kI64)
+  if (t.type == ElementType::kU8)
+    import_pixels(v, static_cast<const uint8_t*>(t.data) + at, t.strides + 1, static_cast<uint8_t*>(own));
+  else if (t.type == ElementType::kI64)
     copy_strided(static_cast<int32_t*>(own), strides + 1, static_cast<const int64_t*>(t.data) + at, t.strides + 1, v.dims, narrow_id);
   else  // f32 and i32 alike: bits are moved
     copy_strided(static_cast<uint32_t*>(own), strides + 1, static_cast<const uint32_t*>(t.data) + at, t.strides + 1, v.dims,
@@ -123,7 +149,7 @@ namespace {
 
 ExternalTensor contiguous(const ValueInfo& value) {
   ExternalTensor t;
-  t.type = value.dtype == DType::kI32 ? ElementType::kI32 : ElementType::kF32;
+  t.type = value.dtype == DType::kI32 ? ElementType::kI32 : value.dtype == DType::kU8 ? ElementType::kU8 : ElementType::kF32;
   contiguous_strides(value, t.strides);
   return t;
 }

@@ -15,7 +15,7 @@
 
 namespace bitwright {
 
-enum class ElementType { kF32, kI32, kI64 };
+enum class ElementType { kF32, kI32, kI64, kU8 };
 
 // A caller's array. Strides count elements and stand for N, D, H, W, C; those of dimensions of one element do not matter.
 struct ExternalTensor {

@@ -159,7 +159,7 @@ Outcome try_model(const Bytes& bytes, const std::string& kernel, unsigned thread
   for (size_t i = 0; i < model->ops.size(); ++i) {
     const bitwright::OpFacts f = bitwright::facts_of(session->prepared(), i);
     const bitwright::OpInfo& op = model->ops[i];
-    work += f.binary_macs + f.float_macs + op.out_pixels() * uint64_t{op.geometry.taps()} * model->values[op.in].channels();
+    work += f.binary_macs + f.float_macs + f.int8_macs + op.out_pixels() * uint64_t{op.geometry.taps()} * model->values[op.in].channels();
   }
   if (work > 20'000'000) return Outcome::kLoaded;
   // Exactly as large as they must be, so that the sanitizer sees every step outside.
@@ -169,11 +169,13 @@ Outcome try_model(const Bytes& bytes, const std::string& kernel, unsigned thread
   for (const auto* ids : {&model->inputs, &model->outputs})
     for (uint32_t id : *ids) {
       const bitwright::ValueInfo& v = model->values[id];
-      arrays.emplace_back(samples * v.pixels() * v.channels());
+      arrays.emplace_back((samples * v.pixels() * v.channels() * v.element_bytes() + 3) / 4);
       for (uint32_t& word : arrays.back())
         word = v.dtype == bitwright::DType::kI32 ? static_cast<uint32_t>(r.below(6)) : 0x3F000000u + static_cast<uint32_t>(r.next() & 0x80FFFFFFu);
       bitwright::ExternalTensor t;
-      t.type = v.dtype == bitwright::DType::kI32 ? bitwright::ElementType::kI32 : bitwright::ElementType::kF32;
+      t.type = v.dtype == bitwright::DType::kI32  ? bitwright::ElementType::kI32
+               : v.dtype == bitwright::DType::kU8 ? bitwright::ElementType::kU8
+                                                  : bitwright::ElementType::kF32;
       t.data = arrays.back().data();
       bitwright::contiguous_strides(v, t.strides);
       (ids == &model->inputs ? in : out).push_back(t);

@@ -39,7 +39,8 @@ typedef enum bitwright_status {
   BITWRIGHT_ERROR_INTERNAL = 7
 } bitwright_status;
 
-typedef enum bitwright_type { BITWRIGHT_F32 = 1, BITWRIGHT_I32 = 3 } bitwright_type;
+/* BITWRIGHT_U8: pixels, 0 to 255, inputs only (since 1.1). */
+typedef enum bitwright_type { BITWRIGHT_F32 = 1, BITWRIGHT_I32 = 3, BITWRIGHT_U8 = 4 } bitwright_type;
 
 /* A model's input or output. Its shape is [N][dims[0]]...[dims[rank - 1]] with any batch size N; `sample_elements` is the product of dims. */
 typedef struct bitwright_tensor {
@@ -75,7 +76,7 @@ BITWRIGHT_API bitwright_status bitwright_session_create(const bitwright_model* m
                                                         bitwright_session** session);
 BITWRIGHT_API void bitwright_session_close(bitwright_session* session); /* NULL is allowed */
 
-/* inputs[i], outputs[i]: contiguous arrays of batch * sample_elements elements, 4-byte aligned, of the i-th input's or output's type. Outputs
+/* inputs[i], outputs[i]: contiguous arrays of batch * sample_elements elements, aligned to the element, of the i-th input's or output's type. Outputs
  * overlap nothing. On an error the outputs hold anything. */
 BITWRIGHT_API bitwright_status bitwright_session_run(bitwright_session* session, size_t batch, const void* const* inputs, void* const* outputs);
 

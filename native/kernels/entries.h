@@ -11,6 +11,7 @@ constexpr int kRankPortable = 0;
 constexpr int kRankSse42 = 10;
 constexpr int kRankAvx2 = 20;
 constexpr int kRankAvx512 = 30;
+constexpr int kRankAvx512Vnni = 35;
 constexpr int kRankAvx512Vpopcnt = 40;
 constexpr int kRankGfni = 50;
 constexpr int kRankNeon = 10;
@@ -33,6 +34,8 @@ extern const FloatKernel* const fconv_avx2;
 extern const FloatKernel* const fconv_avx512;
 extern const FloatKernel* const fconv_neon;
 
+extern const Int8Kernel* const qconv_portable;
+
 extern const EpilogueKernel* const epilogue_portable;
 extern const EpilogueKernel* const epilogue_avx2;
 extern const EpilogueKernel* const epilogue_avx512;
@@ -52,6 +55,7 @@ bool supports_portable();
 bool supports_sse42();
 bool supports_avx2();
 bool supports_avx512();
+bool supports_avx512vnni();
 bool supports_avx512vpopcnt();
 bool supports_gfni();
 bool supports_neon();

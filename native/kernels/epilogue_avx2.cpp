@@ -79,6 +79,28 @@ struct Simd {
   using Shift = I;
   static BITWRIGHT_INLINE I set_shift(int32_t s) { return _mm256_set1_epi32(s); }
   static BITWRIGHT_INLINE I sub_shifted(I x, I count, I shift) { return _mm256_sub_epi32(x, _mm256_sllv_epi32(count, shift)); }
+  static BITWRIGHT_INLINE I add_i32(I a, I b) { return _mm256_add_epi32(a, b); }
+  static BITWRIGHT_INLINE I set_i32(int32_t x) { return _mm256_set1_epi32(x); }
+  // 32 channels of one pixel as u8: clamped (the bounds are integers), rounded half to even, NaN as 0.
+  template <bool kFull>
+  static BITWRIGHT_INLINE void store_u8(uint8_t* p, const Tail& tail, const F* x, F factor, F low, F high, I zero) {
+    I q[kVectors];
+    BITWRIGHT_UNROLL for (int v = 0; v < kVectors; ++v) {
+      const F y = mul(x[v], factor);
+      const F z = _mm256_and_ps(_mm256_cmp_ps(y, y, _CMP_ORD_Q), _mm256_min_ps(_mm256_max_ps(y, low), high));
+      q[v] = add_i32(_mm256_cvtps_epi32(z), zero);
+    }
+    const I bytes = _mm256_packus_epi16(_mm256_packus_epi32(q[0], q[1]), _mm256_packus_epi32(q[2], q[3]));
+    const I order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);  // the packs interleave 128-bit halves
+    const I sorted = _mm256_permutevar8x32_epi32(bytes, order);
+    if (kFull) {
+      _mm256_storeu_si256(reinterpret_cast<I*>(p), sorted);
+      return;
+    }
+    alignas(32) uint8_t part[32];
+    _mm256_store_si256(reinterpret_cast<I*>(part), sorted);
+    for (uint32_t j = 0; j < tail.valid; ++j) p[j] = part[j];
+  }
   static BITWRIGHT_INLINE I ge(F x, F t) { return _mm256_castps_si256(_mm256_cmp_ps(x, t, _CMP_GE_OQ)); }
   static BITWRIGHT_INLINE uint32_t ge32(const F* x, const F* t) {
     const I low = _mm256_packs_epi32(ge(x[0], t[0]), ge(x[1], t[1])), high = _mm256_packs_epi32(ge(x[2], t[2]), ge(x[3], t[3]));
@@ -126,7 +148,7 @@ struct Simd {
 
 const EpilogueKernel kernel = {
     "epilogue_avx2", "avx2", "blocks of 2 pixels x 32 channels in registers over all steps", kRankAvx2, supports_avx2,
-    threshold<Simd::Limits16>, threshold<Limits32>, from_counts16, from_counts32, from_float, from_i16,
+    threshold<Simd::Limits16>, threshold<Limits32>, from_counts16, from_counts32, from_float, from_int32, from_i16,
 };
 
 }  // namespace

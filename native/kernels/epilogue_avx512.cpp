@@ -79,6 +79,17 @@ struct Simd {
   static BITWRIGHT_INLINE I sub_shifted(I x, I count, Shift shift) {
     return _mm512_sub_epi32(x, _mm512_mask_add_epi32(count, shift, count, count));
   }
+  static BITWRIGHT_INLINE I add_i32(I a, I b) { return _mm512_add_epi32(a, b); }
+  // 32 channels of one pixel as u8: clamped (the bounds are integers), rounded half to even, NaN as 0.
+  template <bool kFull>
+  static BITWRIGHT_INLINE void store_u8(uint8_t* p, const Tail& tail, const F* x, F factor, F low, F high, I zero) {
+    BITWRIGHT_UNROLL for (int v = 0; v < kVectors; ++v) {
+      const F y = mul(x[v], factor);
+      const F z = _mm512_maskz_min_ps(_mm512_cmp_ps_mask(y, y, _CMP_ORD_Q), _mm512_max_ps(y, low), high);
+      _mm512_mask_cvtepi32_storeu_epi8(p + 16 * v, kFull ? static_cast<__mmask16>(0xffff) : tail.m[v], add_i32(_mm512_cvtps_epi32(z), zero));
+    }
+  }
+  static BITWRIGHT_INLINE I set_i32(int32_t x) { return _mm512_set1_epi32(x); }
   static BITWRIGHT_INLINE uint32_t ge32(const F* x, const F* t) {
     return _mm512_kunpackw(_mm512_cmp_ps_mask(x[1], t[1], _CMP_GE_OQ), _mm512_cmp_ps_mask(x[0], t[0], _CMP_GE_OQ));
   }
@@ -107,7 +118,7 @@ struct Simd {
 
 const EpilogueKernel kernel = {
     "epilogue_avx512", "avx512", "blocks of 4 pixels x 64 channels in registers over all steps", kRankAvx512, supports_avx512,
-    threshold<Simd::Limits16>, threshold<Limits32>, from_counts16, from_counts32, from_float, from_i16,
+    threshold<Simd::Limits16>, threshold<Limits32>, from_counts16, from_counts32, from_float, from_int32, from_i16,
 };
 
 }  // namespace

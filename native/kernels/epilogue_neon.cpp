@@ -89,6 +89,23 @@ struct Simd {
   static BITWRIGHT_INLINE F below(F x, F p) { return vbslq_f32(vcltq_f32(x, p), p, x); }
   static BITWRIGHT_INLINE F above(F x, F p) { return vbslq_f32(vcgtq_f32(x, p), p, x); }
   static BITWRIGHT_INLINE F to_float(I x) { return vcvtq_f32_s32(x); }
+  static BITWRIGHT_INLINE I add_i32(I a, I b) { return vaddq_s32(a, b); }
+  static BITWRIGHT_INLINE I set_i32(int32_t x) { return vdupq_n_s32(x); }
+  // 32 channels of one pixel as u8: clamped (the bounds are integers), then fcvtns, which rounds half to even and makes NaN 0.
+  template <bool kFull>
+  static BITWRIGHT_INLINE void store_u8(uint8_t* p, const Tail& tail, const F* x, F factor, F low, F high, I zero) {
+    uint8x8_t q[4];
+    BITWRIGHT_UNROLL for (int h = 0; h < 4; ++h) {
+      uint16x4_t half[2];
+      BITWRIGHT_UNROLL for (int k = 0; k < 2; ++k)
+        half[k] = vqmovun_s32(vaddq_s32(vcvtnq_s32_f32(above(below(mul(x[2 * h + k], factor), low), high)), zero));
+      q[h] = vqmovn_u16(vcombine_u16(half[0], half[1]));
+    }
+    uint8_t part[32];
+    uint8_t* to = kFull ? p : part;
+    BITWRIGHT_UNROLL for (int h = 0; h < 4; ++h) vst1_u8(to + 8 * h, q[h]);
+    if (!kFull) copy(p, part, tail.valid);
+  }
   using Shift = I;
   static BITWRIGHT_INLINE I set_shift(int32_t s) { return vdupq_n_s32(s); }
   static BITWRIGHT_INLINE I sub_shifted(I x, I count, I shift) { return vsubq_s32(x, vshlq_s32(count, shift)); }
@@ -135,7 +152,7 @@ struct Simd {
 
 const EpilogueKernel kernel = {
     "epilogue_neon", "neon", "blocks of 2 pixels x 32 channels in registers over all steps", kRankNeon, supports_neon,
-    threshold<Simd::Limits16>, threshold<Limits32>, from_counts16, from_counts32, from_float, from_i16,
+    threshold<Simd::Limits16>, threshold<Limits32>, from_counts16, from_counts32, from_float, from_int32, from_i16,
 };
 
 }  // namespace

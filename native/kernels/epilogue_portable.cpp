@@ -48,6 +48,19 @@ void store_levels(const float* x, const Step& s, const EpilogueTile& t, const Bl
   }
 }
 
+// Adding and subtracting 1.5 * 2^23 rounds to an integer, half to even.
+inline float round_half_even(float x) { return (x + 12582912.0f) - 12582912.0f; }
+
+void store_u8(const float* x, const Step& s, const EpilogueTile& t, const Block& b) {
+  uint8_t* to = value_pixel<uint8_t>(s.value, t.where, b.i) + b.c;
+  const float low = static_cast<float>(-s.value.zero), high = static_cast<float>(255 - s.value.zero);
+  for (uint32_t j = 0; j < b.count; ++j) {
+    float y = x[j] * s.p0;
+    y = y != y ? 0.0f : y < low ? low : y > high ? high : y;  // the bounds are integers: it does not matter which comes first
+    to[j] = static_cast<uint8_t>(static_cast<int32_t>(round_half_even(y)) + s.value.zero);
+  }
+}
+
 void apply(float* x, const Step& s, const EpilogueTile& t, const Block& b) {
   switch (s.kind) {
     case StepKind::kThreshold: break;  // the threshold functions do it: it is never a step of a chain
@@ -92,6 +105,7 @@ void apply(float* x, const Step& s, const EpilogueTile& t, const Block& b) {
     case StepKind::kStoreBits: store_threshold_bits(x, s, t, b); break;
     case StepKind::kStoreLevels: store_levels(x, s, t, b); break;
     case StepKind::kUnary: apply_unary(x, b.count, s.n); break;
+    case StepKind::kStoreU8: store_u8(x, s, t, b); break;
     default: break;  // i16 steps: below
   }
 }
@@ -184,6 +198,12 @@ void from_i16(const int16_t* x, const EpilogueTile& t, const Step* steps, size_t
   run_fixed(t, steps, n_steps, [&](uint32_t i, uint32_t j, uint32_t) { return x[static_cast<size_t>(i) * t.stride + j]; });
 }
 
+void from_int32(const int32_t* sums, const EpilogueTile& t, const int32_t* origin, const Step* steps, size_t n_steps) {
+  run(t, steps, n_steps, [&](uint32_t i, uint32_t j, uint32_t c) {
+    return static_cast<float>(static_cast<int32_t>(static_cast<uint32_t>(sums[static_cast<size_t>(i) * t.stride + j]) + static_cast<uint32_t>(origin[c])));
+  });
+}
+
 template <class Count>
 void threshold(const Count* counts, const EpilogueTile& t, const int32_t* const* limit, const uint32_t* flip, const ValueRef& out) {
   for (uint32_t i = 0; i < t.where.pixels; ++i)
@@ -198,8 +218,7 @@ void threshold(const Count* counts, const EpilogueTile& t, const int32_t* const*
 
 const EpilogueKernel kernel = {
     "epilogue_portable", "portable", "C++17, 32 channels of a pixel at a time", kRankPortable, supports_portable,
-    threshold<uint16_t>, threshold<uint32_t>, from_counts<uint16_t>, from_counts<uint32_t>, from_float,
-    from_i16,
+    threshold<uint16_t>, threshold<uint32_t>, from_counts<uint16_t>, from_counts<uint32_t>, from_float, from_int32, from_i16,
 };
 
 }  // namespace

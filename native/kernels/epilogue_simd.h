@@ -7,18 +7,19 @@
 //   load<kFull>(p, tail, v), store<kFull>(p, tail, v, x), load_i32<kFull>(...), load_count<kFull>(const uint16_t* or const uint32_t*, ...)
 //   set, add, mul, select_ge0(x, y) = x >= 0 ? x : y, below(x, p) = x < p ? p : x, above(x, p) = x > p ? p : x, to_float,
 //   sub_shifted(x, count, shift) = x - (count << shift), shift as made by set_shift(s)
+//   add_i32, set_i32; store_u8<kFull>(p, tail, x, factor, low, high, zero): 32 channels as STORE_U8 wants them
 //   ge32(x, t)           the word of x >= t for 32 channels; NaN is not >=
 //   le(count, limit)     the bits of one vector
 //   Limits16             like Limits32 below, for counts of 16 bits
 //
 // Cost: a step is one switch for a whole block. Blocks are wide rather than tall, so that values are read and written in long stretches.
 
-enum class From { kCounts16, kCounts32, kFloat };
+enum class From { kCounts16, kCounts32, kFloat, kInt32 };
 
 struct Source {
   From from;
   const void* data;
-  const int32_t* const* origin;
+  const int32_t* const* origin;  // a row for each pixel of the tile; kInt32: one row
   int32_t slope;
 };
 
@@ -64,6 +65,26 @@ BITWRIGHT_INLINE void add_shorts(Simd::F (&x)[P][W * Simd::kVectors], const Step
 }
 
 template <int P, int W, bool kFull>
+BITWRIGHT_INLINE void load_int32(Simd::F (&x)[P][W * Simd::kVectors], const Source& s, const Place& b, const Simd::Tail& tail) {
+  const int32_t* row = static_cast<const int32_t*>(s.data) + static_cast<size_t>(b.i0) * b.tile->stride + b.j0;
+  const int32_t* origin = *s.origin + b.c0;
+  BITWRIGHT_UNROLL for (int i = 0; i < P; ++i, row += b.tile->stride)
+    BITWRIGHT_UNROLL for (int v = 0; v < W * Simd::kVectors; ++v)
+      x[i][v] = Simd::to_float(Simd::add_i32(Simd::load_i32<kFull>(row, tail, v), Simd::load_i32<kFull>(origin, tail, v)));
+}
+
+template <int P, int W, bool kFull>
+BITWRIGHT_INLINE void store_u8_step(const Simd::F (&x)[P][W * Simd::kVectors], const Step& s, const Place& b, const Simd::Tail& tail) {
+  const int32_t zero = s.value.zero;
+  const Simd::F factor = Simd::set(s.p0), low = Simd::set(static_cast<float>(-zero)), high = Simd::set(static_cast<float>(255 - zero));
+  const Simd::I offset = Simd::set_i32(zero);
+  uint8_t* row = first_pixel<uint8_t>(s.value, b, b.c0);
+  BITWRIGHT_UNROLL for (int i = 0; i < P; ++i, row += s.value.pixel_stride)
+    BITWRIGHT_UNROLL for (int w = 0; w < W; ++w)
+      Simd::store_u8<kFull>(row + 32 * w, tail, &x[i][w * Simd::kVectors], factor, low, high, offset);
+}
+
+template <int P, int W, bool kFull>
 BITWRIGHT_INLINE void store_bits_step(const Simd::F (&x)[P][W * Simd::kVectors], const Step& s, const Place& b, const Simd::Tail& tail) {
   constexpr int V = Simd::kVectors;
   uint32_t bits[P * W];
@@ -91,6 +112,7 @@ void block(const Source& source, const Place& b, const Step* steps, size_t n_ste
   switch (source.from) {
     case From::kCounts16: load_counts<P, W, kFull, uint16_t>(x, source, b, tail); break;
     case From::kCounts32: load_counts<P, W, kFull, uint32_t>(x, source, b, tail); break;
+    case From::kInt32: load_int32<P, W, kFull>(x, source, b, tail); break;
     default: {
       const float* row = static_cast<const float*>(source.data) + static_cast<size_t>(b.i0) * b.tile->stride + b.j0;
       BITWRIGHT_UNROLL for (int i = 0; i < P; ++i, row += b.tile->stride)
@@ -152,6 +174,7 @@ void block(const Source& source, const Place& b, const Step* steps, size_t n_ste
         break;
       }
       case StepKind::kStoreBits: store_bits_step<P, W, kFull>(x, s, b, tail); break;
+      case StepKind::kStoreU8: store_u8_step<P, W, kFull>(x, s, b, tail); break;
       case StepKind::kStoreLevels: store_levels_step<P, W, kFull>(x, s, b, tail); break;
       case StepKind::kUnary: {  // through memory: the functions are shared scalar code
         alignas(64) float spill[P * V * Simd::kLanes];
@@ -271,6 +294,11 @@ inline void from_counts32(const uint32_t* counts, const EpilogueTile& t, const i
 inline void from_float(const float* x, const EpilogueTile& t, const Step* steps, size_t n) {
   if (is_fixed(steps[n - 1].kind)) return epilogue_portable->from_float(x, t, steps, n);
   run({From::kFloat, x, nullptr, 0}, t, steps, n);
+}
+
+inline void from_int32(const int32_t* sums, const EpilogueTile& t, const int32_t* origin, const Step* steps, size_t n) {
+  if (is_fixed(steps[n - 1].kind)) return epilogue_portable->from_int32(sums, t, origin, steps, n);
+  run({From::kInt32, sums, &origin, 0}, t, steps, n);
 }
 
 inline void from_i16(const int16_t* x, const EpilogueTile& t, const Step* steps, size_t n) { epilogue_portable->from_i16(x, t, steps, n); }

@@ -29,7 +29,7 @@ BITWRIGHT_INLINE F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
 #include "fconv_simd.h"
 
 const FloatKernel kernel = {
-    "fconv_avx2", "avx2", "fused multiply-add, tile 6x16", kRankAvx2, supports_avx2, kPanel, kPixels, panel_floats, pack, run,
+    "fconv_avx2", "avx2", "fused multiply-add, tile 6x16", kRankAvx2, supports_avx2, kPanel, kPixels, panel_floats, pack, run, nullptr,
 };
 
 }  // namespace

@@ -29,7 +29,7 @@ BITWRIGHT_INLINE F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
 #include "fconv_simd.h"
 
 const FloatKernel kernel = {
-    "fconv_avx512", "avx512", "fused multiply-add, tile 8x32", kRankAvx512, supports_avx512, kPanel, kPixels, panel_floats, pack, run,
+    "fconv_avx512", "avx512", "fused multiply-add, tile 8x32", kRankAvx512, supports_avx512, kPanel, kPixels, panel_floats, pack, run, nullptr,
 };
 
 }  // namespace

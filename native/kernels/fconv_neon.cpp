@@ -93,7 +93,7 @@ BITWRIGHT_INLINE void accumulate(F (&acc)[P][V], const float* (&x)[P], const flo
 #include "fconv_simd.h"
 
 const FloatKernel kernel = {
-    "fconv_neon", "neon", "fused multiply-add by element, tile 6x16", kRankNeon, supports_neon, kPanel, kPixels, panel_floats, pack, run,
+    "fconv_neon", "neon", "fused multiply-add by element, tile 6x16", kRankNeon, supports_neon, kPanel, kPixels, panel_floats, pack, run, nullptr,
 };
 
 }  // namespace

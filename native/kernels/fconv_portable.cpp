@@ -41,8 +41,22 @@ void run(float* out, const FloatTile& tile) {
   }
 }
 
+void depthwise(float* out, const FloatTile& tile) {
+  for (uint32_t i = 0; i < tile.pixels; ++i, out += kPanel) {
+    float sums[kPanel] = {};
+    const float* w = tile.weights;
+    for (uint32_t tap = 0; tap < tile.taps; ++tap, w += kPanel) {
+      const int32_t offset = tile.offset[i][tap];
+      if (offset < 0) continue;
+      const float* x = tile.base[i] + offset;
+      for (uint32_t lane = 0; lane < tile.channels; ++lane) sums[lane] += x[lane] * w[lane];
+    }
+    std::memcpy(out, sums, sizeof sums);
+  }
+}
+
 const FloatKernel kernel = {
-    "fconv_portable", "portable", "C++17, tile 4x16", kRankPortable, supports_portable, kPanel, kPixels, panel_floats, pack, run,
+    "fconv_portable", "portable", "C++17, tile 4x16", kRankPortable, supports_portable, kPanel, kPixels, panel_floats, pack, run, depthwise,
 };
 
 }  // namespace

@@ -22,17 +22,18 @@ struct TilePixels {
 };
 
 // Where a step reads or writes a value: element (n, p, c) lies at data + n*sample_stride + p*pixel_stride + c (in elements: floats for
-// f32, int16 for i16, 32-bit words for bits, where c counts bits and group layout is handled by the epilogue).
+// f32, bytes for u8, int16 for i16, 32-bit words for bits, where c counts bits and group layout is handled by the epilogue).
 struct ValueRef {
   void* data = nullptr;
   size_t sample_stride = 0;
   size_t pixel_stride = 0;
   uint32_t groups = 1;          // bits only
   uint32_t group_channels = 0;  // bits only: channels per group
+  int32_t zero = 0;             // u8 only: the zero point
 };
 
 enum class StepKind : uint32_t {
-  kThreshold = 1, kAffine = 2, kAdd = 3, kPrelu = 4, kClamp = 5, kStore = 6, kStoreBits = 7, kUnary = 8, kMul = 9, kStoreLevels = 11,
+  kThreshold = 1, kAffine = 2, kAdd = 3, kPrelu = 4, kClamp = 5, kStore = 6, kStoreBits = 7, kUnary = 8, kMul = 9, kStoreU8 = 10, kStoreLevels = 11,
   kFixed = 12, kAddI16 = 13, kPreluI16 = 14, kBiasI16 = 15, kClampI16 = 16, kStoreI16 = 17, kStoreBitsI16 = 18, kQuantizeI16 = 19,
 };
 
@@ -180,6 +181,51 @@ struct FloatKernel {
   size_t (*panel_floats)(uint32_t taps, uint32_t channels);  // a multiple of 16; panels are 64-byte aligned
   void (*pack)(float* panels, const float* weights, uint32_t outputs, uint32_t taps, uint32_t channels);  // canonical [O][taps][channels]
   void (*run)(float* out, const FloatTile& tile);
+  // Depthwise: out[i*panel + j] = sum over taps of x[channel j] * w[tap][j] for j < tile.channels (the real channels of the panel; nothing past
+  // them is read). Weights: [taps][panel], 0 past the last channel. Null: the executor takes `run`, one group at a time.
+  void (*depthwise)(float* out, const FloatTile& tile);
+};
+
+// int8 convolution tile: out[i*panel + j] = sum over taps and channels of q * w, modulo 2^32, with q the stored bytes: the caller takes the zero
+// point's share off. The channels of a tap may be read up to the next multiple of 64 bytes past their end; what is there does not count.
+struct Int8Tile {
+  const uint8_t* const* base;    // [pixels]
+  const int32_t* const* offset;  // [pixels] -> [taps], in bytes; a tap in the padding points to a pixel that holds the zero point
+  uint32_t pixels;               // 1..mr
+  uint32_t taps;
+  uint32_t channels;             // input channels of one group (run), real channels of the panel (depthwise)
+  const void* weights;           // one packed panel
+};
+
+// One output pixel's window, for `gather`: its taps in order, as runs of contiguous bytes.
+struct GatherRun {
+  int32_t offset;  // from the window's origin, or, with `fixed`, from the sample's first byte (the padding pixel)
+  uint32_t bytes;
+  bool fixed;
+};
+struct GatherWindow {
+  const uint8_t* origin;
+  const uint8_t* sample;
+  const GatherRun* runs;
+  uint32_t n_runs;
+};
+
+struct Int8Kernel {
+  const char* name;  // "qconv_avx512vnni"
+  const char* isa;
+  const char* about;
+  int rank;
+  bool (*supported)();
+  uint32_t panel;
+  uint32_t mr;
+  size_t (*panel_bytes)(uint32_t taps, uint32_t channels);  // a multiple of 64; panels are 64-byte aligned
+  void (*pack)(void* panels, const int8_t* weights, uint32_t outputs, uint32_t taps, uint32_t channels);  // canonical [O][taps][channels]
+  void (*run)(int32_t* out, const Int8Tile& tile);
+  // Depthwise: out[i*panel + j] = sum over taps of q[channel j] * w[tap][j] for j < channels. Weights: int8 [taps][panel], 0 past the last channel.
+  void (*depthwise)(int32_t* out, const Int8Tile& tile);
+  // Copies windows one after the other into rows of row_bytes, so that a convolution of few channels becomes one long tap. May write up to 64
+  // bytes past the last row and read as many past a run.
+  void (*gather)(uint8_t* rows, size_t row_bytes, const GatherWindow* windows, uint32_t pixels);
 };
 
 // Epilogues: they consume a tile while it is hot in L1. `channel0` is a multiple of 32 whenever a step writes bits. A bits value whose groups
@@ -206,6 +252,8 @@ struct EpilogueKernel {
   void (*from_counts16)(const uint16_t* counts, const EpilogueTile& t, const int32_t* const* origin, int32_t slope, const Step* steps, size_t n_steps);
   void (*from_counts32)(const uint32_t* counts, const EpilogueTile& t, const int32_t* const* origin, int32_t slope, const Step* steps, size_t n_steps);
   void (*from_float)(const float* x, const EpilogueTile& t, const Step* steps, size_t n_steps);
+  // x(i, j) = float(sums[i*stride + j] + origin[j]), then the steps; origin by absolute channel, the addition modulo 2^32.
+  void (*from_int32)(const int32_t* sums, const EpilogueTile& t, const int32_t* origin, const Step* steps, size_t n_steps);
   // A chain of i16 steps only, without FIXED and QUANTIZE_I16.
   void (*from_i16)(const int16_t* x, const EpilogueTile& t, const Step* steps, size_t n_steps);
 };
@@ -270,11 +318,12 @@ struct ProductKernel {
 const BinaryKernel* const* binary_kernels();
 const SlicedKernel* const* sliced_kernels();
 const FloatKernel* const* float_kernels();
+const Int8Kernel* const* int8_kernels();
 const EpilogueKernel* const* epilogue_kernels();
 const PackKernel* const* pack_kernels();
 const ProductKernel* const* product_kernels();
 
-// The instruction sets, lowest rank first, ended by a null pointer: "portable", "avx2", "avx512", "avx512vpopcnt", "gfni". All of them, whether this
+// The instruction sets, lowest rank first, ended by a null pointer: "portable", "avx2", "avx512", "avx512vnni", "avx512vpopcnt", "gfni". All of them, whether this
 // binary or CPU has them or not.
 const char* const* isa_names();
 // Whether this CPU (and its operating system) can run that instruction set; false for an unknown name.
@@ -286,6 +335,7 @@ bool isa_supported(const char* isa);
 const BinaryKernel* find_binary_kernel(const char* name_or_isa);
 const SlicedKernel* find_sliced_kernel(const char* name_or_isa);
 const FloatKernel* find_float_kernel(const char* name_or_isa);
+const Int8Kernel* find_int8_kernel(const char* name_or_isa);
 const EpilogueKernel* find_epilogue_kernel(const char* name_or_isa);
 const PackKernel* find_pack_kernel(const char* name_or_isa);
 const ProductKernel* find_product_kernel(const char* name_or_isa);

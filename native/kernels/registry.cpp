@@ -12,6 +12,7 @@ bool supports_portable() { return true; }
 bool supports_sse42() { return cpu_features().sse42; }
 bool supports_avx2() { return cpu_features().avx2; }
 bool supports_avx512() { return cpu_features().avx512; }
+bool supports_avx512vnni() { return cpu_features().avx512vnni; }
 bool supports_avx512vpopcnt() { return cpu_features().avx512vpopcnt; }
 bool supports_gfni() { return cpu_features().gfni; }
 bool supports_neon() { return cpu_features().neon; }
@@ -30,6 +31,7 @@ const Isa isas[] = {
     {"sse42", kRankSse42, supports_sse42},
     {"avx2", kRankAvx2, supports_avx2},
     {"avx512", kRankAvx512, supports_avx512},
+    {"avx512vnni", kRankAvx512Vnni, supports_avx512vnni},
     {"avx512vpopcnt", kRankAvx512Vpopcnt, supports_avx512vpopcnt},
     {"gfni", kRankGfni, supports_gfni},
     {"neon", kRankNeon, supports_neon},
@@ -92,6 +94,12 @@ const FloatKernel* const* float_kernels() {
   return list.entries;
 }
 
+const Int8Kernel* const* int8_kernels() {
+  static const Int8Kernel* const all[] = {qconv_portable};
+  static const List<Int8Kernel, 1> list(all);
+  return list.entries;
+}
+
 const EpilogueKernel* const* epilogue_kernels() {
   static const EpilogueKernel* const all[] = {epilogue_portable, epilogue_avx2, epilogue_avx512, epilogue_neon};
   static const List<EpilogueKernel, std::size(all)> list(all);
@@ -128,6 +136,7 @@ bool isa_supported(const char* name) {
 const BinaryKernel* find_binary_kernel(const char* name_or_isa) { return find(binary_kernels(), name_or_isa); }
 const SlicedKernel* find_sliced_kernel(const char* name_or_isa) { return find(sliced_kernels(), name_or_isa); }
 const FloatKernel* find_float_kernel(const char* name_or_isa) { return find(float_kernels(), name_or_isa); }
+const Int8Kernel* find_int8_kernel(const char* name_or_isa) { return find(int8_kernels(), name_or_isa); }
 const EpilogueKernel* find_epilogue_kernel(const char* name_or_isa) { return find(epilogue_kernels(), name_or_isa); }
 const PackKernel* find_pack_kernel(const char* name_or_isa) { return find(pack_kernels(), name_or_isa); }
 const ProductKernel* find_product_kernel(const char* name_or_isa) { return find(product_kernels(), name_or_isa); }

@@ -47,6 +47,8 @@ nb::dict value_dict(const Model& model, uint32_t id) {
   d["dims"] = dims_of(v);
   d["groups"] = v.groups;
   d["planes"] = v.planes;
+  d["scale"] = v.scale;
+  d["zero"] = v.zero;
   d["role"] = v.is_input ? "input" : v.is_output ? "output" : "";
   d["shape"] = axes;
   d["arena_offset"] = v.offset;
@@ -58,12 +60,14 @@ nb::dict value_dict(const Model& model, uint32_t id) {
 ExternalTensor external(const ValueInfo& v, const Array& a, const char* role) {
   ExternalTensor t;
   const nb::dlpack::dtype type = a.dtype();
-  const bool floats = v.dtype == DType::kF32;
-  if (floats && type == nb::dtype<float>())
+  const bool floats = v.dtype == DType::kF32, ids = v.dtype == DType::kI32;
+  if (v.dtype == DType::kU8 && type == nb::dtype<uint8_t>())
+    t.type = ElementType::kU8;
+  else if (floats && type == nb::dtype<float>())
     t.type = ElementType::kF32;
-  else if (!floats && type == nb::dtype<int32_t>())
+  else if (ids && type == nb::dtype<int32_t>())
     t.type = ElementType::kI32;
-  else if (!floats && type == nb::dtype<int64_t>())
+  else if (ids && type == nb::dtype<int64_t>())
     t.type = ElementType::kI64;
   else
     fail(Status::kInput, role, " '", v.name, "': wrong element type");
@@ -142,7 +146,7 @@ void from_engine(const ValueInfo& v, size_t samples, const uint8_t* from, uint8_
   }
 }
 
-// inputs, outputs: {value id: C-contiguous array [samples, D, H, W, C]}, f32, i32, i16 or, for bits, uint8.
+// inputs, outputs: {value id: C-contiguous array [samples, D, H, W, C]}, f32, i32, u8, i16 or, for bits, uint8.
 void run_one(Session& session, size_t index, const nb::dict& inputs, const nb::dict& outputs) {
   const Model& model = session.model();
   if (index >= model.ops.size()) fail(Status::kArgument, "op ", index, ": the model has ", model.ops.size());
@@ -154,7 +158,8 @@ void run_one(Session& session, size_t index, const nb::dict& inputs, const nb::d
     if (!arrays.contains(key)) fail(Status::kInput, "value ", id, " is missing");
     const auto a = nb::cast<decltype(type_tag)>(arrays[key]);
     const ValueInfo& v = model.values[id];
-    const nb::dlpack::dtype type = v.dtype == DType::kBits ? nb::dtype<uint8_t>() : v.dtype == DType::kI32 ? nb::dtype<int32_t>()
+    const bool bytes = v.dtype == DType::kBits || v.dtype == DType::kU8;
+    const nb::dlpack::dtype type = bytes ? nb::dtype<uint8_t>() : v.dtype == DType::kI32 ? nb::dtype<int32_t>()
                                    : v.dtype == DType::kI16 ? nb::dtype<int16_t>() : nb::dtype<float>();
     bool fits = a.ndim() == 5 && a.dtype() == type && (samples == 0 || a.shape(0) == samples);
     for (size_t k = 0; fits && k < 4; ++k) fits = a.shape(k + 1) == v.dims[k];
@@ -208,6 +213,7 @@ nb::list ops(const Session& session) {
     d["writes"] = id_list(op.writes());
     d["binary_macs"] = f.binary_macs;
     d["float_macs"] = f.float_macs;
+    d["int8_macs"] = f.int8_macs;
     d["weight_bytes"] = f.weight_bytes;
     d["constant_bytes"] = f.constant_bytes;
     list.append(d);

@@ -9,6 +9,7 @@ struct Value {
   ValueRef ref;
   std::vector<float> floats;
   std::vector<uint32_t> bits;
+  std::vector<uint8_t> bytes;
 };
 
 struct Case {
@@ -69,6 +70,22 @@ Value bits_value(Random& r, const Case& c) {
   return v;
 }
 
+Value byte_value(Random& r, const Case& c) {
+  Value v;
+  v.ref.pixel_stride = c.channels_all;
+  v.ref.sample_stride = (c.map + 1) * c.channels_all;
+  v.ref.zero = below(r, 3) == 0 ? 0 : static_cast<int32_t>(below(r, 256));
+  v.bytes.assign(c.samples * v.ref.sample_stride, 0xa5);
+  return v;
+}
+
+// STORE_U8 in double precision, rounded half to even.
+uint8_t quantized(float x, float factor, int32_t zero) {
+  const double y = static_cast<double>(x * factor);
+  if (std::isnan(y)) return static_cast<uint8_t>(zero);
+  return static_cast<uint8_t>(std::min(std::max(std::nearbyint(y) + zero, 0.0), 255.0));
+}
+
 // The oracle's view of one bit, and of the tail that a store must clear.
 void set_bit(Value& v, uint32_t n, uint32_t p, uint32_t c, bool on) {
   const uint32_t gc = v.ref.group_channels, words = (gc + 31) / 32, in_group = c % gc;
@@ -87,7 +104,10 @@ struct Chain {
   void point() {  // references into the vectors, which may have moved
     for (size_t i = 0; i < steps.size(); ++i) {
       steps[i].value = values[i].ref;
-      steps[i].value.data = values[i].floats.empty() ? static_cast<void*>(values[i].bits.data()) : static_cast<void*>(values[i].floats.data());
+      Value& v = values[i];
+      steps[i].value.data = !v.floats.empty()  ? static_cast<void*>(v.floats.data())
+                            : !v.bytes.empty() ? static_cast<void*>(v.bytes.data())
+                                               : static_cast<void*>(v.bits.data());
       steps[i].a = a[i].empty() ? nullptr : a[i].data();
       steps[i].b = b[i].empty() ? nullptr : b[i].data();
       steps[i].flip = flip[i].empty() ? nullptr : flip[i].data();
@@ -97,12 +117,12 @@ struct Chain {
 
 Chain random_chain(Random& r, const Case& c) {
   static const StepKind kinds[] = {StepKind::kAffine, StepKind::kAdd,   StepKind::kPrelu,     StepKind::kClamp,
-                                   StepKind::kStore,  StepKind::kUnary, StepKind::kStoreBits, StepKind::kMul};
+                                   StepKind::kStore,  StepKind::kUnary, StepKind::kStoreBits, StepKind::kMul, StepKind::kStoreU8};
   Chain chain;
   const uint32_t n = between(r, 1, 7);
   for (uint32_t i = 0; i <= n; ++i) {
     Step s{};
-    s.kind = i == n ? StepKind::kStore : kinds[below(r, 8)];
+    s.kind = i == n ? StepKind::kStore : kinds[below(r, 9)];
     s.p0 = awkward(r);
     s.p1 = awkward(r);
     Value v;
@@ -123,6 +143,7 @@ Chain random_chain(Random& r, const Case& c) {
         if (s.p0 > s.p1) std::swap(s.p0, s.p1);
         break;
       case StepKind::kUnary: s.n = between(r, 1, 9); break;
+      case StepKind::kStoreU8: v = byte_value(r, c); break;
       case StepKind::kMul: s.n = below(r, 2); v = float_value(r, c, s.n == 1); break;
       case StepKind::kStoreBits:
         a = per_channel();
@@ -177,6 +198,7 @@ void oracle(Chain& chain, const Case& c, const std::vector<float>& x0) {
             break;
           case StepKind::kStore: v.floats[at] = x; break;
           case StepKind::kUnary: x = unary(x, s.n); break;
+          case StepKind::kStoreU8: v.bytes[at] = quantized(x, s.p0, v.ref.zero); break;
           case StepKind::kStoreBits: {
             const bool flip = !chain.flip[k].empty() && (chain.flip[k][ch / 32] >> (ch % 32) & 1u) != 0;
             set_bit(v, c.n[i], c.p[i], ch, (x >= a) != flip);
@@ -190,6 +212,7 @@ void oracle(Chain& chain, const Case& c, const std::vector<float>& x0) {
 
 void expect_same(const Chain& got, const Chain& want) {
   for (size_t k = 0; k < got.steps.size(); ++k) {
+    ASSERT_EQ(got.values[k].bytes, want.values[k].bytes) << "step " << k;
     ASSERT_EQ(got.values[k].bits, want.values[k].bits) << "step " << k << ", groups " << got.values[k].ref.groups;
     for (size_t i = 0; i < got.values[k].floats.size(); ++i)
       ASSERT_TRUE(same(got.values[k].floats[i], want.values[k].floats[i]))
@@ -266,6 +289,49 @@ TEST_P(EpilogueTest, ChainsFromCounts32) {
                                                int32_t slope, const Chain& chain) {
     k.from_counts32(counts, c.tile(), origin, slope, chain.steps.data(), chain.steps.size());
   });
+}
+
+TEST_P(EpilogueTest, ChainsFromInt32) {
+  for (uint32_t seed = 0; seed < 300; ++seed) {
+    SCOPED_TRACE(seed);
+    Random r(seed);
+    const Case c = random_case(r, false);
+    Chain got = random_chain(r, c), want = got;
+    std::vector<int32_t> origin(c.channels_all), sums = rows<int32_t>(c);
+    for (int32_t& o : origin) o = static_cast<int32_t>(r());
+    std::vector<float> x0;
+    for (size_t i = 0; i < c.n.size(); ++i)
+      for (uint32_t j = 0; j < c.channels; ++j) {
+        const int32_t sum = sums[i * c.stride + j] = static_cast<int32_t>(r());
+        x0.push_back(static_cast<float>(static_cast<int32_t>(static_cast<uint32_t>(sum) + static_cast<uint32_t>(origin[c.channel0 + j]))));
+      }
+    oracle(want, c, x0);
+    got.point();
+    GetParam()->from_int32(sums.data(), c.tile(), origin.data(), got.steps.data(), got.steps.size());
+    expect_same(got, want);
+    if (HasFatalFailure()) return;
+  }
+}
+
+// Every half between two bytes, one step of a float beside it, and what lies far outside.
+TEST_P(EpilogueTest, BytesRoundHalfToEven) {
+  const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  for (int32_t zero : {0, 1, 128, 255}) {
+    std::vector<float> x{inf, -inf, nan, 3e38f, -3e38f, 0.0f, -0.0f};
+    for (int32_t q = -260; q <= 260; ++q)
+      for (float y : {static_cast<float>(q), static_cast<float>(q) + 0.5f})
+        for (float z : {y, std::nextafter(y, -inf), std::nextafter(y, inf)}) x.push_back(z);
+    const auto channels = static_cast<uint32_t>(x.size());
+    std::vector<uint8_t> out(channels);
+    Step store{};
+    store.kind = StepKind::kStoreU8;
+    store.p0 = 1;
+    store.value.data = out.data();
+    store.value.zero = zero;
+    const uint32_t origin = 0;
+    GetParam()->from_float(x.data(), {{1, &origin, &origin}, 0, channels, channels}, &store, 1);
+    for (uint32_t c = 0; c < channels; ++c) ASSERT_EQ(out[c], quantized(x[c], 1, zero)) << x[c] << ", zero point " << zero;
+  }
 }
 
 template <class Count>

@@ -7,6 +7,7 @@ namespace {
 TEST(Registry, PortableIsAlwaysThere) {
   EXPECT_STREQ(find_binary_kernel("portable")->name, "bconv_portable");
   EXPECT_STREQ(find_float_kernel("fconv_portable")->name, "fconv_portable");
+  EXPECT_STREQ(find_int8_kernel("portable")->name, "qconv_portable");
   EXPECT_STREQ(find_epilogue_kernel("portable")->name, "epilogue_portable");
   EXPECT_STREQ(find_pack_kernel("portable")->name, "pack_portable");
 }
@@ -15,6 +16,7 @@ TEST(Registry, UnknownNamesFindNothing) {
   for (const char* name : {"", "avx", "bconv_avx1024", "PORTABLE"}) {
     EXPECT_EQ(find_binary_kernel(name), nullptr) << name;
     EXPECT_EQ(find_float_kernel(name), nullptr) << name;
+    EXPECT_EQ(find_int8_kernel(name), nullptr) << name;
     EXPECT_EQ(find_epilogue_kernel(name), nullptr) << name;
     EXPECT_EQ(find_pack_kernel(name), nullptr) << name;
     EXPECT_FALSE(isa_supported(name)) << name;
@@ -44,6 +46,7 @@ void check_list(const Kernel* const* list, const Kernel* (*find)(const char*)) {
 TEST(Registry, EveryKernelIsFoundByItsNameAndItsInstructionSet) {
   check_list(binary_kernels(), find_binary_kernel);
   check_list(float_kernels(), find_float_kernel);
+  check_list(int8_kernels(), find_int8_kernel);
   check_list(epilogue_kernels(), find_epilogue_kernel);
   check_list(pack_kernels(), find_pack_kernel);
   check_list(product_kernels(), find_product_kernel);

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 NONE = 0xFFFFFFFF
 MAGIC = b"\x89BWM\r\n\x1a\n"
-F32, BITS, I32, I16 = 1, 2, 3, 5
-DTYPES = {"f32": F32, "bits": BITS, "i32": I32, "i16": I16}
+F32, BITS, I32, U8, I16 = 1, 2, 3, 4, 5
+DTYPES = {"f32": F32, "bits": BITS, "i32": I32, "u8": U8, "i16": I16}
 
 
 def align(n: int, unit: int = 64) -> int:
@@ -58,12 +58,15 @@ class Value:
     offset: int
     scale: float = 0.0
     planes: int = 0
+    zero: int = 0
 
     @property
     def bytes(self) -> int:
         d, h, w, c = self.dims
         if self.dtype == "bits":
             return align((d * h * w + 1) * max(self.planes, 1) * self.groups * -(-(c // max(self.groups, 1)) // 32) * 4)
+        if self.dtype == "u8":
+            return align((d * h * w + 1) * c + 64)
         return align(d * h * w * c * (2 if self.dtype == "i16" else 4))
 
 
@@ -88,6 +91,7 @@ class Builder:
         axes: Sequence[int] = (),
         scale: float = 0.0,
         planes: int = 0,
+        zero: int = 0,
     ) -> int:
         d, h, w, c = (int(n) for n in dims)
         offset = self.values[-1].offset + self.values[-1].bytes if self.values else 0
@@ -95,11 +99,12 @@ class Builder:
             axes = (1, 2, 3, 4)
         flags = {"": 0, "input": 1, "output": 2}[role]
         name = name or (f"{role}{len(self.values)}" if role else "")
-        self.values.append(Value(dtype, (d, h, w, c), groups, flags, name, tuple(axes), offset, scale, planes))
+        self.values.append(Value(dtype, (d, h, w, c), groups, flags, name, tuple(axes), offset, scale, planes, zero))
+        self.minor = max(self.minor, int(dtype == "u8"))
         return len(self.values) - 1
 
     def constant(self, array: npt.NDArray[Any]) -> int:
-        code = {"float32": 1, "uint32": 2, "int32": 3}[array.dtype.name]
+        code = {"float32": 1, "uint32": 2, "int32": 3, "int8": 4}[array.dtype.name]
         self.constants.append((code, np.ascontiguousarray(array)))
         return len(self.constants) - 1
 
@@ -127,6 +132,12 @@ class Builder:
     ) -> int:
         fields = struct.pack("<8I", x, weight, outputs, 0, *out, 0) + geometry.data() + struct.pack("<I", 0)
         return self.op(2, fields, steps, "fconv")
+
+    def qconv(
+        self, x: int, weight: int, outputs: int, out: Sequence[int], geometry: Geometry, steps: Sequence[bytes]
+    ) -> int:
+        fields = struct.pack("<8I", x, weight, outputs, 0, *out, 0) + geometry.data() + struct.pack("<I", 0)
+        return self.op(8, fields, steps, "qconv")
 
     def pool(self, x: int, kind: int, out: Sequence[int], geometry: Geometry, steps: Sequence[bytes]) -> int:
         fields = struct.pack("<6I", x, kind, *out, 0) + geometry.data() + struct.pack("<I", 0)
@@ -170,7 +181,7 @@ class Builder:
             values += struct.pack(
                 "<I4I3IQQ", DTYPES[v.dtype], *v.dims, v.groups, v.flags, name, v.offset, v.bytes % 2**64
             )
-            values += axes + struct.pack("<IfI", v.planes, v.scale, 0)
+            values += axes + struct.pack("<IfI", v.planes, v.scale, v.zero)
         data, constants = b"", b""
         for code, array in self.constants:
             data += bytes(align(len(data)) - len(data))
@@ -241,6 +252,10 @@ def store_bits(value: int, a: int = NONE, flip: int = NONE, p0: float = 0.0) -> 
 
 def unary(function: int) -> bytes:
     return step(8, n=function)
+
+
+def store_u8(value: int, p0: float = 1.0) -> bytes:
+    return step(10, value, p0=p0)
 
 
 def mul(value: int, gate: bool = False) -> bytes:

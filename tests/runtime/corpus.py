@@ -170,6 +170,37 @@ def levels() -> bytes:
     return m.file()
 
 
+def int8() -> bytes:
+    """Pixels to an int8 stem, pooled and copied bytes, a depthwise and a grouped convolution, a dense head, bits."""
+    random = np.random.default_rng(17)
+
+    def weight(*shape: int) -> int:
+        return m.constant(random.integers(-128, 128, shape).astype(np.int8))
+
+    m = Builder()
+    x = m.value("u8", (1, 9, 10, 3), role="input", name="x", axes=(4, 2, 3), scale=0.02, zero=121)
+    stem = m.value("u8", (1, 5, 5, 36), scale=0.5, zero=3)
+    wide = m.value("u8", (1, 5, 5, 40), scale=0.5, zero=3)
+    deep = m.value("u8", (1, 5, 5, 40), scale=0.25, zero=255)
+    mapped = m.value("f32", (1, 5, 5, 40))
+    pooled = m.value("u8", (1, 2, 2, 40), scale=0.25, zero=0)
+    bits = m.value("bits", (1, 9, 10, 3))
+    y = m.value("f32", (1, 1, 1, 5), role="output", name="y", axes=(4,))
+    z = m.value("f32", (1, 9, 10, 3), role="output", name="z", axes=(4, 2, 3))
+    g = Geometry((1, 7, 7), (1, 2, 2), pad_begin=(0, 3, 3), pad_end=(0, 3, 3))
+    m.qconv(x, weight(36, 49, 3), 36, (1, 5, 5), g, [b.affine(p0=0.001), b.store_u8(stem, 2.0)])
+    m.copy(stem, wide, (0, 0, 0, 0), (1, 1, 1, 1), (1, 5, 5, 36), 4, zero_rest=True)
+    same = {"pad_begin": (0, 1, 1), "pad_end": (0, 1, 1)}
+    depthwise = Geometry((1, 3, 3), groups=40, pad_mode=3, **same)
+    m.qconv(wide, weight(40, 9, 1), 40, (1, 5, 5), depthwise, [b.affine(p0=0.001), b.store_u8(deep, 4.0)])
+    m.qconv(deep, weight(40, 9, 10), 40, (1, 5, 5), Geometry((1, 3, 3), groups=4, **same), [b.store(mapped)])
+    m.pool(deep, 2, (1, 2, 2), Geometry((1, 2, 2), (1, 2, 2)), [b.store_u8(pooled, 4.0)])
+    m.qconv(pooled, weight(5, 4, 40), 5, (1, 1, 1), Geometry((1, 2, 2)), [b.store(y)])
+    m.map(x, [b.store_bits(bits, p0=0.1)])
+    m.map(bits, [b.store(z)])
+    return m.file()
+
+
 def corpus() -> dict[str, bytes]:
     same = {"pad_begin": (0, 1, 1), "pad_end": (0, 1, 1)}
     return {
@@ -185,6 +216,7 @@ def corpus() -> dict[str, bytes]:
         "pooled_bits.bwm": pooled_bits(),
         "fixed.bwm": fixed(),
         "levels.bwm": levels(),
+        "int8.bwm": int8(),
     }
 
 

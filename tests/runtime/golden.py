@@ -23,6 +23,8 @@ def batch(info: TensorInfo, random: np.random.Generator) -> np.ndarray:
     shape = (BATCH, *(int(d) for d in info.shape[1:]))
     if info.dtype == np.float32:
         return (random.integers(-256, 257, shape) / 64).astype(np.float32)
+    if info.dtype == np.uint8:
+        return random.integers(0, 256, shape).astype(np.uint8)
     return random.integers(0, 2, shape).astype(info.dtype)
 
 

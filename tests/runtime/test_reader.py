@@ -147,7 +147,7 @@ def set_value(value: int, **fields: object) -> Change:
 MAP, CONV, GROUPED, POOL, COPY, COPY2, DENSE, EMBED = range(8)
 G = 12  # word of a BCONV's geometry
 HOSTILE: list[tuple[str, Change, str]] = [
-    ("opcode", set_u32(MAP, 0, 77), "op 0: opcode 77, known are 1 to 7"),
+    ("opcode", set_u32(MAP, 0, 77), "op 0: opcode 77, known are 1 to "),
     ("op size", set_u32(MAP, 1, 0xFFFFFFF8), "op 0 (MAP): size 4294967288"),
     ("op size 0", set_u32(MAP, 1, 0), "op 0 (MAP): size 0"),
     ("steps", set_u32(CONV, 2, 2**31), "op 1 (BCONV): 2147483648 steps need"),
@@ -172,7 +172,7 @@ HOSTILE: list[tuple[str, Change, str]] = [
     ("pad mode", set_u32(CONV, G + 16, 4), "op 1 (BCONV): pad_mode 4"),
     ("flags", set_u32(CONV, G + 17, 2), "op 1 (BCONV): geometry flags 2"),
     ("transposed with pad_end", set_u32(CONV, G + 17, 1), "op 1 (BCONV): pad_end 1 of a transposed convolution"),
-    ("step kind", set_u32(CONV, 32, 10), "op 1 (BCONV), step 0: kind 10"),
+    ("step kind", set_u32(CONV, 32, 99), "op 1 (BCONV), step 0: kind 99"),
     ("step constant", set_u32(CONV, 34, 99), "op 1 (BCONV), step 0 (AFFINE): factor constant id 99"),
     ("step unused", set_u32(CONV, 33, 0), "op 1 (BCONV), step 0 (AFFINE): field value is not used but not none"),
     (
@@ -275,7 +275,7 @@ def mutate(section: int, at: int, form: str, value: int) -> bytes:
         (-4, 4, "<I", 1, "section DATA: count 1, 0 is expected"),
         (-5, 16, "<Q", 0, ""),
         (-5, 16, "<Q", 3, ""),
-        (0, 0, "<I", 4, "value 0: dtype 4"),
+        (0, 0, "<I", 99, "value 0: dtype 99"),
         (0, 28, "<I", 10**9, "value 0: name offset 1000000000"),
         (0, 40, "<Q", 2624, "value 0: says 2624 bytes a sample, its shape needs 2560"),
         (0, 52, "<I", 1, "value 0: planes in a file of version 1.0"),

@@ -8,9 +8,24 @@ import zlib
 import numpy as np
 
 from . import bwm_format as f
-from .program import BConv, BPool, Const, Copy, Embed, FConv, Geometry, Map, Op, Pool, Program, Step, Value
+from .program import (
+    BConv,
+    BPool,
+    Const,
+    Copy,
+    Embed,
+    FConv,
+    Geometry,
+    Map,
+    Op,
+    Pool,
+    Program,
+    QConv,
+    Step,
+    Value,
+)
 
-_DTYPES = {np.dtype(np.float32): 1, np.dtype(np.uint32): 2, np.dtype(np.int32): 3}
+_DTYPES = {np.dtype(np.float32): 1, np.dtype(np.uint32): 2, np.dtype(np.int32): 3, np.dtype(np.int8): 4}
 
 
 class _Names:
@@ -86,7 +101,7 @@ class _Encoder:
             *axes,
             planes,
             v.scale,
-            0,
+            v.zero,
         )
 
     def step(self, s: Step) -> bytes:
@@ -97,7 +112,7 @@ class _Encoder:
     def fields(self, op: Op) -> bytes:
         inp = self.ids[id(op.inp)]
         add = self.constants.add
-        if isinstance(op, (BConv, FConv)):
+        if isinstance(op, (BConv, FConv, QConv)):
             low = op.low if isinstance(op, BConv) else 0
             head = f.CONV_FIELDS.pack(inp, add(op.weight), op.out_channels, low, *op.out, 0)
             return head + _geometry(op.geometry) + f.ZERO.pack(0)

@@ -1,4 +1,4 @@
-"""Numbers of the `.bwm` format, version 1 (docs/bwm.md), shared by the writer and the reader."""
+"""Numbers of the `.bwm` format, versions 1.0 and 1.1 (docs/bwm.md), shared by the writer and the reader."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COPY_FIELDS = struct.Struct("<2I4I4I4I2I")
 EMBED_FIELDS = struct.Struct("<6I")
 ZERO = struct.Struct("<I")
 SECTIONS = ("VALUES", "OPS", "CONSTANTS", "DATA", "META")
-OPCODES = {"BConv": 1, "FConv": 2, "Pool": 3, "Map": 4, "Copy": 5, "Embed": 6, "BPool": 7}
+OPCODES = {"BConv": 1, "FConv": 2, "Pool": 3, "Map": 4, "Copy": 5, "Embed": 6, "BPool": 7, "QConv": 8}
 ALIGN = 64
 NAME_LIMIT = 4096
 

@@ -8,6 +8,7 @@ own reader
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
 import zlib
@@ -35,6 +36,7 @@ from .program import (
     Pool,
     PoolKind,
     Program,
+    QConv,
     Step,
     StepKind,
     UnaryFn,
@@ -42,7 +44,7 @@ from .program import (
     out_dims,
 )
 
-_DTYPES: dict[int, Any] = {1: np.dtype("<f4"), 2: np.dtype("<u4"), 3: np.dtype("<i4")}
+_DTYPES: dict[int, Any] = {1: np.dtype("<f4"), 2: np.dtype("<u4"), 3: np.dtype("<i4"), 4: np.dtype("<i1")}
 
 
 def read(source: str | os.PathLike[str] | bytes) -> Program:
@@ -53,6 +55,12 @@ def read(source: str | os.PathLike[str] | bytes) -> Program:
         return _Decoder(Path(source).read_bytes()).program()
     except BwmFormatError as error:
         raise BwmFormatError(f"{os.fspath(source)}: {error}") from None
+
+
+def _stored_type(step: Step) -> DType:
+    if step.kind is StepKind.STORE_U8:
+        return DType.U8
+    return DType.BITS if step.stores_bits else DType.I16 if step.fixed else DType.F32
 
 
 def _check(condition: bool, what: str) -> None:
@@ -82,6 +90,7 @@ class _Decoder:
                 f"the file has version {major}.{minor}, this bitwright reads {f.MAJOR}.{f.MINOR}: "
                 "it was written by a newer bitwright"
             )
+        self.minor = minor
         _check(size == len(data), f"it should have {size} bytes and has {len(data)} (truncated?)")
         _check(zlib.crc32(data[64:]) == crc, "the checksum is wrong (damaged file)")
         _check(count == len(f.SECTIONS) and not any(zero), f"{count} sections instead of {len(f.SECTIONS)}")
@@ -130,16 +139,15 @@ class _Decoder:
             dtype, d, h, w, c, groups, flags, name, arena, size, *tail = f.VALUE.unpack_from(self.data, offset + 64 * i)
             axes = tuple(a for a in tail[:4] if a)
             _check(dtype in list(DType), f"value {i} has dtype {dtype}")
-            scale = float(tail[5])
-            _check((0 < scale < float("inf")) if dtype == DType.I16 else scale == 0, f"value {i} has scale {scale}")
-            _check(dtype != DType.I16 or self.minor >= 1, f"value {i} has dtype {dtype}, unknown in version 1.0")
+            self._since_1_1(dtype in (DType.U8, DType.I16), f"value {i} has dtype {dtype}, which")
             _check(min(d, h, w, c) >= 1 and groups >= 1 and c % groups == 0, f"value {i} has dims {[d, h, w, c]}")
             _check(flags < 3 and all(a <= 4 for a in axes), f"value {i} has flags {flags}, axes {axes}")
             v = Value(
                 DType(dtype), (d, h, w, c), groups, self.name(name), bool(flags & 1), bool(flags & 2), axes, arena
             )
-            v.scale = scale
-            planes = int(tail[4])
+            planes, v.scale, v.zero = tail[4:]
+            _check(0 < v.scale < math.inf if v.quantized else v.scale == 0, f"value {i} has scale {v.scale}")
+            _check(v.zero <= (255 if v.dtype is DType.U8 else 0), f"value {i} has zero point {v.zero}")
             good = planes == 0 or (dtype == DType.BITS and 2 <= planes <= 8 and self.minor >= 1)
             _check(good, f"value {i} has {planes} planes")
             v.planes = planes or 1
@@ -155,10 +163,16 @@ class _Decoder:
         for i in range(count):
             dtype, _, elements, at, _ = f.CONSTANT.unpack_from(self.data, offset + 32 * i)
             _check(dtype in _DTYPES, f"constant {i} has dtype {dtype}")
-            _check(elements >= 1 and at % 64 == 0 and at + 4 * elements <= room, f"constant {i} is outside DATA")
+            self._since_1_1(dtype == 4, f"constant {i}")
+            size = _DTYPES[dtype].itemsize * elements
+            _check(elements >= 1 and at % 64 == 0 and at + size <= room, f"constant {i} is outside DATA")
             raw = np.frombuffer(self.data, _DTYPES[dtype], elements, base + at)
             constants.append(Const(raw.astype(raw.dtype.newbyteorder("="), copy=False)))
         return constants
+
+    def _since_1_1(self, uses: bool, what: str) -> None:
+        """What version 1.1 brought is refused in a file that says 1.0."""
+        _check(not uses or self.minor >= 1, f"{what} needs version 1.1 of the format, the header says 1.0")
 
     def value(self, i: int) -> Value:
         _check(i < len(self.values), f"value id {i} of {len(self.values)}")
@@ -225,7 +239,8 @@ class _Decoder:
         return Geometry(three(0), three(1), three(2), three(3), three(4), g[15], PadMode(g[16]), bool(g[17]))
 
     def _op(self, code: int, at: int, name: str) -> tuple[Op, int]:
-        if code in (1, 2):
+        if code in (1, 2, 8):
+            self._since_1_1(code == 8, name)
             inp, weight, outputs, low, d, h, w, _ = f.CONV_FIELDS.unpack_from(self.data, at)
             v, g = self.value(inp), self._geometry(at + 32)
             _check(
@@ -244,6 +259,10 @@ class _Decoder:
                 )
                 const = self.constant(weight, np.uint32, outputs * g.taps * words_of(row), name)
                 return BConv(name, v, [], [], "", const, outputs, low, out, g), 112
+            if code == 8:
+                _check(v.dtype is DType.U8, f"{name}: its input is not u8")
+                const = self.constant(weight, np.int8, outputs * g.taps * row, name)
+                return QConv(name, v, [], [], "", const, outputs, out, g), 112
             _check(v.dtype is DType.F32, f"{name}: its input is not f32")
             packed = weight < len(self.constants) and self.constants[weight].data.dtype == np.uint32
             kind, width = (np.uint32, words_of(row)) if packed else (np.float32, row)
@@ -289,19 +308,17 @@ class _Decoder:
         kind, value, a, b, p0, p1, n, _ = f.STEP.unpack_from(self.data, at)
         what = f"op {index}, step kind {kind}"
         _check(kind in list(StepKind), f"{what} is unknown")
+        self._since_1_1(kind > StepKind.MUL, what)
         k = StepKind(kind)
         dims = out_dims(op)
         channels = dims[3]
         step = Step(k, None, None, None, p0, p1, n)
         levels = k is StepKind.STORE_LEVELS
-        _check(not (step.fixed or levels) or self.minor >= 1, f"{what} is unknown in version 1.0")
         if step.stores or step.reads:
             step.value = self.value(value)
             wanted = (1, 1, 1, channels) if k is StepKind.MUL and n == 1 else dims
             _check(step.value.dims == wanted, f"{what}: value {value} has dims {step.value.dims}, not {wanted}")
-            types = {StepKind.ADD: (DType.F32, DType.I16)}.get(
-                k, (DType.BITS if step.stores_bits else DType.I16 if step.fixed else DType.F32,)
-            )
+            types = {StepKind.ADD: (DType.F32, DType.I16)}.get(k, (_stored_type(step),))
             _check(step.value.dtype in types, f"{what}: value {value} has the wrong dtype")
             _check(step.value.planes == (n if levels else 1), f"{what}: value {value} has {step.value.planes} planes")
         if a != f.NONE:

@@ -32,6 +32,7 @@ class CompileReport:
     ops: int  # ops in the file
     binary_macs: int
     float_macs: int
+    int8_macs: int
 
     def __str__(self) -> str:
         return (
@@ -74,8 +75,9 @@ def compile(
         arena_bytes_unshared=program.meta["plan"]["naive"],
         nodes=len(graph.nodes),
         ops=len(program.ops),
-        binary_macs=sum(c[0] for c in costs),
-        float_macs=sum(c[1] for c in costs),
+        binary_macs=sum(c.binary for c in costs),
+        float_macs=sum(c.floating for c in costs),
+        int8_macs=sum(c.int8 for c in costs),
     )
 
 

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
-from .program import BConv, BPool, Copy, Embed, FConv, Op
+from .program import BConv, BPool, Copy, Embed, FConv, Op, QConv
 
-Macs = tuple[int, int]
+
+class Macs(NamedTuple):
+    """Multiply-accumulates by precision."""
+
+    binary: int = 0
+    floating: int = 0
+    int8: int = 0
 
 
 def macs(op: Op) -> Macs:
-    """(binary, float) multiply-accumulates for one sample. Only products with weights count; taps in the padding do
-    too."""
-    if isinstance(op, (BConv, FConv)):
+    """Multiply-accumulates for one sample. Only products with weights count; taps in the padding do too."""
+    if isinstance(op, (BConv, FConv, QConv)):
         g = op.geometry
         if g.transposed:  # each input pixel meets each tap once
             pixels = op.inp.pixels
         else:
             pixels = math.prod(op.out)
         n = pixels * op.out_channels * g.taps * (op.inp.channels // g.groups)
-        return (n, 0) if isinstance(op, BConv) else (0, n)
-    return (0, 0)
+        return Macs(binary=n) if isinstance(op, BConv) else Macs(int8=n) if isinstance(op, QConv) else Macs(floating=n)
+    return Macs()
 
 
 def weight_bytes(op: Op) -> int:
     """Bytes of the op's weights in the file."""
-    return op.weight.data.nbytes if isinstance(op, (BConv, FConv, Embed)) else 0
+    return op.weight.data.nbytes if isinstance(op, (BConv, FConv, QConv, Embed)) else 0
 
 
 def parameter_bytes(op: Op) -> int:
@@ -46,9 +52,11 @@ def weight_bits(op: Op) -> int:
 
 def precision(op: Op) -> str:
     """`binary` (weights and, but for embeddings, activations), `binary, real in` (1-bit weights, float activations),
-    `float`, or `-` for ops without weights."""
+    `float`, `int8`, or `-` for ops without weights."""
     if isinstance(op, (BConv, Embed)):
         return "binary"
+    if isinstance(op, QConv):
+        return "int8"
     if isinstance(op, FConv):
         return "binary, real in" if op.packed else "float"
     return "-"

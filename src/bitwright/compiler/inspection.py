@@ -11,7 +11,7 @@ from typing import Any
 from . import bwm_format as f
 from .bwm_read import read
 from .costs import macs, parameter_bytes, precision, weight_bits, weight_bytes
-from .program import BConv, BPool, Copy, FConv, Op, Pool, Program, Value, out_dims
+from .program import BConv, BPool, Copy, FConv, Op, Pool, Program, QConv, Value, out_dims
 from .tables import dims, size, table
 
 
@@ -23,17 +23,18 @@ class Layer:
     name: str
     kind: str
     module: str  # path of the PyTorch module, "" if unknown
-    precision: str  # "binary", "binary, real in", "float" or "-"
+    precision: str  # "binary", "binary, real in", "float", "int8" or "-"
     input: tuple[int, ...]  # D, H, W, C
     output: tuple[int, ...]
     detail: str  # kernel, stride, groups ... of a convolution or pooling
     steps: tuple[str, ...]
-    results: tuple[str, ...]  # "f32" and "bits" in the order of the values written
+    results: tuple[str, ...]  # "f32", "u8" and "bits" in the order of the values written
     binary_macs: int
     float_macs: int
     weight_bytes: int
     parameter_bytes: int
     kernel: str  # the kernel that would run here, "?" without the native module
+    int8_macs: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Inspection:
     binary_macs: int
     float_macs: int
     binary_weights: int  # bits that carry a weight
+    int8_macs: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -81,13 +83,15 @@ class Inspection:
                 "+".join(x.results),
                 size(x.binary_macs),
                 size(x.float_macs),
+                *([size(x.int8_macs)] if self.int8_macs else []),
                 size(x.weight_bytes + x.parameter_bytes),
                 x.kernel,
             ]
             for x in self.layers
         ]
         columns = [">#", "layer", "op", "weights", "shape (..HWC)", "window", "epilogue", "writes"]
-        columns += [">binary MACs", ">float MACs", ">bytes", "kernel"]
+        columns += [">binary MACs", ">float MACs", *([">int8 MACs"] if self.int8_macs else []), ">bytes", "kernel"]
+        int8 = f" {self.int8_macs:,} int8 MACs," if self.int8_macs else ""
         kinds = [[k, f"{n:,}", f"{100 * n / self.file_bytes:.1f} %"] for k, n in self.bytes_by_kind.items()]
         kinds.append(["file", f"{self.file_bytes:,}", "100 %"])
         ends = [f"  {role} {t.name}: {t.dtype} {list(t.shape)}" for role, ts in self._ends() for t in ts]
@@ -95,7 +99,7 @@ class Inspection:
             [
                 f"{self.path}: {self.name}, .bwm {self.version}, written by {self.producer} from {self.source}",
                 *ends,
-                f"  {self.binary_macs:,} binary MACs, {self.float_macs:,} float MACs, "
+                f"  {self.binary_macs:,} binary MACs, {self.float_macs:,} float MACs,{int8} "
                 f"{self.arena_bytes:,} bytes of activations a sample",
                 table("Layers", columns, rows),
                 table("Bytes on disk", ["kind", ">bytes", ">share"], kinds),
@@ -136,6 +140,7 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
         binary_macs=sum(x.binary_macs for x in layers),
         float_macs=sum(x.float_macs for x in layers),
         binary_weights=sum(weight_bits(op) for op in program.ops),
+        int8_macs=sum(x.int8_macs for x in layers),
     )
 
 
@@ -144,7 +149,7 @@ def _tensor(v: Value) -> Tensor:
 
 
 def _layer(index: int, op: Op, kernel: str) -> Layer:
-    binary, floating = macs(op)
+    cost = macs(op)
     return Layer(
         index=index,
         name=op.name,
@@ -156,18 +161,19 @@ def _layer(index: int, op: Op, kernel: str) -> Layer:
         detail=_detail(op),
         steps=tuple(s.kind.name for s in op.steps if not s.stores or s.kind.name == "THRESHOLD"),
         results=tuple(v.dtype.name.lower() for v in op.writes()),
-        binary_macs=binary,
-        float_macs=floating,
+        binary_macs=cost.binary,
+        float_macs=cost.floating,
         weight_bytes=weight_bytes(op),
         parameter_bytes=parameter_bytes(op),
         kernel=kernel,
+        int8_macs=cost.int8,
     )
 
 
 def _detail(op: Op) -> str:
     if isinstance(op, Copy):
         return f"to channel {op.dst_channel}" + (f", step {dims(op.step)}" if max(op.step) > 1 else "")
-    if not isinstance(op, (BConv, FConv, Pool, BPool)):
+    if not isinstance(op, (BConv, FConv, QConv, Pool, BPool)):
         return ""
     g = op.geometry
     first = 0 if op.inp.dims[0] > 1 else 1 if op.inp.dims[1] > 1 or g.kernel[1] > 1 else 2
@@ -195,7 +201,7 @@ def _bytes_by_kind(data: bytes, program: Program) -> dict[str, int]:
             at = const.__array_interface__["data"][0]
             if at not in seen:
                 seen.add(at)
-                kinds[kind] += const.nbytes
+                kinds[kind] = kinds.get(kind, 0) + const.nbytes
     for label, name in (
         ("value table", "VALUES"),
         ("op table", "OPS"),
@@ -210,7 +216,7 @@ def _bytes_by_kind(data: bytes, program: Program) -> dict[str, int]:
 def _constants(op: Op) -> list[tuple[Any, str]]:
     found = []
     if weight_bytes(op):
-        kind = "binary weights" if weight_bits(op) else "float weights"
+        kind = "binary weights" if weight_bits(op) else "int8 weights" if isinstance(op, QConv) else "float weights"
         found.append((op.weight.data, kind))  # type: ignore[attr-defined]
     for s in op.steps:
         found += [(c.data, "thresholds, scales, biases") for c in (s.a, s.b) if c is not None]

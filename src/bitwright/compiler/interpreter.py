@@ -25,6 +25,7 @@ from .program import (
     Pool,
     PoolKind,
     Program,
+    QConv,
     Step,
     StepKind,
     UnaryFn,
@@ -64,14 +65,15 @@ def to_external(v: Value, x: Array) -> Array:
 def run_op(op: Op, data: dict[int, Array]) -> None:
     """Computes the values that the op writes."""
     x = data[id(op.inp)]
+    if op.inp.dtype is DType.U8 and not isinstance(op, Copy):
+        x = x.astype(np.int64) - op.inp.zero
     if isinstance(op, Copy):
         spans = zip(op.start, op.step, op.count, strict=True)
         where = (slice(None), *(slice(s, s + (c - 1) * k + 1, k) for s, k, c in spans))
         box = x[where]
         if id(op.dst) not in data:
-            data[id(op.dst)] = np.full((x.shape[0], *op.dst.dims), 0.0 if op.zero_rest else np.nan, np.float32)
-            if op.inp.dtype is DType.I16:
-                data[id(op.dst)] = np.zeros((x.shape[0], *op.dst.dims), np.int16)
+            rest = op.dst.zero if op.dst.dtype is DType.U8 else 0 if op.zero_rest or op.dst.quantized else np.nan
+            data[id(op.dst)] = np.full((x.shape[0], *op.dst.dims), rest, x.dtype)
         data[id(op.dst)][..., op.dst_channel : op.dst_channel + op.count[3]] = box
         return
     if isinstance(op, BPool):
@@ -90,7 +92,7 @@ def run_op(op: Op, data: dict[int, Array]) -> None:
             table = table * op.scale.data[:, None]
         acc = table[x[..., 0]]
     else:
-        assert isinstance(op, (BConv, FConv))
+        assert isinstance(op, (BConv, FConv, QConv))
         acc = _convolve(op, x)
     assert acc.shape[1:] == out_dims(op), (op.name, acc.shape, out_dims(op))
     _epilogue(op, acc, data)
@@ -123,7 +125,7 @@ def _gather(x: Array, coords: list[Array]) -> Array:
     return x[:, coords[0][:, None, None], coords[1][None, :, None], coords[2][None, None, :], :]
 
 
-def _convolve(op: BConv | FConv, x: Array) -> Array:
+def _convolve(op: BConv | FConv | QConv, x: Array) -> Array:
     g = op.geometry
     groups, row = g.groups, op.inp.channels // g.groups
     outputs = op.out_channels // groups
@@ -135,6 +137,10 @@ def _convolve(op: BConv | FConv, x: Array) -> Array:
         weight: Array = np.where(unpack_bits(op.weight.data.reshape(op.out_channels, g.taps, -1), row), 1, -1)
         weight = weight.astype(exact)
         fill = {PadMode.ZERO: 0, PadMode.ONE: 1, PadMode.MINUS_ONE: low, PadMode.EDGE: 0}[g.pad_mode]
+    elif isinstance(op, QConv):
+        values = x
+        weight = op.weight.data.reshape(op.out_channels, g.taps, row).astype(np.int64)
+        fill = 0
     else:
         values = x.astype(np.float64)
         if op.weight.data.dtype == np.uint32:
@@ -152,7 +158,7 @@ def _convolve(op: BConv | FConv, x: Array) -> Array:
             part = slice(k * row, (k + 1) * row)
             to = slice(k * outputs, (k + 1) * outputs)
             acc[..., to] += picked[..., part] @ weight[to, t].T
-    return acc.astype(np.int64) if isinstance(op, BConv) else acc.astype(np.float32)
+    return acc.astype(np.float32) if isinstance(op, FConv) else acc.astype(np.int64)
 
 
 def _pool(op: Pool, x: Array) -> Array:
@@ -180,7 +186,7 @@ def _pool(op: Pool, x: Array) -> Array:
     assert (count > 0).all()
     if op.kind is PoolKind.MAX:
         return best
-    if op.inp.dtype is DType.I16:  # the sum is exact; one product, one quotient
+    if op.inp.quantized:  # the sum is exact; one product, one quotient
         return total.astype(np.float32) * np.float32(op.inp.scale) / count.astype(np.float32)
     return (total / count).astype(np.float32)
 
@@ -232,7 +238,7 @@ def _epilogue(op: Op, acc: Array, data: dict[int, Array]) -> None:
         fixed.run(op.steps, acc, data)
         return
     x = acc.astype(np.float32)
-    if op.inp.dtype is DType.I16 and not _average(op):
+    if op.inp.quantized and isinstance(op, (Map, Pool)) and not _average(op):
         x = x * np.float32(op.inp.scale)
     with np.errstate(all="ignore"):
         for i, s in enumerate(op.steps):
@@ -256,6 +262,11 @@ def _epilogue(op: Op, acc: Array, data: dict[int, Array]) -> None:
                 x = _unary(s.n, x)
             elif s.kind is StepKind.STORE:
                 data[id(s.value)] = x
+            elif s.kind is StepKind.STORE_U8:
+                assert s.value is not None
+                q = np.rint(x * np.float32(s.p0))  # half to even
+                q = np.clip(np.where(np.isnan(q), 0, q), -s.value.zero, 255 - s.value.zero)
+                data[id(s.value)] = (q + s.value.zero).astype(np.uint8)
             elif s.kind is StepKind.STORE_LEVELS:
                 offset = np.float32(s.p1) if s.b is None else s.b.data
                 data[id(s.value)] = levels(x * a + offset, s.n)

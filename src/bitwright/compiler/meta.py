@@ -10,7 +10,7 @@ import numpy as np
 
 import bitwright
 
-from .costs import macs, parameter_bytes, weight_bytes
+from .costs import Macs, macs, parameter_bytes, weight_bytes
 from .graph import Graph
 from .levels import levels
 from .planner import Plan
@@ -31,13 +31,18 @@ def build(program: Program, graph: Graph, plan: Plan, name: str) -> dict[str, An
             {
                 "nodes": op.nodes,
                 "module": op.module,
-                "macs": {"binary": macs(op)[0], "float": macs(op)[1]},
+                "macs": _macs(macs(op)),
                 "weight_bytes": weight_bytes(op),
                 "parameter_bytes": parameter_bytes(op),
             }
             for op in program.ops
         ],
     }
+
+
+def _macs(cost: Macs) -> dict[str, int]:
+    found = {"binary": cost.binary, "float": cost.floating}
+    return {**found, "int8": cost.int8} if cost.int8 else found
 
 
 def _value(v: Value) -> dict[str, Any] | None:

@@ -26,6 +26,7 @@ class DType(IntEnum):
     F32 = 1
     BITS = 2
     I32 = 3
+    U8 = 4
     I16 = 5
 
 
@@ -41,6 +42,7 @@ class StepKind(IntEnum):
     STORE_BITS = 7
     UNARY = 8
     MUL = 9
+    STORE_U8 = 10
     STORE_LEVELS = 11
     FIXED = 12
     ADD_I16 = 13
@@ -84,7 +86,7 @@ class PoolKind(IntEnum):
 
 
 BIT_STORES = (StepKind.STORE_BITS, StepKind.STORE_LEVELS, StepKind.THRESHOLD, StepKind.STORE_BITS_I16)
-STORES = (*BIT_STORES, StepKind.STORE, StepKind.STORE_I16)
+STORES = (*BIT_STORES, StepKind.STORE, StepKind.STORE_U8, StepKind.STORE_I16)
 READS = (StepKind.ADD, StepKind.MUL, StepKind.ADD_I16)
 FIXED_STEPS = tuple(k for k in StepKind if StepKind.FIXED <= k <= StepKind.QUANTIZE_I16)
 
@@ -121,8 +123,14 @@ class Value:
     external_axes: tuple[int, ...] = ()
     offset: int = 0
     meaning: Meaning | None = None
-    scale: float = 0.0  # i16: an element q stands for q * scale
+    scale: float = 0.0  # u8, i16: an element q stands for (q - zero) * scale
     planes: int = 1  # bits: an element is a level of so many bits
+    zero: int = 0  # u8
+
+    @property
+    def quantized(self) -> bool:
+        """Whether its elements are integers that stand for `(q - zero) * scale`."""
+        return self.dtype in (DType.U8, DType.I16)
 
     @property
     def channels(self) -> int:
@@ -147,6 +155,8 @@ class Value:
         """Bytes of one sample before rounding."""
         if self.dtype is DType.BITS:
             return (self.pixels + 1) * self.planes * self.groups * self.words * 4
+        if self.dtype is DType.U8:  # a padding pixel, and room that kernels read
+            return (self.pixels + 1) * self.channels + 64
         return self.pixels * self.channels * (2 if self.dtype is DType.I16 else 4)
 
     @property
@@ -162,13 +172,13 @@ class Value:
 
 @dataclass(eq=False)
 class Const:
-    """Data stored in the file: float32, uint32 or int32, flat."""
+    """Data stored in the file: float32, uint32, int32 or int8, flat."""
 
     data: npt.NDArray[Any]
 
     def __post_init__(self) -> None:
-        if self.data.dtype not in (np.float32, np.uint32, np.int32):
-            raise TypeError(f"a constant is float32, uint32 or int32, not {self.data.dtype}")
+        if self.data.dtype not in (np.float32, np.uint32, np.int32, np.int8):
+            raise TypeError(f"a constant is float32, uint32, int32 or int8, not {self.data.dtype}")
         self.data = np.ascontiguousarray(self.data).reshape(-1)
 
 
@@ -279,6 +289,17 @@ class FConv(Op):
 
 
 @dataclass(eq=False)
+class QConv(Op):
+    """int8 convolution of a u8 value; weight `[O][taps][C/groups]` i8. The steps see the exact integer accumulator
+    `sum (q - zero) * w` as a float: an AFFINE brings the scales in."""
+
+    weight: Const = None  # type: ignore[assignment]
+    out_channels: int = 0
+    out: Dims3 = (1, 1, 1)
+    geometry: Geometry = Geometry()
+
+
+@dataclass(eq=False)
 class BPool(Op):
     """Max pooling of bits, then flips (u32 words); writes `dst`. No steps."""
 
@@ -342,9 +363,9 @@ class Program:
     @property
     def minor_version(self) -> int:
         """Minor version of the `.bwm` format that the program needs: 0 unless it uses something newer."""
-        i16 = any(v.dtype is DType.I16 or v.planes > 1 for v in self.values())
-        i16 = i16 or any(s.fixed or s.kind is StepKind.STORE_LEVELS for op in self.ops for s in op.steps)
-        return int(i16)
+        new_value = any(v.quantized or v.planes > 1 for v in self.values())
+        new_step = any(s.kind > StepKind.MUL for op in self.ops for s in op.steps)
+        return int(new_value or new_step or any(isinstance(op, QConv) for op in self.ops))
 
     def values(self) -> list[Value]:
         """Every value: inputs and outputs first, then in the order in which the ops write them. The index is the
@@ -378,7 +399,7 @@ class Program:
 
 def out_dims(op: Op) -> Dims4:
     """Dimensions (D, H, W, C) of the elements that the op's steps see."""
-    if isinstance(op, (BConv, FConv)):
+    if isinstance(op, (BConv, FConv, QConv)):
         return (*op.out, op.out_channels)
     if isinstance(op, Pool):
         return (*op.out, op.inp.channels)

@@ -16,7 +16,7 @@ from bitwright.runtime.errors import InputError, ModelError
 
 __all__ = ["Session", "TensorInfo"]
 
-_DTYPES: dict[str, type[np.generic]] = {"f32": np.float32, "i32": np.int32, "i16": np.int16}
+_DTYPES: dict[str, type[np.generic]] = {"f32": np.float32, "i32": np.int32, "u8": np.uint8, "i16": np.int16}
 
 
 class TensorInfo(NamedTuple):
@@ -34,7 +34,7 @@ class Session:
         model: the path of a ``.bwm`` file (mapped, so replace it by renaming while it is in use), or its bytes
             (copied).
         threads: threads of a run, the caller's included; 0 for as many as the process may use.
-        kernel: forces kernels: an instruction set ("portable", "avx2", "avx512", "avx512vpopcnt") or kernel names
+        kernel: forces kernels: an instruction set ("portable", "avx2", "avx512", ...) or kernel names
             separated by commas, see `bitwright.runtime.kernels`. Without it, the environment variable
             ``BITWRIGHT_KERNEL``; without that, the best for this CPU.
 
@@ -106,8 +106,8 @@ class Session:
 
         Args:
             inputs: one array for each input, in order; or one dict from input names to arrays. Shapes as in
-                `inputs`; float32 (ids: int32 or int64), any strides. An array that lies as the engine reads it
-                (channels last, or one channel) is not copied.
+                `inputs`; float32 (ids: int32 or int64; pixels of a model that takes them: uint8), any strides. A
+                float32 array that lies as the engine reads it (channels last, or one channel) is not copied.
 
         Returns:
             The output array, or a list of them if the model has several.
@@ -168,8 +168,8 @@ class Session:
         Returns:
             Dicts of ``index``, ``name``, ``kind`` ("BCONV", …), ``kernel`` and ``epilogue`` (that run it), ``steps``
             (kinds, in order), ``in_shape`` and ``out_shape`` ((D, H, W, C) of one sample), ``groups``,
-            ``kernel_shape``, ``reads`` and ``writes`` (value ids), ``binary_macs`` and ``float_macs`` (of one sample;
-            taps in the padding count), ``weight_bytes`` and ``constant_bytes`` (in the file).
+            ``kernel_shape``, ``reads`` and ``writes`` (value ids), ``binary_macs``, ``float_macs`` and ``int8_macs``
+            (of one sample; taps in the padding count), ``weight_bytes`` and ``constant_bytes`` (in the file).
         """
         return list(self._native.ops())
 
@@ -177,9 +177,10 @@ class Session:
         """Facts about each activation tensor.
 
         Returns:
-            Dicts of ``id``, ``name``, ``dtype`` ("f32", "bits", "i32"), ``dims`` ((D, H, W, C) of one sample),
-            ``groups``, ``role`` ("input", "output" or ""), ``shape`` (external, of inputs and outputs, without N),
-            ``arena_offset`` and ``bytes`` (of one sample).
+            Dicts of ``id``, ``name``, ``dtype`` ("f32", "bits", "i32", "u8"), ``dims`` ((D, H, W, C) of one
+            sample), ``groups``, ``scale`` and ``zero`` (u8, i16: an element q
+            is the number (q - zero) * scale), ``role`` ("input", "output" or ""), ``shape`` (external, of inputs and
+            outputs, without N), ``arena_offset`` and ``bytes`` (of one sample).
         """
         return [dict(v) for v in self._values]
 
@@ -189,7 +190,7 @@ class Session:
         Args:
             index: the op's index in `ops`.
             values: for each value that the op reads, an array [N, D, H, W, C]: float32, bool for bits (uint8
-                levels for bits of several planes), int32 for ids, int16 for i16 values.
+                levels for bits of several planes), int32 for ids, uint8 and int16 for u8 and i16 values.
 
         Returns:
             The same for each value that it writes. A COPY fills only its own channels; the others are 0.
@@ -217,9 +218,8 @@ class Session:
         outputs: dict[int, npt.NDArray[Any]] = {}
         for key in op["writes"]:
             facts = self._values[key]
-            outputs[key] = np.empty(
-                (samples or 0, *facts["dims"]), {"bits": np.uint8, "i16": np.int16}.get(facts["dtype"], np.float32)
-            )
+            dtype = np.uint8 if facts["dtype"] == "bits" else _DTYPES[facts["dtype"]]
+            outputs[key] = np.empty((samples or 0, *facts["dims"]), dtype)
         self._native.run_op(index, arrays, outputs)
         return {
             key: array.view(_bits_type(self._values[key])) if self._values[key]["dtype"] == "bits" else array
@@ -265,6 +265,12 @@ def _check_input(info: TensorInfo, given: Any) -> npt.NDArray[Any]:
             raise TypeError(
                 f"input {info.name!r} is {array.dtype}; float32 is expected: pass x.astype(numpy.float32), scaled as "
                 "in training"
+            )
+    elif info.dtype == np.uint8:
+        if array.dtype != np.uint8:
+            raise TypeError(
+                f"input {info.name!r} is {array.dtype}; uint8 is expected: pass the pixels, 0 to 255, as they are (the "
+                "model scales them)"
             )
     elif array.dtype not in (np.int32, np.int64):
         raise TypeError(
