@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 NATIVE := $(wildcard CMakeLists.txt native/CMakeLists.txt native/*/*.cpp native/*/*.h)
 CMAKE := $(PY) -m cmake
 
-.PHONY: help install quickstart test test-fast lint types native-test arm-test sanitize docs wheel bench-peers bench clean
+.PHONY: help install quickstart test test-fast lint types native-test arm-test sanitize tsan docs wheel bench-peers bench clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed 's/:.*##/  —/'
@@ -62,6 +62,11 @@ sanitize: install   ## the same, and the file fuzzer, under AddressSanitizer and
 	$(CMAKE) -S . -B build/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(VENV)/bin/ninja" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBITWRIGHT_PYTHON=OFF -DBITWRIGHT_TESTS=ON -DBITWRIGHT_SANITIZE=ON
 	$(CMAKE) --build build/sanitize
 	cd build/sanitize && "$(CURDIR)/$(VENV)/bin/ctest" --output-on-failure
+
+tsan: install   ## the tests of threads under ThreadSanitizer
+	$(CMAKE) -S . -B build/tsan -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(VENV)/bin/ninja" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBITWRIGHT_PYTHON=OFF -DBITWRIGHT_TESTS=ON -DBITWRIGHT_TSAN=ON
+	$(CMAKE) --build build/tsan --target bitwright_threads_tests
+	TSAN_OPTIONS=halt_on_error=1 build/tsan/native/bitwright_threads_tests
 
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: install   ## build the documentation into site/ (warnings are errors)

@@ -64,7 +64,7 @@ struct alignas(64) Pool::Seat {
   std::atomic<bool> asleep{false};
 };
 
-Pool::Pool(unsigned threads) : cpus_(available_cpus()) {
+Pool::Pool(unsigned threads) : threads_(std::max(threads, 1u)), cpus_(available_cpus()) {
   watch_forks();
   process_ = process.load();
   if (threads > 1) seats_ = std::make_unique<Seat[]>(threads);
@@ -100,7 +100,7 @@ Pool::Busy::Busy(Pool& pool) : pool_(pool), process_(process.load()) {
   threads_in_use += static_cast<int>(pool.threads());
   ++pool.busy_;
   // Runs that follow one another in two threads leave gaps of microseconds; waking workers in every gap would only disturb the other.
-  if (pool.workers_.empty()) {
+  if (pool.threads_ == 1) {
     if (before > 0) crowded_until.store(now_ns() + kCrowded, std::memory_order_relaxed);
     return;
   }
@@ -118,7 +118,7 @@ Pool::Busy::~Busy() {
 
 // How many workers a job may have now. Who uses the engine from one thread gets what they asked for.
 unsigned Pool::helpers() const {
-  const unsigned all = static_cast<unsigned>(workers_.size());
+  const unsigned all = threads_ - 1;
   const int now = callers.load(std::memory_order_relaxed);
   if (now <= 1 && !crowded_.load(std::memory_order_relaxed)) return all;
   const unsigned share = cpus_ / static_cast<unsigned>(std::max(now, 2));

@@ -22,10 +22,10 @@ class Pool {
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  unsigned threads() const { return static_cast<unsigned>(workers_.size()) + 1; }
+  unsigned threads() const { return threads_; }
 
   // Whether a job of so many CPU cycles, roughly, gains from a second thread; and whether one may be had now.
-  bool worth_sharing(uint64_t cycles) const { return !workers_.empty() && cycles >= kWorthSharing && helpers() > 0; }
+  bool worth_sharing(uint64_t cycles) const { return threads_ > 1 && cycles >= kWorthSharing && helpers() > 0; }
 
   // fn(item, thread) for each item < items, thread < threads(). Returns when all are done. `cycles`: see worth_sharing.
   // Several threads may call it at once: one gets the pool, the others do their items alone, so nobody waits for anybody. The same after fork(),
@@ -66,7 +66,8 @@ class Pool {
   bool may_spin(int64_t idle_ns) const;
   void stop();
 
-  std::vector<std::thread> workers_;
+  const unsigned threads_;
+  std::vector<std::thread> workers_;  // of the constructor's and destructor's thread only
   // On the heap, because a forked child leaves them behind: destroying a condition variable that threads were waiting on when the process
   // forked would wait for them for ever.
   std::unique_ptr<Seat[]> seats_;
