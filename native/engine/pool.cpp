@@ -6,6 +6,9 @@
 #include "cpus.h"
 #include "error.h"
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
 #define BITWRIGHT_HAS_FORK 1
@@ -22,7 +25,7 @@ namespace {
 constexpr int64_t kSpinBusy = 300'000, kSpinIdle = 50'000;  // ns
 constexpr int64_t kCrowded = 2'000'000;                     // ns that two overlapping runs are remembered
 constexpr int kSpinsPerLook = 32;                           // between looks at the clock
-constexpr int kSpinsAtEnd = 2000;                           // before a caller yields the CPU to a worker that was interrupted
+constexpr int kSpinsAtEnd = 200;                            // before a caller yields the CPU to a worker that was interrupted
 
 // Of all pools of the process.
 std::atomic<int> callers{0};         // that are busy
@@ -39,6 +42,28 @@ void pause() {
   _mm_pause();
 #elif defined(__aarch64__)
   asm volatile("isb" ::: "memory");
+#endif
+}
+
+int this_cpu() {
+#if defined(__linux__)
+  return ::sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
+// Linux sometimes wakes a thread on the CPU of the one that wakes it and leaves it there for milliseconds, beside an idle CPU.
+void leave_cpu(int cpu) {
+#if defined(__linux__)
+  cpu_set_t all, others;
+  if (cpu < 0 || cpu >= CPU_SETSIZE || ::sched_getaffinity(0, sizeof all, &all) != 0) return;
+  others = all;
+  CPU_CLR(cpu, &others);
+  if (CPU_COUNT(&others) == 0 || ::sched_setaffinity(0, sizeof others, &others) != 0) return;
+  ::sched_setaffinity(0, sizeof all, &all);
+#else
+  (void)cpu;
 #endif
 }
 
@@ -163,13 +188,18 @@ void Pool::run_erased(size_t items, void* fn, Call call, bool share) {
   wanted_.store(wanted, std::memory_order_relaxed);
   next_.store(0, std::memory_order_relaxed);
   job_.fetch_add(1);
+  unsigned woken = 0;  // the last of them
   for (unsigned i = 1; i <= wanted; ++i) {
     if (!seats_[i].asleep.load()) continue;
+    if (woken == 0) caller_cpu_.store(this_cpu(), std::memory_order_relaxed);
+    woken = i;
     { std::lock_guard<std::mutex> lock(seats_[i].mutex); }
     seats_[i].wake.notify_one();
   }
   take_items(0);
   job_.fetch_add(1);
+  // Still not up: it may be waiting for this very CPU.
+  if (woken != 0 && seats_[woken].asleep.load()) std::this_thread::yield();
   for (int spins = 0; entered_.load() != 0; ++spins) {
     if (spins < kSpinsAtEnd)
       pause();
@@ -204,6 +234,8 @@ uint64_t Pool::wait_for_job(unsigned index, uint64_t seen) {
     seat.asleep = true;
     seat.wake.wait(lock, ready);
     seat.asleep = false;
+    lock.unlock();
+    if (cpus_ > 1 && this_cpu() == caller_cpu_.load(std::memory_order_relaxed)) leave_cpu(this_cpu());
     break;
   }
   return job;

@@ -82,6 +82,7 @@ class Pool {
   // What a worker reads when a job begins lies on one cache line. `job_` is odd while a job is open.
   alignas(64) std::atomic<uint64_t> job_{0};
   std::atomic<unsigned> wanted_{0};  // workers 1 .. wanted_ may take part
+  std::atomic<int> caller_cpu_{-1};  // where the caller ran when it last woke somebody
   void* fn_ = nullptr;
   Call call_ = nullptr;
   size_t items_ = 0;
