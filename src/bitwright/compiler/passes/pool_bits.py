@@ -91,7 +91,7 @@ def _compared(op: Pool, before: list[Step], low: int, high: int) -> tuple[Value,
     ends = evaluate(before, _rows(low, high, z.channels))
     if np.isnan(ends).any() or np.isnan(evaluate(op.steps[:-1], ends)).any():
         return None
-    threshold, flip = _threshold(op.steps, np.min(ends, axis=0), np.max(ends, axis=0))
+    threshold, flip = threshold_of(op.steps, np.min(ends, axis=0), np.max(ends, axis=0))
     bits = Value(DType.BITS, z.dims, last.value.groups)
     if z.meaning is not None:
         bits.meaning = type(z.meaning)(z.meaning.tensor, z.meaning.split, z.meaning.perm, threshold)
@@ -99,7 +99,7 @@ def _compared(op: Pool, before: list[Step], low: int, high: int) -> tuple[Value,
     return bits, threshold, BPool(op.name, bits, [], op.nodes, op.module, last.value, mask, op.geometry)
 
 
-def _threshold(steps: list[Step], low: F32, high: F32) -> tuple[F32, Bools]:
+def threshold_of(steps: list[Step], low: F32, high: F32) -> tuple[F32, Bools]:
     """(s, flip) with `(z >= s) xor flip` = the bit of the steps, for z in [low, high]."""
     *chain, last = steps
     channels = low.size
