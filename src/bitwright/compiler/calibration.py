@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,37 +19,49 @@ BATCH = 8  # samples a piece: all maps of a piece that are still needed are in m
 
 
 class Tracer:
-    """A planned program in the native engine, op by op, so that every value can be looked at."""
+    """A planned program in the native engine, op by op, so that every value can be looked at.
+
+    It keeps what it needs: the program may be rewritten afterwards, and its values still serve as keys.
+    """
 
     def __init__(self, program: Program, threads: int = 1) -> None:
         from bitwright.runtime import Session
 
-        self.program = program
         self._session = Session(bwm.encode(program), threads=threads)
         self._ids = {id(v): i for i, v in enumerate(program.values())}
+        self._inputs = list(program.inputs)
+        self._ops = [(op, [id(v) for v in op.reads()], [id(v) for v in op.writes()]) for op in program.ops]
+        self._keep = program.values()  # so that no id is reused
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """Outputs of the whole network, in order, for a batch."""
-        names = [v.name for v in self.program.inputs]
+        names = [v.name for v in self._inputs]
         result: Any = self._session.run(dict(zip(names, inputs, strict=True)))
         return [np.asarray(r) for r in (result if isinstance(result, list) else [result])]
 
-    def walk(self, inputs: Sequence[Array]) -> Iterator[tuple[Op | None, dict[int, Array]]]:
-        """(op, {id(value): [N, D, H, W, C]}) after each op; the model's inputs first, with None."""
-        data = {id(v): to_internal(v, x) for v, x in zip(self.program.inputs, inputs, strict=True)}
-        last = {id(v): i for i, op in enumerate(self.program.ops) for v in op.reads()}
-        yield None, data
-        for i, op in enumerate(self.program.ops):
-            given = {self._ids[id(v)]: data[id(v)] for v in op.reads()}
-            result = self._session.run_op(i, given)
-            made = {id(v): np.asarray(result[self._ids[id(v)]]) for v in op.writes()}
-            for key, x in made.items():
+    def walk(
+        self, inputs: Sequence[Array], given: Mapping[int, Array] | None = None
+    ) -> Iterator[tuple[Op | None, dict[int, Array]]]:
+        """(op, {id(value): [N, D, H, W, C]}) after each op; the model's inputs first, with None.
+
+        `given` replaces values, by id, before later ops read them.
+        """
+        data = {id(v): to_internal(v, x) for v, x in zip(self._inputs, inputs, strict=True)}
+        last = {key: i for i, (_, reads, _) in enumerate(self._ops) for key in reads}
+        yield None, dict(data)
+        for i, (op, reads, writes) in enumerate(self._ops):
+            result = self._session.run_op(i, {self._ids[key]: data[key] for key in reads})
+            for key in writes:
+                x = np.asarray(result[self._ids[key]])
                 # several COPYs fill one value: each gives its own channels, the others are 0
                 data[key] = data[key] + x if key in data else x
-            yield op, {key: data[key] for key in made}
-            for v in op.reads():
-                if last[id(v)] == i:
-                    data.pop(id(v), None)
+            yield op, {key: data[key] for key in writes}
+            for key in writes:
+                if given is not None and key in given:
+                    data[key] = given[key]
+            for key in reads:
+                if last[key] == i:
+                    data.pop(key, None)
 
 
 def to_internal(v: Value, x: Array) -> Array:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from bitwright.files import write_atomically
 
 from . import bwm, meta
 from .bwm_read import read
 from .costs import macs
+from .errors import CompileError
 from .graph import Graph, ModelSource, load_graph
 from .lower import lower
 from .passes import run_passes
 from .passes.prune import prune
 from .planner import plan
 from .program import Program
+from .quantization import QuantizationReport, check_modes, quantize
+from .samples import Inputs, Samples, gather
 
 
 @dataclass(frozen=True)
@@ -33,17 +39,28 @@ class CompileReport:
     binary_macs: int
     float_macs: int
     int8_macs: int
+    quantization: QuantizationReport | None = None  # of int8 layers and an int16 residual
 
     def __str__(self) -> str:
+        quantized = "" if self.quantization is None else f"\n{self.quantization}"
         return (
             f"{self.path}: {self.nodes} ONNX nodes -> {self.ops} ops, {self.file_bytes:,} bytes, "
             f"{self.arena_bytes:,} bytes of activations a sample, "
-            f"{self.binary_macs:,} binary and {self.float_macs:,} float MACs"
+            f"{self.binary_macs:,} binary and {self.float_macs:,} float MACs{quantized}"
         )
 
 
 def compile(
-    source: ModelSource, target: str | os.PathLike[str], *, name: str | None = None, optimize: bool = True
+    source: ModelSource,
+    target: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    optimize: bool = True,
+    float_layers: str = "fp32",
+    residual: str = "fp32",
+    calibration: Inputs | None = None,
+    evaluation: Inputs | None = None,
+    labels: Any = None,
 ) -> CompileReport:
     """Compiles an ONNX model to a `.bwm` file.
 
@@ -53,15 +70,39 @@ def compile(
         target: path of the file to write. It appears only when it is complete.
         name: name of the model in the file; the source's by default.
         optimize: False writes one op a node, unfused (to look for the pass that is wrong).
+        float_layers: "fp32", or "int8": float convolutions and dense layers compute on u8 activations and int8
+            weights. Another function than the source; the report says by how much.
+        residual: "fp32", or "int16": the maps that shortcuts are added to become 16-bit fixed-point numbers, with a
+            proven error bound.
+        calibration: samples that "int8" and "int16" need, prepared as the model takes them: an array [N, ...], a
+            mapping of input names to arrays, or an iterable of such batches. 100 or more are good.
+        evaluation: other samples, to compare the quantized program with the fp32 one. Without them every fourth
+            sample of the calibration is held out for that.
+        labels: the class of each evaluation sample, if known: then the report gives both top-1 accuracies.
 
     Raises:
         UnsupportedModelError: the graph holds what the engine cannot run; lists every such node.
-        CompileError: the file is not ONNX, or its inputs are unusable.
+        CompileError: the file is not ONNX, or its inputs are unusable; quantization without samples, or with samples
+            that do not fit the model.
         FileNotFoundError: there is no such file.
     """
     graph = load_graph(source)
     label = name if name is not None else Path(graph.source).stem
-    program = _build(graph, label, optimize)
+    program = _lowered(graph, optimize)
+    report = None
+    check_modes(float_layers, residual)
+    if float_layers != "fp32" or residual != "fp32":
+        if not optimize:
+            raise CompileError("quantization needs the optimized program; leave optimize at True")
+        samples, held_out = _samples(program, calibration, evaluation, labels)
+        report = quantize(program, samples, held_out, float_layers=float_layers, residual=residual)
+    elif calibration is not None or evaluation is not None or labels is not None:
+        raise CompileError(
+            'calibration samples are given, but nothing is quantized: say float_layers="int8" or residual="int16"'
+        )
+    program.meta = meta.build(program, graph, plan(program), label)
+    if report is not None:
+        program.meta["quantization"] = report.to_dict()
     data = bwm.encode(program)
     read(data)  # the file that leaves here passes the reader's checks
     Path(target).parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +119,28 @@ def compile(
         binary_macs=sum(c.binary for c in costs),
         float_macs=sum(c.floating for c in costs),
         int8_macs=sum(c.int8 for c in costs),
+        quantization=report,
     )
+
+
+def _samples(
+    program: Program, calibration: Inputs | None, evaluation: Inputs | None, labels: Any
+) -> tuple[Samples, Samples]:
+    """(samples to calibrate with, samples to compare on)."""
+    if calibration is None:
+        raise CompileError(
+            "int8 layers and an int16 residual need calibration samples: give `calibration`, an array of inputs as the "
+            "model takes them (on the command line: --calibrate FILE.npy or the name of a data set)"
+        )
+    samples = gather(calibration, program, "calibration")
+    if evaluation is not None:
+        return samples, gather(evaluation, program, "evaluation", labels)
+    if labels is not None:
+        raise CompileError("labels belong to evaluation samples; give `evaluation` too")
+    if len(samples) < 2:
+        raise CompileError("one calibration sample cannot be split; give at least 2, better 100 or more")
+    held = np.arange(len(samples)) % 4 == (3 if len(samples) > 3 else 1)
+    return samples[~held], samples[held]
 
 
 def build(source: ModelSource, *, name: str = "model", optimize: bool = True) -> Program:
@@ -87,10 +149,15 @@ def build(source: ModelSource, *, name: str = "model", optimize: bool = True) ->
 
 
 def _build(graph: Graph, name: str, optimize: bool) -> Program:
+    program = _lowered(graph, optimize)
+    program.meta = meta.build(program, graph, plan(program), name)
+    return program
+
+
+def _lowered(graph: Graph, optimize: bool) -> Program:
     program = lower(graph)
     if optimize:
         run_passes(program)
     else:
         prune(program)
-    program.meta = meta.build(program, graph, plan(program), name)
     return program

@@ -56,7 +56,8 @@ _UNARY = {  # largest slope of each function
 
 
 def bounds(program: Program, before: Mapping[int, list[Step]]) -> dict[int, F64]:
-    """id(value) -> E of each channel, for the i16 values and the floats computed from them.
+    """id(value) -> E of each channel, for the i16 values and the floats computed from them; for bits: of the number
+    that is compared.
 
     `before` holds the float steps of each rewritten op (id(op) -> steps), as `fixed_residual` gives them. A function
     without a bounded slope (exp, sqrt, a product of two maps) gives infinity.
@@ -77,7 +78,8 @@ def bounds(program: Program, before: Mapping[int, list[Step]]) -> dict[int, F64]
 
 def _of(errors: Mapping[int, F64], v: Value | None) -> F64:
     assert v is not None
-    return errors.get(id(v), np.zeros(v.channels))
+    exact = v.dtype in (DType.BITS, DType.U8)  # given equal ones
+    return np.zeros(v.channels) if exact else errors.get(id(v), np.zeros(v.channels))
 
 
 def _entry(op: Op, errors: Mapping[int, F64]) -> F64:
@@ -124,7 +126,7 @@ def _fixed(op: Op, e: F64, scale: float, floats: list[Step], errors: dict[int, F
         elif s.kind is StepKind.CLAMP_I16:
             ends = [abs(q * scale - p) for q, p in ((s.p0, f.p0), (s.p1, f.p1)) if abs(p) <= LIMIT * scale]
             e = e + max(ends, default=0.0)
-        elif s.kind is StepKind.STORE_I16:
+        elif s.kind in (StepKind.STORE_I16, StepKind.STORE_BITS_I16):
             errors[id(s.value)] = e
 
 
@@ -161,7 +163,7 @@ def _float(op: Op, e: F64, scale: float, errors: dict[int, F64]) -> None:
             e = np.where(e + _of(errors, s.value) > 0, np.inf, 0.0)
         elif s.kind is StepKind.QUANTIZE_I16:
             e = e + 0.5 * scale + 2 * FLOAT * LIMIT * scale
-        elif s.kind in (StepKind.STORE, StepKind.STORE_I16) and (e.any() or s.kind is StepKind.STORE_I16):
+        elif s.stores:
             errors[id(s.value)] = e + np.zeros(out_dims(op)[3])
         if e.any() and s.kind in (StepKind.AFFINE, StepKind.PRELU):
             e = e + FLOAT * np.abs(e)

@@ -14,7 +14,7 @@ MAX_SLOPE_SHIFT = 3  # a slope below 8: beyond it the shifted rounding error is 
 
 
 def factors(real: F64, limit: int) -> tuple[I64, int] | None:
-    """(m, n) with real ~ m * 2^n / 2^15, |m| <= 32767 and the smallest n in [0, limit]; None if none is large enough."""
+    """(m, n) with real ~ m * 2^n / 2^15, |m| <= 32767, with the smallest n in [0, limit]; None if none is enough."""
     for n in range(limit + 1):
         m = np.rint(real * (ONE / 2.0**n))
         if np.abs(m).max(initial=0) <= LIMIT:

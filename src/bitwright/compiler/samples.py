@@ -28,7 +28,7 @@ class Samples:
     def __len__(self) -> int:
         return len(self.arrays[0])
 
-    def __getitem__(self, part: slice) -> Samples:
+    def __getitem__(self, part: slice | Array) -> Samples:
         return Samples(tuple(a[part] for a in self.arrays), None if self.labels is None else self.labels[part])
 
     def batches(self, size: int) -> Iterator[list[Array]]:

@@ -48,15 +48,13 @@ def streams(program: Program, excluded: Collection[int] = ()) -> list[Stream]:
     return [stream for root, stream in found.items() if root in carried]
 
 
-def probe(program: Program, found: list[Stream]) -> dict[int, list[Value]]:
-    """Stores x wherever a chain of a stream may saturate, so that the calibration sees it: id(op) -> the new values.
-
-    `unprobe` removes them again.
+def probe(program: Program, values: Collection[int]) -> dict[int, list[Value]]:
+    """Stores x wherever a chain that writes one of the values (their ids) may saturate, so that the calibration sees
+    it: id(op) -> the new values. `unprobe` removes them again.
     """
-    mine = {id(v) for s in found for v in s.values}
     probes: dict[int, list[Value]] = {}
     for op in program.ops:
-        if not any(id(v) in mine for v in op.writes()) or isinstance(op, Copy):
+        if not any(id(v) in values for v in op.writes()) or isinstance(op, Copy):
             continue
         steps: list[Step] = []
         for i, s in enumerate(op.steps):
@@ -81,14 +79,14 @@ def unprobe(program: Program, probes: Mapping[int, list[Value]]) -> None:
 
 
 def fixed_residual(
-    program: Program, largest: Mapping[int, float], probes: Mapping[int, list[Value]]
+    program: Program, largest: Mapping[int, float], peaks: Mapping[int, float]
 ) -> tuple[list[Stream], dict[int, list[Step]]]:
     """Rewrites the program.
 
     Args:
         program: without the probes.
-        largest: the magnitude of every value of the streams and of every probe in the calibration samples.
-        probes: what `probe` gave.
+        largest: the magnitude of every value of the streams in the calibration samples.
+        peaks: id(op) -> the magnitude inside its chain, from its probes.
 
     Returns:
         The streams, and id(op) -> the float steps that were rewritten.
@@ -98,7 +96,7 @@ def fixed_residual(
         found = streams(program, excluded)
         of = {id(v): stream for stream in found for v in stream.values}
         for stream in found:
-            _scale(stream, program, largest, probes)
+            _scale(stream, program, largest, peaks)
         scales = {key: stream.scale for key, stream in of.items()}
         made: dict[int, list[Step]] = {}
         lost: set[int] = set()
@@ -127,14 +125,13 @@ def fixed_residual(
     return found, before
 
 
-def _scale(stream: Stream, program: Program, largest: Mapping[int, float], probes: Mapping[int, list[Value]]) -> None:
+def _scale(stream: Stream, program: Program, largest: Mapping[int, float], peaks: Mapping[int, float]) -> None:
     mine = {id(v) for v in stream.values}
     stream.largest = max(largest[id(v)] for v in stream.values)
     offsets = 0.0
     for op in program.ops:
         if any(id(v) in mine for v in op.writes()):
-            seen = max((largest[id(v)] for v in probes.get(id(op), [])), default=0.0)
-            stream.largest = max(stream.largest, seen)
+            stream.largest = max(stream.largest, peaks.get(id(op), 0.0))
             if isinstance(op, BConv):  # FIXED saturates before it adds the offset, too
                 offsets = max(offsets, float(np.abs(merged(op.steps, out_dims(op)[3])[1]).max()))
     reach = max(stream.largest * HEADROOM, stream.largest + offsets) or 1.0
