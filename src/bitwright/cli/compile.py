@@ -3,24 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from bitwright.cli._command import run_command
 
 
-def compile(model: str, *, output: str) -> int:
+def compile(
+    model: str,
+    *,
+    output: str,
+    float_layers: str = "fp32",
+    residual: str = "fp32",
+    calibrate: str | None = None,
+    samples: int = 256,
+    evaluate: int = 1000,
+    data_root: str | None = None,
+) -> int:
     """Compile ONNX to a .bwm file: fold batch norm into thresholds, fuse epilogues, plan memory, pack weights.
+
+    The file computes what the model computes. With --float-layers int8 or --residual int16 it is another function,
+    calibrated on samples; what changes is printed, and stays in the file for `inspect`.
 
     Args:
         model: the .onnx file.
         output: the .bwm file to write.
+        float_layers: fp32, or int8: float convolutions and dense layers on u8 activations and int8 weights.
+        residual: fp32, or int16: shortcut additions in 16-bit fixed point, with a proven error bound.
+        calibrate: samples for int8 and int16: a .npy or .npz file of inputs as the model takes them (`labels` in the
+            .npz are classes), or the name of a data set (digits, fashion, …).
+        samples: so many calibrate; a file's others compare the result with fp32.
+        evaluate: compare on at most so many other samples.
+        data_root: where the data sets lie; the environment's BITWRIGHT_DATA otherwise.
     """
     from bitwright import compiler
 
-    report = compiler.compile(model, output)
+    given: dict[str, Any] = {}
+    if calibrate is not None:
+        from bitwright.bench.calibration import load_calibration
+
+        found = load_calibration(calibrate, samples, evaluate, root=data_root)
+        given = {"calibration": found.calibration, "evaluation": found.evaluation, "labels": found.labels}
+    report = compiler.compile(model, output, float_layers=float_layers, residual=residual, **given)
     print(report)
     return 0
 
 
 def main(argv: Sequence[str]) -> int:
     """Entry point of the verb."""
-    return run_command(compile, argv, "  bitwright compile digits.onnx --output digits.bwm")
+    return run_command(
+        compile,
+        argv,
+        "  bitwright compile digits.onnx --output digits.bwm\n"
+        "  bitwright compile digits.onnx --output digits8.bwm --float-layers int8 --residual int16 --calibrate digits",
+    )
