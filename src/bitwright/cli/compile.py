@@ -18,6 +18,10 @@ def compile(
     samples: int = 256,
     evaluate: int = 1000,
     data_root: str | None = None,
+    input: str = "fp32",
+    mean: list[float] | None = None,
+    std: list[float] | None = None,
+    maximum: float = 255.0,
 ) -> int:
     """Compile ONNX to a .bwm file: fold batch norm into thresholds, fuse epilogues, plan memory, pack weights.
 
@@ -34,15 +38,27 @@ def compile(
         samples: so many calibrate; a file's others compare the result with fp32.
         evaluate: compare on at most so many other samples.
         data_root: where the data sets lie; the environment's BITWRIGHT_DATA otherwise.
+        input: fp32 as the model takes it, or uint8: raw pixels [N, C, H, W], normalised inside the file.
+        mean: of pixels scaled to 0..1, one a channel: [0.485,0.456,0.406]. Without it as the model's file says.
+        std: the same.
+        maximum: the pixel value that is scaled to 1.
     """
     from bitwright import compiler
+    from bitwright.compiler.pixels import Pixels
 
-    given: dict[str, Any] = {}
+    if input not in ("fp32", "uint8"):
+        raise ValueError(f"--input is {input!r}; known are fp32, uint8")
+    if (mean is None) != (std is None):
+        raise ValueError("give both --mean and --std, or neither")
+    pixels = input == "uint8"
+    given: dict[str, Any] = {"uint8_input": pixels}
+    if mean is not None and std is not None:
+        given["pixels"] = Pixels(tuple(mean), tuple(std), maximum)
     if calibrate is not None:
         from bitwright.bench.calibration import load_calibration
 
-        found = load_calibration(calibrate, samples, evaluate, root=data_root)
-        given = {"calibration": found.calibration, "evaluation": found.evaluation, "labels": found.labels}
+        found = load_calibration(calibrate, samples, evaluate, root=data_root, pixels=pixels)
+        given.update(calibration=found.calibration, evaluation=found.evaluation, labels=found.labels)
     report = compiler.compile(model, output, float_layers=float_layers, residual=residual, **given)
     print(report)
     return 0

@@ -19,6 +19,8 @@ from .graph import Graph, ModelSource, load_graph
 from .lower import lower
 from .passes import run_passes
 from .passes.prune import prune
+from .passes.take_pixels import take_pixels
+from .pixels import Pixels
 from .planner import plan
 from .program import Program
 from .quantization import QuantizationReport, check_modes, quantize
@@ -61,6 +63,8 @@ def compile(
     calibration: Inputs | None = None,
     evaluation: Inputs | None = None,
     labels: Any = None,
+    uint8_input: bool = False,
+    pixels: Pixels | None = None,
 ) -> CompileReport:
     """Compiles an ONNX model to a `.bwm` file.
 
@@ -79,6 +83,10 @@ def compile(
         evaluation: other samples, to compare the quantized program with the fp32 one. Without them every fourth
             sample of the calibration is held out for that.
         labels: the class of each evaluation sample, if known: then the report gives both top-1 accuracies.
+        uint8_input: the file takes uint8 pixels of the input's shape and normalises them itself, in the weights of an
+            int8 layer that reads them. The samples are then pixels too.
+        pixels: how pixels are normalised; by default as the ONNX file's metadata says (`bitwright export` writes it),
+            or the graph does it at its head.
 
     Raises:
         UnsupportedModelError: the graph holds what the engine cannot run; lists every such node.
@@ -90,6 +98,10 @@ def compile(
     label = name if name is not None else Path(graph.source).stem
     program = _lowered(graph, optimize)
     report = None
+    if uint8_input:
+        pixels = take_pixels(program, pixels or Pixels.of_source(graph.metadata))
+    elif pixels is not None:
+        raise CompileError("pixels are described, but the model does not take them: say uint8_input=True")
     check_modes(float_layers, residual)
     if float_layers != "fp32" or residual != "fp32":
         if not optimize:
@@ -103,6 +115,8 @@ def compile(
     program.meta = meta.build(program, graph, plan(program), label)
     if report is not None:
         program.meta["quantization"] = report.to_dict()
+    if pixels is not None:
+        program.meta["pixels"] = pixels.to_dict()
     data = bwm.encode(program)
     read(data)  # the file that leaves here passes the reader's checks
     Path(target).parent.mkdir(parents=True, exist_ok=True)

@@ -34,9 +34,11 @@ from .checks import (
 from .errors import VerifyError
 from .graph import ModelSource
 from .meta import array_of, meanings
+from .pixels import Pixels
 from .program import DType, Op, Program, Value
 from .reference import Reference, make_reference
 from .tables import size, table
+from .verify_quantized import QuantizedWalk, SourceAgreement, is_quantized
 
 Array = np.ndarray[Any, Any]
 Inputs = Array | Mapping[str, Array] | Iterable[Array | Mapping[str, Array]]
@@ -70,6 +72,7 @@ class VerifyReport:
     argmax_equal: int = 0
     max_output_error: float = 0.0  # whole network, relative to the output's spread
     disagreements: list[Disagreement] = field(default_factory=list)
+    source: SourceAgreement | None = None  # of a quantized file, which is judged by its own integer reference
 
     @property
     def flips(self) -> int:
@@ -92,7 +95,9 @@ class VerifyReport:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        own = {k: v for k, v in asdict(self).items() if k != "values"}
+        own = {k: v for k, v in asdict(self).items() if k not in ("values", "source")}
+        if self.source is not None:
+            own["source"] = self.source.to_dict()
         summary = {"ok": self.ok, "bugs": self.bugs, "flips": self.flips, "agreement": self.agreement}
         return {**own, **summary, "tolerance": TOLERANCE, "values": [v.to_dict() for v in self.values]}
 
@@ -103,7 +108,8 @@ class VerifyReport:
     def __str__(self) -> str:
         rows = []
         for v in self.values:
-            detail = f"{v.max_error:.1e}" if v.dtype == "f32" else f"{v.flips} flips" if v.flips else "equal"
+            floats = v.dtype == "f32" and (self.source is None or v.max_error > 0)
+            detail = f"{v.max_error:.1e}" if floats else f"{v.flips} flips" if v.flips else "equal"
             if v.flips:
                 detail += f", farthest {v.max_distance:.1e}"
             integers = "" if not v.integers else "equal" if not v.integer_errors else f"{v.integer_errors} wrong"
@@ -124,7 +130,7 @@ class VerifyReport:
         columns = [">#", "layer", "op", "value", ">elements", ">identical", "integers", "error / flips", "verdict"]
         lines = [
             table(
-                f"{self.bwm} against {self.reference}, {self.samples:,} inputs, each layer on the reference's inputs",
+                f"{self.bwm} against {self._judge()}, {self.samples:,} inputs, each layer on the reference's inputs",
                 columns,
                 rows,
             ),
@@ -137,10 +143,15 @@ class VerifyReport:
             lines.append(f"  input {d.sample}: engine {d.engine}, reference {d.reference}: {verdict}, {d.why}")
         if len(self.disagreements) > 20:
             lines.append(f"  ... and {len(self.disagreements) - 20} more")
+        if self.source is not None:
+            lines.append(str(self.source))
         if self.not_compared:
             lines.append(f"Not compared, because the reference does not know them: {', '.join(self.not_compared)}.")
         lines.append(f"Verdict: {'ok' if self.ok else f'NOT ok ({self.bugs} bugs)'}; {self.flips} bits flipped.")
         return "\n".join(lines)
+
+    def _judge(self) -> str:
+        return self.reference if self.source is None else "its integer reference (quantized file)"
 
     def print(self) -> None:
         """Prints the tables."""
@@ -158,6 +169,9 @@ def verify(
     batch: int = 32,
 ) -> VerifyReport:
     """Compares a compiled file with its source on real inputs.
+
+    A quantized file is another function than its source: its engine is compared with the file's own integer reference,
+    and how far the answers are from the source's is reported (`verify_quantized.py`).
 
     Args:
         source: the ONNX model that the file was compiled from.
@@ -198,12 +212,20 @@ class Verifier:
             known = meanings(self._program)
         except (ValueError, KeyError, TypeError) as error:
             raise VerifyError(f"{os.fspath(bwm)}: {error}") from error
-        wanted = sorted({m.tensor for m in known.values()})
+        quantized = is_quantized(self._program)
+        outputs = {v.name for v in self._program.outputs}
+        wanted = sorted(outputs if quantized else {m.tensor for m in known.values()})
         self._provider = make_reference(reference, source, wanted, threads)
         label = reference if isinstance(reference, str) else type(reference).__name__
         name = self._program.meta.get("name", "")
         self.report = VerifyReport(str(name), os.fspath(bwm), label, kernel or "default", threads)
-        self._walk = _Walk(self._program, engine, known, self.report)
+        self._walk: _Walk | _Quantized
+        if quantized:
+            for v in self._program.values():
+                v.meaning = known.get(id(v))
+            self._walk = _Quantized(self._program, engine, self.report)
+        else:
+            self._walk = _Walk(self._program, engine, known, self.report)
 
     def add(self, inputs: Inputs, *, batch: int = 32) -> None:
         """Compare on further inputs, `batch` samples a call."""
@@ -241,8 +263,8 @@ def _batches(program: Program, inputs: Inputs, batch: int) -> Iterator[list[Arra
         whole = feed(piece)
         for at in range(0, len(whole[0]), batch):
             part = [np.ascontiguousarray(x[at : at + batch]) for x in whole]
-            kinds = [np.float32 if v.dtype is DType.F32 else np.int64 for v in program.inputs]
-            yield [np.asarray(x, dtype=k) for x, k in zip(part, kinds, strict=True)]
+            kinds = {DType.F32: np.float32, DType.I32: np.int64, DType.U8: np.uint8}
+            yield [np.asarray(x, dtype=kinds[v.dtype]) for x, v in zip(part, program.inputs, strict=True)]
 
 
 class _Engine:
@@ -268,6 +290,19 @@ class _Engine:
         given = {self._ids[id(v)]: arrays[id(v)] for v in op.reads()}
         result = self._session.run_op(index, given)
         return {id(v): np.asarray(result[self._ids[id(v)]]) for v in op.writes()}
+
+
+class _Quantized:
+    """The walk of a quantized file."""
+
+    def __init__(self, program: Program, engine: _Engine, report: VerifyReport) -> None:
+        report.source = SourceAgreement()
+        self._pixels = Pixels.of_meta(program.meta)
+        self._walk = QuantizedWalk(program, engine, report, report.source)
+
+    def batch(self, provider: Reference, feed: list[Array]) -> None:
+        given = feed if self._pixels is None else [self._pixels.normalized(feed[0])]
+        self._walk.batch(provider.tensors(*given), feed)
 
 
 class _Walk:

@@ -40,6 +40,7 @@ class LayerReport:
     clipped: float = 0.0  # share of the input's elements outside the range
     weight_error: float = 0.0  # root mean square error of the weights, relative to their root mean square
     input_error: float = 0.0  # the same for the input, from the calibration samples
+    padding: float = 0.0  # largest real number that a pixel in the zero padding stands for
 
 
 def layers(program: Program) -> list[FConv]:
@@ -64,6 +65,12 @@ def quantize_layers(program: Program, stats: Mapping[int, Histogram]) -> list[La
             ops.append(op)
             continue
         h = stats[id(op.inp)]
+        pixels = pixel_input(ops, op.inp)
+        if pixels is not None:
+            q, report = _on_pixels(op, weight, *pixels, h)
+            reports.append(report)
+            ops.append(q)
+            continue
         if id(op.inp) not in stored:
             stored[id(op.inp)] = _store(op, h, ops)
         q, report = _quantized(op, weight, stored[id(op.inp)], h)
@@ -129,6 +136,54 @@ def _quantized(op: FConv, weight: F64, u8: Value, h: Histogram) -> tuple[QConv, 
     return made, report
 
 
+def pixel_input(ops: list[Op], value: Value) -> tuple[Value, F64, F64] | None:
+    """(u8 model input, a, b) if the value is `(q - zero)*a + b` of its channels, computed by AFFINEs of one MAP."""
+    for op in ops:
+        if isinstance(op, Map) and op.inp.dtype is DType.U8 and op.inp.is_input:
+            a, b = np.full(op.inp.channels, op.inp.scale), np.zeros(op.inp.channels)
+            for s in op.steps:
+                if s.kind is StepKind.AFFINE:
+                    factor, offset = affine_of(s)
+                    a, b = a * factor, b * factor + offset
+                elif s.kind is StepKind.STORE and s.value is value:
+                    return op.inp, a, b
+                elif not s.stores:
+                    break
+    return None
+
+
+def _on_pixels(op: FConv, weight: F64, u8: Value, a: F64, b: F64, h: Histogram) -> tuple[QConv, LayerReport]:
+    """An int8 layer that reads the model's pixels: the normalisation is in its weights and its bias.
+
+    sum w*(d*a + b) over the channels, with d = q - zero, is sum (w*a)*d plus a constant for each tap inside the map.
+    """
+    groups = op.geometry.groups
+    factor = np.repeat(a.reshape(groups, -1), op.out_channels // groups, axis=0)[:, None, :]
+    offset = np.repeat(b.reshape(groups, -1), op.out_channels // groups, axis=0)[:, None, :]
+    scaled = weight * factor
+    q, scales = quantize_weight(scaled, np.ones((op.out_channels, scaled.shape[2])))
+    used = q * scales[:, None, None]
+    bias = (used / factor * offset).sum(axis=(1, 2))
+    steps = undo(scales, bias, op.steps)
+    made = QConv(
+        op.name, u8, steps, op.nodes, op.module, Const(q.astype(np.int8)), op.out_channels, op.out, op.geometry
+    )
+    error, norm = np.sqrt(np.square(scaled - used).mean()), np.sqrt(np.square(scaled).mean())
+    padded = any((*op.geometry.pad_begin, *op.geometry.pad_end)) and not op.geometry.pad_mode
+    report = LayerReport(
+        op.module or op.name, True, "", "int8", 0.0, 255.0, h.low, h.high, 1.0, u8.zero,
+        weight_error=float(error / norm) if norm else 0.0, padding=float(np.abs(b).max()) if padded else 0.0,
+    )  # fmt: skip
+    return made, report
+
+
+def affine_of(s: Step) -> tuple[F64, F64]:
+    """(a, b) of an AFFINE: one element, or one a channel."""
+    a = np.full(1, np.float64(np.float32(s.p0))) if s.a is None else s.a.data.astype(np.float64)
+    b = np.full(1, np.float64(np.float32(s.p1))) if s.b is None else s.b.data.astype(np.float64)
+    return a, b
+
+
 def _energy(op: FConv, h: Histogram) -> F64:
     """Mean square of the input channels that each output channel reads, `[O][C/groups]`."""
     groups = op.geometry.groups
@@ -163,9 +218,7 @@ def undo(scale: F64, bias: F64, steps: list[Step]) -> list[Step]:
     """`x*scale + bias` as one AFFINE in front of `steps`, merged with the AFFINEs that they begin with."""
     rest = list(steps)
     while rest and rest[0].kind is StepKind.AFFINE:
-        s = rest.pop(0)
-        a = np.full(1, s.p0) if s.a is None else s.a.data.astype(np.float64)
-        b = np.full(1, s.p1) if s.b is None else s.b.data.astype(np.float64)
+        a, b = affine_of(rest.pop(0))
         scale, bias = scale * a, bias * a + b
     return [Step(StepKind.AFFINE, None, Const(scale.astype(np.float32)), Const(bias.astype(np.float32))), *rest]
 
