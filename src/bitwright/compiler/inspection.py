@@ -12,6 +12,7 @@ from . import bwm_format as f
 from .bwm_read import read
 from .costs import macs, parameter_bytes, precision, weight_bits, weight_bytes
 from .program import BConv, BPool, Copy, FConv, Op, Pool, Program, QConv, Value, out_dims
+from .quantization_text import text as quantization_text
 from .tables import dims, size, table
 
 
@@ -65,6 +66,7 @@ class Inspection:
     float_macs: int
     binary_weights: int  # bits that carry a weight
     int8_macs: int = 0
+    quantization: dict[str, Any] | None = None  # what the compiler wrote about int8 layers and an int16 residual
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -103,6 +105,7 @@ class Inspection:
                 f"{self.arena_bytes:,} bytes of activations a sample",
                 table("Layers", columns, rows),
                 table("Bytes on disk", ["kind", ">bytes", ">share"], kinds),
+                *([] if self.quantization is None else [quantization_text(self.quantization)]),
             ]
         )
 
@@ -141,6 +144,7 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
         float_macs=sum(x.float_macs for x in layers),
         binary_weights=sum(weight_bits(op) for op in program.ops),
         int8_macs=sum(x.int8_macs for x in layers),
+        quantization=program.meta.get("quantization"),
     )
 
 

@@ -8,7 +8,14 @@ from .tables import table
 
 
 def text(report: dict[str, Any]) -> str:
-    """Tables of layers and streams, then the accuracy."""
+    """Tables of layers and streams, then the accuracy. A report that another version wrote gives a remark instead."""
+    try:
+        return _text(report)
+    except (KeyError, TypeError, ValueError) as error:
+        return f"Quantized; the report in the file cannot be shown ({type(error).__name__}: {error})"
+
+
+def _text(report: dict[str, Any]) -> str:
     lines = []
     done = [r for r in report["layers"] if r["quantized"]]
     if report["float_layers"] == "int8":
@@ -28,6 +35,11 @@ def text(report: dict[str, Any]) -> str:
         ]
         title = f"int8 layers, calibrated on {report['samples']:,} samples (scale, zero and range are of the input)"
         lines.append(table(title, columns, rows) if rows else "int8 layers: none")
+        lines += [
+            f"  {r['name']}: zero padding of the pixels reads as {r['padding']:.3g} instead of 0"
+            for r in done
+            if r["padding"]
+        ]
         lines += [f"  {r['name']} stays fp32: {r['why']}" for r in report["layers"] if not r["quantized"]]
     if report["residual"] == "int16":
         lines.append(_streams(report["streams"]))
