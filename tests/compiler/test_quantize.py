@@ -79,15 +79,20 @@ def test_u8_holds_zero_and_the_range(low: float, high: float) -> None:
     assert (255 - zero) * scale >= high - scale
 
 
-def test_an_outlier_is_clipped() -> None:
-    """One element at 1000 among 100,000 below 1: covering it would cost all others their precision."""
+def test_heavy_tails_are_clipped() -> None:
+    """The range has the smaller squared error, measured by rounding, than the extremes have."""
+    x = np.random.default_rng(0).standard_t(3, (1, 1, 1, 100_000, 1)).astype(np.float32)
     h = Histogram()
-    x = np.random.default_rng(0).random((1, 1, 1, 100_000, 1)).astype(np.float32)
-    x[0, 0, 0, 0, 0] = 3
     h.add(x)
-    assert h.high == 3
-    assert u8_range(h)[1] < 2
-    assert 0 < h.outside(*u8_range(h)) < 1e-3
+
+    def error(low: float, high: float) -> float:
+        scale, zero = u8_parameters(low, high)
+        q = np.clip(np.rint(x.astype(np.float64) / scale) + zero, 0, 255)
+        return float(np.square(x - (q - zero) * scale).mean())
+
+    low, high = u8_range(h)
+    assert error(low, high) < 0.9 * error(h.low, h.high)
+    assert 0 < h.outside(low, high) < 0.01
 
 
 # --- weights
@@ -109,7 +114,7 @@ def test_weights(weight: Array, energy: Array) -> None:
     plain = np.where(largest > 0, largest / 127, 1)[:, None, None]
     usual = weight - np.rint(weight / plain) * plain
     cost = [(np.square(e) * energy[:, None, :]).sum(axis=(1, 2)) for e in (error, usual)]
-    assert (cost[0] <= cost[1] * (1 + 1e-5) + 1e-12).all()
+    assert (cost[0] <= cost[1] * (1 + 1e-5) + 1e-10).all()  # the scale is rounded to float32
 
 
 def test_one_bit_weights_stay_exact() -> None:
