@@ -19,6 +19,7 @@ from ..program import Const, Copy, DType, FConv, Map, Op, Program, QConv, Step, 
 
 F64 = npt.NDArray[np.float64]
 LARGEST = 127  # of a weight: symmetric, so that w and -w have the same error
+SMALLEST = 1e-30  # a row of smaller weights becomes 0: its scale would be no normal float32
 PRODUCTS = 65535  # of one accumulator; more could leave int32 (docs/bwm.md, limits)
 _CANDIDATES = np.linspace(0.6, 1.0, 17)  # clipping of the weights, as a share of the largest one
 
@@ -200,7 +201,7 @@ def quantize_weight(weight: F64, energy: F64) -> tuple[F64, F64]:
     """
     outputs = weight.shape[0]
     largest = np.abs(weight).reshape(outputs, -1).max(axis=1)
-    full = np.where(largest > 0, largest / LARGEST, 1.0)
+    full = np.where(largest > SMALLEST, largest / LARGEST, 1.0)
     best, scales = np.full(outputs, np.inf), full
     for share in _CANDIDATES[::-1]:
         s = full * share

@@ -36,14 +36,14 @@ def take_pixels(program: Program, pixels: Pixels | None) -> Pixels:
                 "uint8 input: nothing says how pixels become the model's input; give the mean and std of pixels scaled "
                 "to 0..1 (the model has no normalisation at its head and no 'bitwright.input' metadata)"
             )
-        pixels = Pixels()
+        old.dtype, old.scale, old.zero, old.meaning = DType.U8, 1.0, 0, None
+        return Pixels()
     a, b = pixels.affine(old.channels)
-    zero = int(np.clip(np.rint(np.mean(-b / a)), 0, 255))
     new = Value(DType.U8, old.dims, name=old.name, is_input=True, external_axes=old.external_axes)
-    new.scale, new.zero = 1.0, zero
+    new.scale, new.zero = 1.0, int(np.clip(np.rint(np.mean(-b / a)), 0, 255))
     old.name, old.is_input, old.external_axes = "", False, ()
     a32 = a.astype(np.float32)
-    shift = (b + a32 * np.float64(zero)).astype(np.float32)
+    shift = (b + a32 * np.float64(new.zero)).astype(np.float32)
     program.inputs[:] = [new]
     steps = [Step(StepKind.AFFINE, None, Const(a32), Const(shift)), Step(StepKind.STORE, old)]
     program.ops.insert(0, Map("pixels", new, steps))
