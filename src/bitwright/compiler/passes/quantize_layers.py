@@ -204,14 +204,13 @@ def quantize_weight(weight: F64, energy: F64) -> tuple[F64, F64]:
     full = np.where(largest > SMALLEST, largest / LARGEST, 1.0)
     best, scales = np.full(outputs, np.inf), full
     for share in _CANDIDATES[::-1]:
-        s = full * share
+        s = (full * share).astype(np.float32).astype(np.float64)  # as the file has them
         error = np.empty(outputs)
         for o in range(outputs):  # one row at a time: dense layers are large
             w = weight[o]
             error[o] = (np.square(w - np.clip(np.rint(w / s[o]), -LARGEST, LARGEST) * s[o]) * energy[o]).sum()
         better = error < best
         best, scales = np.where(better, error, best), np.where(better, s, scales)
-    scales = scales.astype(np.float32).astype(np.float64)
     return np.clip(np.rint(weight / scales[:, None, None]), -LARGEST, LARGEST), scales
 
 
