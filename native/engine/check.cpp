@@ -152,6 +152,7 @@ class Checker {
         const uint64_t products = checked_product({taps, in.channels() / op.geometry.groups}, limits_.int8_products, where_ + ": products of one accumulator");
         const uint64_t elements = checked_product({op.out_channels, products}, uint64_t{1} << 62, where_ + ": weight elements");
         constant(op.weight, ConstType::kI8, elements, "weight");
+        if (op.padding != kNone) padding(op, taps, in.channels() / op.geometry.groups);
         dims = {op.out[0], op.out[1], op.out[2], op.out_channels};
         break;
       }
@@ -190,6 +191,17 @@ class Checker {
       }
     }
     steps(op, dims);
+  }
+
+  // What a tap in the padding adds is no more than a tap inside the map can, so that every sum fits int32.
+  void padding(const OpInfo& op, uint64_t taps, uint64_t channels) const {
+    if (op.geometry.pad_mode != PadMode::kZero || op.geometry.transposed)
+      bad_model(where_, ": a padding constant, but pad_mode ", static_cast<uint32_t>(op.geometry.pad_mode), " or transposed");
+    const ConstantInfo& c = constant(op.padding, ConstType::kI32, checked_product({taps, op.out_channels}, uint64_t{1} << 62, where_ + ": padding elements"), "padding");
+    const auto* data = static_cast<const int32_t*>(c.data);
+    const auto limit = static_cast<int64_t>(channels * 255 * 128);
+    for (uint64_t i = 0; i < c.elements; ++i)
+      if (data[i] < -limit || data[i] > limit) bad_model(where_, ": padding constant ", op.padding, ": element ", i, " is ", data[i], ", at most ", limit, " in magnitude is expected");
   }
 
   void number_padding(const OpInfo& op) const {

@@ -43,6 +43,7 @@ OpFacts facts_of(const PreparedModel& prepared, size_t index) {
   }
   constants.insert(op.scale);
   constants.insert(op.flip);
+  constants.insert(op.padding);
   for (const StepInfo& step : op.steps) {
     constants.insert(step.a);
     constants.insert(step.b);

@@ -252,7 +252,7 @@ void run_int8(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
     };
     const auto emit = [&](const int32_t* rows, uint32_t stride, uint32_t channel0, uint32_t channels, uint32_t i, uint32_t count) {
       const EpilogueTile tile{{count, chunk.n + i, chunk.p + i}, channel0, channels, stride};
-      kernels.epilogue->from_int32(rows, tile, op.rows.as<int32_t>(), steps.data(), steps.size());
+      kernels.epilogue->from_int32(rows, tile, chunk.rows + i, steps.data(), steps.size());
     };
     run_units<int32_t>(op, kernel.mr, pixels, unit_begin, unit_end, scratch, compute, emit);
   });

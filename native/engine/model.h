@@ -107,6 +107,7 @@ struct OpInfo {
   uint32_t weight = kNone;        // BCONV, FCONV, QCONV, EMBED
   uint32_t out_channels = 0;      // BCONV, FCONV, QCONV, EMBED
   uint32_t low = 0;               // BCONV: 1 for {0,1} activations
+  uint32_t padding = kNone;       // QCONV: what each tap in the padding adds
   PoolKind pool = PoolKind::kMax;
   uint32_t rows = 0;              // EMBED
   uint32_t scale = kNone;         // EMBED

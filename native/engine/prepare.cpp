@@ -370,16 +370,25 @@ class Preparer {
     pack<int8_t>(op, p, kernel, [&](uint32_t g) { return canonical + size_t{g} * p.cut.group_outputs * p.taps * p.depth; }, kernel->panel_bytes);
   }
 
-  // acc = sum (q - zero) * w = sum q * w - zero * sum w; modulo 2^32, like the kernels' sums.
+  // acc = sum (q - zero) * w = sum q * w - zero * sum w; modulo 2^32, like the kernels' sums. A tap in the padding reads the zero point, so that
+  // nothing of it is left; what it adds instead is in the row of the pixel's class.
   void origins(const OpInfo& op, PreparedOp& p, const int8_t* weights, uint32_t zero) {
     const size_t row = size_t{p.taps} * p.depth;
+    const auto* padding = constant<int32_t>(model_, op.padding);
+    const uint32_t classes = padding ? p.table->classes() : 1;
     p.rows_stride = op.out_channels;
-    p.rows = AlignedBuffer(p.rows_stride * 4);
-    charge(p.rows.size());
+    const uint64_t bytes = checked_product({classes, p.rows_stride, 4}, model_.limits.prepared_bytes, where_ + ": rows of the padding") + kMaxPanel * 4;
+    charge(bytes);
+    p.rows = AlignedBuffer(bytes, true);
     for (uint32_t c = 0; c < op.out_channels; ++c) {
       int32_t sum = 0;
       for (size_t k = 0; k < row; ++k) sum += weights[c * row + k];
-      p.rows.as<int32_t>()[c] = -static_cast<int32_t>(zero) * sum;
+      for (uint32_t k = 0; k < classes; ++k) {
+        int32_t origin = -static_cast<int32_t>(zero) * sum;
+        if (padding)
+          for (uint32_t t : p.table->missing[k]) origin += padding[size_t{t} * op.out_channels + c];
+        p.rows.as<int32_t>()[k * p.rows_stride + c] = origin;
+      }
     }
   }
 

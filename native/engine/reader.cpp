@@ -329,6 +329,9 @@ class Reader {
         if (opcode == Opcode::kBconv) {
           op.low = f.u32();
           if (op.low > 1) bad_model(f.where(), ": low ", op.low, ", known are 0 and 1");
+        } else if (opcode == Opcode::kQconv) {
+          const uint32_t padding = f.u32();  // 0: none, else 1 + the id
+          op.padding = padding == 0 ? kNone : padding - 1;
         } else {
           f.zeros(4);
         }

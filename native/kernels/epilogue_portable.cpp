@@ -198,9 +198,9 @@ void from_i16(const int16_t* x, const EpilogueTile& t, const Step* steps, size_t
   run_fixed(t, steps, n_steps, [&](uint32_t i, uint32_t j, uint32_t) { return x[static_cast<size_t>(i) * t.stride + j]; });
 }
 
-void from_int32(const int32_t* sums, const EpilogueTile& t, const int32_t* origin, const Step* steps, size_t n_steps) {
+void from_int32(const int32_t* sums, const EpilogueTile& t, const int32_t* const* origin, const Step* steps, size_t n_steps) {
   run(t, steps, n_steps, [&](uint32_t i, uint32_t j, uint32_t c) {
-    return static_cast<float>(static_cast<int32_t>(static_cast<uint32_t>(sums[static_cast<size_t>(i) * t.stride + j]) + static_cast<uint32_t>(origin[c])));
+    return static_cast<float>(static_cast<int32_t>(static_cast<uint32_t>(sums[static_cast<size_t>(i) * t.stride + j]) + static_cast<uint32_t>(origin[i][c])));
   });
 }
 

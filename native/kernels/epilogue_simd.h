@@ -19,7 +19,7 @@ enum class From { kCounts16, kCounts32, kFloat, kInt32 };
 struct Source {
   From from;
   const void* data;
-  const int32_t* const* origin;  // a row for each pixel of the tile; kInt32: one row
+  const int32_t* const* origin;  // a row for each pixel of the tile
   int32_t slope;
 };
 
@@ -67,10 +67,12 @@ BITWRIGHT_INLINE void add_shorts(Simd::F (&x)[P][W * Simd::kVectors], const Step
 template <int P, int W, bool kFull>
 BITWRIGHT_INLINE void load_int32(Simd::F (&x)[P][W * Simd::kVectors], const Source& s, const Place& b, const Simd::Tail& tail) {
   const int32_t* row = static_cast<const int32_t*>(s.data) + static_cast<size_t>(b.i0) * b.tile->stride + b.j0;
-  const int32_t* origin = *s.origin + b.c0;
-  BITWRIGHT_UNROLL for (int i = 0; i < P; ++i, row += b.tile->stride)
+  const int32_t* const* origins = s.origin + b.i0;
+  BITWRIGHT_UNROLL for (int i = 0; i < P; ++i, row += b.tile->stride) {
+    const int32_t* origin = origins[i] + b.c0;
     BITWRIGHT_UNROLL for (int v = 0; v < W * Simd::kVectors; ++v)
       x[i][v] = Simd::to_float(Simd::add_i32(Simd::load_i32<kFull>(row, tail, v), Simd::load_i32<kFull>(origin, tail, v)));
+  }
 }
 
 template <int P, int W, bool kFull>
@@ -296,9 +298,9 @@ inline void from_float(const float* x, const EpilogueTile& t, const Step* steps,
   run({From::kFloat, x, nullptr, 0}, t, steps, n);
 }
 
-inline void from_int32(const int32_t* sums, const EpilogueTile& t, const int32_t* origin, const Step* steps, size_t n) {
+inline void from_int32(const int32_t* sums, const EpilogueTile& t, const int32_t* const* origin, const Step* steps, size_t n) {
   if (is_fixed(steps[n - 1].kind)) return epilogue_portable->from_int32(sums, t, origin, steps, n);
-  run({From::kInt32, sums, &origin, 0}, t, steps, n);
+  run({From::kInt32, sums, origin, 0}, t, steps, n);
 }
 
 inline void from_i16(const int16_t* x, const EpilogueTile& t, const Step* steps, size_t n) { epilogue_portable->from_i16(x, t, steps, n); }

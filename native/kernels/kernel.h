@@ -252,8 +252,8 @@ struct EpilogueKernel {
   void (*from_counts16)(const uint16_t* counts, const EpilogueTile& t, const int32_t* const* origin, int32_t slope, const Step* steps, size_t n_steps);
   void (*from_counts32)(const uint32_t* counts, const EpilogueTile& t, const int32_t* const* origin, int32_t slope, const Step* steps, size_t n_steps);
   void (*from_float)(const float* x, const EpilogueTile& t, const Step* steps, size_t n_steps);
-  // x(i, j) = float(sums[i*stride + j] + origin[j]), then the steps; origin by absolute channel, the addition modulo 2^32.
-  void (*from_int32)(const int32_t* sums, const EpilogueTile& t, const int32_t* origin, const Step* steps, size_t n_steps);
+  // x(i, j) = float(sums[i*stride + j] + origin[i][j]), then the steps; origin rows by absolute channel, the addition modulo 2^32.
+  void (*from_int32)(const int32_t* sums, const EpilogueTile& t, const int32_t* const* origin, const Step* steps, size_t n_steps);
   // A chain of i16 steps only, without FIXED and QUANTIZE_I16.
   void (*from_i16)(const int16_t* x, const EpilogueTile& t, const Step* steps, size_t n_steps);
 };

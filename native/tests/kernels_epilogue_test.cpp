@@ -297,13 +297,16 @@ TEST_P(EpilogueTest, ChainsFromInt32) {
     Random r(seed);
     const Case c = random_case(r, false);
     Chain got = random_chain(r, c), want = got;
-    std::vector<int32_t> origin(c.channels_all), sums = rows<int32_t>(c);
-    for (int32_t& o : origin) o = static_cast<int32_t>(r());
+    const uint32_t classes = between(r, 1, 3);
+    std::vector<int32_t> rows_of(size_t{classes} * c.channels_all), sums = rows<int32_t>(c);
+    for (int32_t& o : rows_of) o = static_cast<int32_t>(r());
+    std::vector<const int32_t*> origin(c.n.size());
+    for (const int32_t*& o : origin) o = rows_of.data() + size_t{below(r, classes)} * c.channels_all;
     std::vector<float> x0;
     for (size_t i = 0; i < c.n.size(); ++i)
       for (uint32_t j = 0; j < c.channels; ++j) {
         const int32_t sum = sums[i * c.stride + j] = static_cast<int32_t>(r());
-        x0.push_back(static_cast<float>(static_cast<int32_t>(static_cast<uint32_t>(sum) + static_cast<uint32_t>(origin[c.channel0 + j]))));
+        x0.push_back(static_cast<float>(static_cast<int32_t>(static_cast<uint32_t>(sum) + static_cast<uint32_t>(origin[i][c.channel0 + j]))));
       }
     oracle(want, c, x0);
     got.point();

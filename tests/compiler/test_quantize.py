@@ -252,7 +252,7 @@ def test_accuracy_of_a_float_network(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("float_layers", ["fp32", "int8"])
-@pytest.mark.parametrize("padded", [0])
+@pytest.mark.parametrize("padded", [0, 1])
 def test_uint8_input(float_layers: str, padded: int, tmp_path: Path) -> None:
     """Raw pixels give what the source gives for normalised ones."""
     b = Builder((3, 9, 9))

@@ -114,7 +114,10 @@ class _Encoder:
         add = self.constants.add
         if isinstance(op, (BConv, FConv, QConv)):
             low = op.low if isinstance(op, BConv) else 0
-            head = f.CONV_FIELDS.pack(inp, add(op.weight), op.out_channels, low, *op.out, 0)
+            weight = add(op.weight)
+            if isinstance(op, QConv) and op.padding is not None:
+                low = add(op.padding) + 1
+            head = f.CONV_FIELDS.pack(inp, weight, op.out_channels, low, *op.out, 0)
             return head + _geometry(op.geometry) + f.ZERO.pack(0)
         if isinstance(op, Pool):
             return f.POOL_FIELDS.pack(inp, int(op.kind), *op.out, 0) + _geometry(op.geometry) + f.ZERO.pack(0)

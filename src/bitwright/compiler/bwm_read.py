@@ -262,7 +262,10 @@ class _Decoder:
             if code == 8:
                 _check(v.dtype is DType.U8, f"{name}: its input is not u8")
                 const = self.constant(weight, np.int8, outputs * g.taps * row, name)
-                return QConv(name, v, [], [], "", const, outputs, out, g), 112
+                padding = self.constant(low - 1, np.int32, g.taps * outputs, f"{name}: padding") if low else None
+                zeros = g.pad_mode is PadMode.ZERO and not g.transposed
+                _check(padding is None or zeros, f"{name}: a padding constant without zero padding")
+                return QConv(name, v, [], [], "", const, outputs, out, g, padding), 112
             _check(v.dtype is DType.F32, f"{name}: its input is not f32")
             packed = weight < len(self.constants) and self.constants[weight].data.dtype == np.uint32
             kind, width = (np.uint32, words_of(row)) if packed else (np.float32, row)

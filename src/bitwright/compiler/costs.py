@@ -35,12 +35,12 @@ def weight_bytes(op: Op) -> int:
 
 
 def parameter_bytes(op: Op) -> int:
-    """Bytes of the constants of its steps: scales, biases, thresholds, slopes."""
+    """Bytes of the constants of its steps (scales, biases, thresholds, slopes), and of its padding."""
     if isinstance(op, Copy):
         return 0
     n = sum(c.data.nbytes for s in op.steps for c in (s.a, s.b) if c is not None)
-    extra = op.scale if isinstance(op, Embed) else op.flip if isinstance(op, BPool) else None
-    return n + (0 if extra is None else extra.data.nbytes)
+    extra = [getattr(op, name, None) for name in ("scale", "flip", "padding")]
+    return n + sum(c.data.nbytes for c in extra if c is not None)
 
 
 def weight_bits(op: Op) -> int:

@@ -224,7 +224,7 @@ def _constants(op: Op) -> list[tuple[Any, str]]:
         found.append((op.weight.data, kind))  # type: ignore[attr-defined]
     for s in op.steps:
         found += [(c.data, "thresholds, scales, biases") for c in (s.a, s.b) if c is not None]
-    for name in ("scale", "flip"):
+    for name in ("scale", "flip", "padding"):
         const = getattr(op, name, None)
         if const is not None:
             found.append((const.data, "thresholds, scales, biases"))

@@ -138,8 +138,8 @@ def _convolve(op: BConv | FConv | QConv, x: Array) -> Array:
         weight = weight.astype(exact)
         fill = {PadMode.ZERO: 0, PadMode.ONE: 1, PadMode.MINUS_ONE: low, PadMode.EDGE: 0}[g.pad_mode]
     elif isinstance(op, QConv):
-        values = x
-        weight = op.weight.data.reshape(op.out_channels, g.taps, row).astype(np.int64)
+        values = x.astype(np.float64)  # exact: every sum fits int32
+        weight = op.weight.data.reshape(op.out_channels, g.taps, row).astype(np.float64)
         fill = 0
     else:
         values = x.astype(np.float64)
@@ -154,6 +154,8 @@ def _convolve(op: BConv | FConv | QConv, x: Array) -> Array:
         picked = _gather(values, coords)
         if g.pad_mode is not PadMode.EDGE:
             picked = np.where(inside[None, ..., None], picked, fill)
+        if isinstance(op, QConv) and op.padding is not None:
+            acc += np.where(inside[None, ..., None], 0, op.padding.data.reshape(g.taps, -1)[t])
         for k in range(groups):
             part = slice(k * row, (k + 1) * row)
             to = slice(k * outputs, (k + 1) * outputs)

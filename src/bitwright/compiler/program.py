@@ -291,12 +291,14 @@ class FConv(Op):
 @dataclass(eq=False)
 class QConv(Op):
     """int8 convolution of a u8 value; weight `[O][taps][C/groups]` i8. The steps see the exact integer accumulator
-    `sum (q - zero) * w` as a float: an AFFINE brings the scales in."""
+    `sum (q - zero) * w` as a float: an AFFINE brings the scales in. A tap in the padding adds 0, or its element of
+    `padding` `[taps][O]` i32."""
 
     weight: Const = None  # type: ignore[assignment]
     out_channels: int = 0
     out: Dims3 = (1, 1, 1)
     geometry: Geometry = Geometry()
+    padding: Const | None = None
 
 
 @dataclass(eq=False)

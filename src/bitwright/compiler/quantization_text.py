@@ -35,11 +35,6 @@ def _text(report: dict[str, Any]) -> str:
         ]
         title = f"int8 layers, calibrated on {report['samples']:,} samples (scale, zero and range are of the input)"
         lines.append(table(title, columns, rows) if rows else "int8 layers: none")
-        lines += [
-            f"  {r['name']}: zero padding of the pixels reads as {r['padding']:.3g} instead of 0"
-            for r in done
-            if r["padding"]
-        ]
         lines += [f"  {r['name']} stays fp32: {r['why']}" for r in report["layers"] if not r["quantized"]]
     if report["residual"] == "int16":
         lines.append(_streams(report["streams"]))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..histogram import Histogram, u8_parameters, u8_range
 from ..packing import unpack_bits
-from ..program import Const, Copy, DType, FConv, Map, Op, Program, QConv, Step, StepKind, Value
+from ..program import Const, Copy, DType, FConv, Map, Op, PadMode, Program, QConv, Step, StepKind, Value
 
 F64 = npt.NDArray[np.float64]
 LARGEST = 127  # of a weight: symmetric, so that w and -w have the same error
@@ -41,7 +41,6 @@ class LayerReport:
     clipped: float = 0.0  # share of the input's elements outside the range
     weight_error: float = 0.0  # root mean square error of the weights, relative to their root mean square
     input_error: float = 0.0  # the same for the input, from the calibration samples
-    padding: float = 0.0  # largest real number that a pixel in the zero padding stands for
 
 
 def layers(program: Program) -> list[FConv]:
@@ -157,6 +156,7 @@ def _on_pixels(op: FConv, weight: F64, u8: Value, a: F64, b: F64, h: Histogram) 
     """An int8 layer that reads the model's pixels: the normalisation is in its weights and its bias.
 
     sum w*(d*a + b) over the channels, with d = q - zero, is sum (w*a)*d plus a constant for each tap inside the map.
+    The constants are rounded to integers of the accumulator where a tap lies in the padding, no more.
     """
     groups = op.geometry.groups
     factor = np.repeat(a.reshape(groups, -1), op.out_channels // groups, axis=0)[:, None, :]
@@ -164,16 +164,17 @@ def _on_pixels(op: FConv, weight: F64, u8: Value, a: F64, b: F64, h: Histogram) 
     scaled = weight * factor
     q, scales = quantize_weight(scaled, np.ones((op.out_channels, scaled.shape[2])))
     used = q * scales[:, None, None]
-    bias = (used / factor * offset).sum(axis=(1, 2))
-    steps = undo(scales, bias, op.steps)
-    made = QConv(
-        op.name, u8, steps, op.nodes, op.module, Const(q.astype(np.int8)), op.out_channels, op.out, op.geometry
-    )
+    shares = (q / factor * offset).sum(axis=2)  # [O][taps], in units of the accumulator
+    steps = undo(scales, shares.sum(axis=1) * scales, op.steps)
+    g = op.geometry
+    made = QConv(op.name, u8, steps, op.nodes, op.module, Const(q.astype(np.int8)), op.out_channels, op.out, g)
+    if any((*g.pad_begin, *g.pad_end)) and g.pad_mode is PadMode.ZERO:
+        # the bias holds every tap's constant; a tap in the padding takes its own away again
+        made.padding = Const(-np.rint(shares.T).astype(np.int32))
     error, norm = np.sqrt(np.square(scaled - used).mean()), np.sqrt(np.square(scaled).mean())
-    padded = any((*op.geometry.pad_begin, *op.geometry.pad_end)) and not op.geometry.pad_mode
     report = LayerReport(
         op.module or op.name, True, "", "int8", 0.0, 255.0, h.low, h.high, 1.0, u8.zero,
-        weight_error=float(error / norm) if norm else 0.0, padding=float(np.abs(b).max()) if padded else 0.0,
+        weight_error=float(error / norm) if norm else 0.0,
     )  # fmt: skip
     return made, report
 
