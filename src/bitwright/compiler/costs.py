@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .program import BConv, BPool, Copy, Embed, FConv, Op, QConv
+from .program import BConv, Copy, Embed, FConv, Op, QConv
 
 
 class Macs(NamedTuple):
