@@ -95,8 +95,8 @@ const FloatKernel* const* float_kernels() {
 }
 
 const Int8Kernel* const* int8_kernels() {
-  static const Int8Kernel* const all[] = {qconv_portable};
-  static const List<Int8Kernel, 1> list(all);
+  static const Int8Kernel* const all[] = {qconv_portable, qconv_avx2, qconv_avx512vnni};
+  static const List<Int8Kernel, 3> list(all);
   return list.entries;
 }
 
