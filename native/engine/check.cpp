@@ -120,6 +120,15 @@ class Checker {
       case Opcode::kBconv: {
         const ValueInfo& in = value(op.in, DType::kBits, "input");
         const uint64_t taps = convolution(op, in);
+        if (op.depthwise(in)) {
+          if (model_.version_minor < 1) bad_model(where_, ": a depthwise convolution of bits packed in one group in a file of version 1.0, it came with 1.1");
+          if (taps > 65535) bad_model(where_, ": ", taps, " taps of a depthwise convolution; the limit is 65535");
+          const uint64_t rows = checked_product({op.out_channels / in.channels(), taps}, uint64_t{1} << 62, where_ + ": weight rows");
+          const uint64_t elements = checked_product({rows, in.words()}, uint64_t{1} << 62, where_ + ": weight elements");
+          packed_rows(constant(op.weight, ConstType::kU32, elements, "weight"), op.weight, in.words(), in.channels());
+          dims = {op.out[0], op.out[1], op.out[2], op.out_channels};
+          break;
+        }
         if (in.groups != op.geometry.groups)
           bad_model(where_, ": ", op.geometry.groups, " groups, but its input is packed in ", in.groups);
         checked_product({taps, in.words(), 32}, limits_.accumulator_bits, where_ + ": bits of one accumulator");

@@ -290,7 +290,10 @@ void run_op(const RunContext& run, size_t index) {
   const OpInfo& info = run.prepared->model->ops[index];
   const PreparedOp& op = run.prepared->ops[index];
   switch (info.opcode) {
-    case Opcode::kBconv: op.sliced ? run_sliced(run, info, op) : op.wide ? run_binary<uint32_t>(run, info, op) : run_binary<uint16_t>(run, info, op); break;
+    case Opcode::kBconv:
+      if (op.bit_depthwise) return run_depthwise(run, info, op);
+      op.sliced ? run_sliced(run, info, op) : op.wide ? run_binary<uint32_t>(run, info, op) : run_binary<uint16_t>(run, info, op);
+      break;
     case Opcode::kFconv: run_float(run, info, op); break;
     case Opcode::kQconv: run_int8(run, info, op); break;
     case Opcode::kPool: run_pool(run, info, op); break;

@@ -17,6 +17,7 @@ class StepList {
   size_t size_;
 };
 
+void run_depthwise(const RunContext& run, const OpInfo& info, const PreparedOp& op);
 void run_pool(const RunContext& run, const OpInfo& info, const PreparedOp& op);
 void run_bit_pool(const RunContext& run, const OpInfo& info, const PreparedOp& op);
 void run_map(const RunContext& run, const OpInfo& info, const PreparedOp& op);

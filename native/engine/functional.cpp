@@ -28,6 +28,23 @@ uint32_t add_value(Model& model, DType dtype, const std::array<uint32_t, 4>& dim
   return static_cast<uint32_t>(model.values.size() - 1);
 }
 
+// Depthwise weights [O][taps][1] as [O/C][taps][words], one bit a weight. Anything impossible is left for check_model to name.
+bool make_depthwise(const BinaryConvProblem& problem, std::vector<uint32_t>& weight) {
+  const uint32_t channels = problem.in[3], outputs = problem.out_channels, words = (channels + 31) / 32;
+  const uint64_t taps = problem.geometry.taps();
+  if (channels < 2 || problem.geometry.groups != channels || outputs % channels != 0 || taps > 65535 || weight.size() != outputs * taps) return false;
+  const uint32_t multiplier = outputs / channels;
+  std::vector<uint32_t> packed(multiplier * taps * words);
+  for (uint32_t o = 0; o < outputs; ++o)
+    for (uint64_t t = 0; t < taps; ++t) {
+      const uint32_t word = weight[o * taps + t], c = o / multiplier;
+      if (word > 1) return false;
+      packed[(o % multiplier * taps + t) * words + c / 32] |= word << (c % 32);
+    }
+  weight = std::move(packed);
+  return true;
+}
+
 }  // namespace
 
 std::shared_ptr<const Model> binary_conv_model(const BinaryConvProblem& problem) {
@@ -39,7 +56,13 @@ std::shared_ptr<const Model> binary_conv_model(const BinaryConvProblem& problem)
   model->constants.push_back({ConstType::kF32, arrays->threshold.size(), arrays->threshold.data()});
   const uint32_t x = add_value(*model, DType::kF32, problem.in, 1);
   if (problem.bits > 8) bad_model(problem.bits, " bits; at most 8 are possible");
-  const uint32_t bits = add_value(*model, DType::kBits, problem.in, problem.geometry.groups, problem.bits ? problem.bits : 1);
+  const uint32_t planes = problem.bits ? problem.bits : 1;
+  const bool depthwise = planes == 1 && make_depthwise(problem, arrays->weight);
+  if (depthwise) {
+    model->version_minor = 1;
+    model->constants[0] = {ConstType::kU32, arrays->weight.size(), arrays->weight.data()};
+  }
+  const uint32_t bits = add_value(*model, DType::kBits, problem.in, depthwise ? 1 : problem.geometry.groups, planes);
   const uint32_t y = add_value(*model, DType::kF32, {problem.out[0], problem.out[1], problem.out[2], problem.out_channels}, 1);
   model->values[x].is_input = true;
   model->values[x].name = "x";

@@ -121,6 +121,8 @@ struct OpInfo {
   bool zero_rest = false;
   std::vector<StepInfo> steps;
 
+  // A BCONV whose channels are groups of their own while its input is packed as one.
+  bool depthwise(const ValueInfo& input) const { return opcode == Opcode::kBconv && geometry.groups > 1 && input.groups == 1 && input.planes == 1 && geometry.groups == input.channels(); }
   size_t out_pixels() const { return size_t{out[0]} * out[1] * out[2]; }
   std::vector<uint32_t> reads() const;   // value ids, each once
   std::vector<uint32_t> writes() const;

@@ -196,8 +196,82 @@ class Preparer {
     return best;
   }
 
+  // Depthwise: bit c of row [j][t] of the weights belongs to output channel c * multiplier + j.
+  void depthwise(const OpInfo& op, PreparedOp& p, const ValueInfo& in) {
+    const uint32_t channels = in.channels(), words = in.words(), lanes = depthwise_lanes(words), multiplier = op.out_channels / channels;
+    auto own = std::make_unique<PreparedDepthwise>();
+    own->multiplier = multiplier;
+    own->lanes = lanes;
+    p.table = table(op, in, false, words, static_cast<int32_t>(in.pixels() * words));
+    p.taps = op.geometry.taps();
+    p.depth = words;
+    p.threshold = op.steps.size() == 1 && op.steps[0].kind == StepKind::kThreshold;
+    p.slope = op.low == 1 ? 1 : 2;
+    p.fill = op.geometry.pad_mode == PadMode::kOne ? 0xFFFFFFFFu : 0;
+    p.cut.whole_rows = true;
+    p.cut.units = 1;
+    p.cut.row_stride = static_cast<uint32_t>(round_up(round_up(channels, 32) * multiplier, 64));
+    const uint64_t total = checked_product({multiplier, p.taps, lanes, 4}, model_.limits.prepared_bytes, where_ + ": packed weights");
+    charge(total);
+    result_->weight_bytes += total;
+    p.weights = AlignedBuffer(total);
+    const auto* canonical = constant<uint32_t>(model_, op.weight);
+    for (uint64_t row = 0; row < uint64_t{multiplier} * p.taps; ++row) spread_lanes(p.weights.as<uint32_t>() + row * lanes, canonical + row * words, words);
+    const auto weight_bit = [&](uint32_t c, uint32_t t) {
+      const uint32_t* row = canonical + (uint64_t{c % multiplier} * p.taps + t) * words;
+      return row[c / multiplier / 32] >> (c / multiplier % 32) & 1;
+    };
+    const uint32_t classes = rows(op, p, 1, 1, weight_bit);
+    own->run = runs(*p.table, words);
+    charge(own->run.size() * 2);
+    // In registers only where the output's words are the kernel's, and bounds of at most 16 suffice.
+    const bool plain = p.threshold && (p.steps[0].step.value.groups <= 1 || p.steps[0].step.value.group_channels % 32 == 0);
+    if (p.threshold) p.flip = p.steps[0].step.flip;
+    if (plain && multiplier == 1 && p.taps <= 15) depthwise_bounds(p, *own, channels, words, classes);
+    scratch(uint64_t{kDepthwisePixels} * (p.cut.row_stride + round_up(channels, 32)) * 2 + 128);
+    p.bit_depthwise = std::move(own);
+  }
+
+  // A row of words as the lanes of depthwise_lanes.
+  static void spread_lanes(uint32_t* lanes, const uint32_t* row, uint32_t words) {
+    const uint32_t width = depthwise_lanes(words), used = words < 16 ? 16 / words * words : words;
+    for (uint32_t l = 0; l < width; ++l) lanes[l] = l < used ? row[l % words] : 0;
+  }
+
+  static std::vector<uint16_t> runs(const Table& table, uint32_t words) {
+    std::vector<uint16_t> run(table.pixels, 1);
+    for (uint32_t p = table.pixels; p-- > 1;) {
+      const int32_t *here = table.row(p - 1), *next = table.row(p);
+      bool continues = table.class_of[p] == table.class_of[p - 1] && run[p] < 0xffff;
+      for (uint32_t t = 0; continues && t < table.taps; ++t) continues = next[t] - here[t] == static_cast<int32_t>(words);
+      if (continues) run[p - 1] = static_cast<uint16_t>(run[p] + 1);
+    }
+    return run;
+  }
+
+  void depthwise_bounds(const PreparedOp& p, PreparedDepthwise& own, uint32_t channels, uint32_t words, size_t classes) {
+    charge((classes * 5 + 2) * own.lanes * 4);
+    own.bounds = AlignedBuffer(classes * 5 * own.lanes * 4);
+    own.flip_and_real = AlignedBuffer(size_t{2} * own.lanes * 4);
+    std::vector<uint32_t> row(words);
+    const auto fill = [&](uint32_t* lanes, const auto& bit) {
+      std::fill(row.begin(), row.end(), 0);
+      for (uint32_t c = 0; c < channels; ++c) row[c / 32] |= static_cast<uint32_t>(bit(c)) << (c % 32);
+      spread_lanes(lanes, row.data(), words);
+    };
+    for (size_t k = 0; k < classes; ++k)
+      for (uint32_t plane = 0; plane < 5; ++plane)
+        fill(own.bounds.as<uint32_t>() + (k * 5 + plane) * own.lanes, [&](uint32_t c) {
+          const auto bound = static_cast<uint32_t>(std::min<int32_t>(p.rows.as<int32_t>()[k * p.rows_stride + c], static_cast<int32_t>(p.taps)) + 1);
+          return bound >> plane & 1;
+        });
+    fill(own.flip_and_real.as<uint32_t>(), [&](uint32_t c) { return p.flip ? p.flip[c / 32] >> (c % 32) & 1 : 0; });
+    fill(own.flip_and_real.as<uint32_t>() + own.lanes, [](uint32_t) { return 1; });
+  }
+
   void binary(const OpInfo& op, PreparedOp& p) {
     const ValueInfo& in = model_.values[op.in];
+    if (op.depthwise(in)) return depthwise(op, p, in);
     const BinaryKernel* kernel = fitting(result_->kernels.binary, op.out_channels / op.geometry.groups);
     p.binary = kernel;
     p.planes = in.planes;
@@ -220,7 +294,10 @@ class Preparer {
       cut(op, p, kernel->panel, kernel->mr, op.geometry.groups);
       pack<uint32_t>(op, p, kernel, [&](uint32_t g) { return canonical + size_t{g} * p.cut.group_outputs * p.taps * p.depth; }, kernel->panel_bytes);
     }
-    rows(op, p, in, canonical);
+    rows(op, p, int64_t{in.group_channels()} * (p.depth / in.words()), in.top(), [&](uint32_t c, uint32_t t) {
+      const uint32_t* w = canonical + (size_t{c} * p.taps + t) * p.depth;
+      return std::accumulate(w, w + p.depth, uint32_t{0}, [](uint32_t bits, uint32_t word) { return bits + popcount(word); });
+    });
     if (p.threshold) p.flip = p.steps[0].step.flip;
     p.fused_bits = !sliced && p.threshold && kernel->bits && !p.wide && !p.cut.whole_rows && (p.cut.panels_per_unit == 1 || p.cut.panels_per_group == 1);
     if (sliced && sliced->bits) slice_limits(op, p, *sliced);
@@ -283,7 +360,9 @@ class Preparer {
   // their products belongs to acc: origin = K of the present taps + 2*(weight bits of the missing taps). {0,1}: acc = sum over taps of
   // 2*p(a & w) - p(a) = p(w) - p(a ^ w), so origin is the number of weight bits and a padding of 0 is exact by itself. Planes: the same, times
   // their weights 1, 2, 4, ..., which sum to the highest level.
-  void rows(const OpInfo& op, PreparedOp& p, const ValueInfo& in, const uint32_t* weights) {
+  // weight_bits(c, t): how many bits of channel c's weights are 1 in tap t. Returns the number of classes.
+  template <class WeightBits>
+  uint32_t rows(const OpInfo& op, PreparedOp& p, int64_t bits_per_tap, int64_t top, const WeightBits& weight_bits) {
     const bool exact_zero = op.low == 0 && op.geometry.pad_mode == PadMode::kZero;
     const uint32_t classes = exact_zero ? p.table->classes() : 1;
     const uint32_t channels = op.out_channels;
@@ -291,24 +370,18 @@ class Preparer {
     p.row_classes = classes;
     charge(uint64_t{classes} * p.rows_stride * 4);
     p.rows = AlignedBuffer((uint64_t{classes} * p.rows_stride + kMaxPanel) * 4, true);  // a kernel reads whole panels
-    const int64_t bits_per_tap = int64_t{in.group_channels()} * (p.depth / in.words());
     std::vector<int32_t> tap_bits(p.taps);
     for (uint32_t c = 0; c < channels; ++c) {
       int64_t all = 0;
-      const uint32_t* w = weights + size_t{c} * p.taps * p.depth;
-      for (uint32_t t = 0; t < p.taps; ++t) {
-        int32_t bits = 0;
-        for (uint32_t k = 0; k < p.depth; ++k) bits += static_cast<int32_t>(popcount(w[size_t{t} * p.depth + k]));
-        tap_bits[t] = bits;
-        all += bits;
-      }
+      for (uint32_t t = 0; t < p.taps; ++t) all += tap_bits[t] = static_cast<int32_t>(weight_bits(c, t));
       for (uint32_t k = 0; k < classes; ++k) {
-        int64_t origin = op.low == 1 ? all * in.top() : bits_per_tap * p.taps;
+        int64_t origin = op.low == 1 ? all * top : bits_per_tap * p.taps;
         if (exact_zero)
           for (uint32_t t : p.table->missing[k]) origin += 2 * int64_t{tap_bits[t]} - bits_per_tap;
         p.rows.as<int32_t>()[k * p.rows_stride + c] = static_cast<int32_t>(p.threshold ? limit(op, p, c, origin) : origin);
       }
     }
+    return classes;
   }
 
   // acc >= T  <=>  count <= floor((origin - T) / slope), cut to what a count can be; -1: never.

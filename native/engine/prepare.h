@@ -42,6 +42,15 @@ struct PreparedSliced {
   size_t limit_bytes = 0;      // of a panel
 };
 
+// A depthwise BCONV: rows as bdepthwise kernels read them.
+struct PreparedDepthwise {
+  uint32_t multiplier = 1;      // outputs of a channel
+  uint32_t lanes = 0;
+  std::vector<uint16_t> run;    // [output pixels]: how many pixels from here on continue each other's taps and padding class, itself included
+  AlignedBuffer bounds;         // [classes][5][lanes]; empty unless the kernel takes the threshold
+  AlignedBuffer flip_and_real;  // [2][lanes]
+};
+
 struct PreparedOp {
   std::vector<PreparedStep> steps;
   // Convolutions
@@ -68,6 +77,7 @@ struct PreparedOp {
   size_t gather_at = 0;           // where in a thread's scratch
   std::vector<uint32_t> mask;     // BPOOL: the flips of one pixel, in the layout of its bits
   AlignedBuffer shorts;           // constants of i16 steps as int16
+  std::unique_ptr<const PreparedDepthwise> bit_depthwise;
   // Elementwise kinds
   uint32_t channel_block = 0;     // channels of a tile
   uint32_t pixel_block = 0;       // pixels of a tile

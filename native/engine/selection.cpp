@@ -34,7 +34,7 @@ void choose(Kernels& kernels, const std::string& name, const std::string& origin
     if (!isa_supported(*isa)) fail(Status::kKernel, "kernel '", name, "'", origin, ": this CPU does not support the instruction set ", name);
     const SlicedKernel* sliced = find_sliced_kernel(*isa);
     kernels = {find_binary_kernel(*isa), sliced, sliced && name == sliced->isa, find_float_kernel(*isa), find_int8_kernel(*isa),
-               find_epilogue_kernel(*isa), find_product_kernel(*isa)};
+               find_epilogue_kernel(*isa), find_product_kernel(*isa), find_depthwise_kernel(*isa)};
     return;
   }
   for (const KernelFacts& k : list_kernels()) {
@@ -45,6 +45,7 @@ void choose(Kernels& kernels, const std::string& name, const std::string& origin
       kernels.sliced_forced = kernels.sliced != nullptr;
       if (!kernels.sliced) kernels.binary = find_binary_kernel(name.c_str());
     }
+    if (k.operation == "bdepthwise") kernels.depthwise = find_depthwise_kernel(name.c_str());
     if (k.operation == "bmatmul") kernels.product = find_product_kernel(name.c_str());
     if (k.operation == "fconv") kernels.floats = find_float_kernel(name.c_str());
     if (k.operation == "qconv") kernels.int8 = find_int8_kernel(name.c_str());
@@ -60,6 +61,7 @@ std::vector<KernelFacts> list_kernels() {
   std::vector<KernelFacts> facts;
   add_facts(facts, "bconv", binary_kernels(), find_binary_kernel(nullptr));
   add_facts<SlicedKernel>(facts, "bconv", sliced_kernels(), nullptr);  // never for all layers: see worth_slicing
+  add_facts(facts, "bdepthwise", depthwise_kernels(), find_depthwise_kernel(nullptr));
   add_facts(facts, "fconv", float_kernels(), find_float_kernel(nullptr));
   add_facts(facts, "qconv", int8_kernels(), find_int8_kernel(nullptr));
   add_facts(facts, "epilogue", epilogue_kernels(), find_epilogue_kernel(nullptr));
@@ -78,14 +80,15 @@ Kernels select_kernels(const std::string& request) {
       origin = " (from the environment variable BITWRIGHT_KERNEL)";
     }
   }
-  Kernels kernels{find_binary_kernel(nullptr), find_sliced_kernel(nullptr), false,
-                  find_float_kernel(nullptr),  find_int8_kernel(nullptr),   find_epilogue_kernel(nullptr), find_product_kernel(nullptr)};
+  Kernels kernels{find_binary_kernel(nullptr), find_sliced_kernel(nullptr),   false,
+                  find_float_kernel(nullptr),  find_int8_kernel(nullptr),     find_epilogue_kernel(nullptr),
+                  find_product_kernel(nullptr), find_depthwise_kernel(nullptr)};
   for (size_t at = 0; at < names.size();) {
     const size_t comma = std::min(names.find(',', at), names.size());
     choose(kernels, names.substr(at, comma - at), origin);
     at = comma + 1;
   }
-  if (!kernels.binary || !kernels.floats || !kernels.int8 || !kernels.epilogue || !kernels.product)
+  if (!kernels.binary || !kernels.floats || !kernels.int8 || !kernels.epilogue || !kernels.product || !kernels.depthwise)
     fail(Status::kInternal, "this build has no portable kernels");
   if (std::max({kernels.binary->mr, kernels.floats->mr, kernels.int8->mr}) > kMaxTilePixels ||
       std::max({kernels.binary->panel, kernels.floats->panel, kernels.int8->panel}) > kMaxPanel ||

@@ -16,6 +16,7 @@ struct Kernels {
   const Int8Kernel* int8 = nullptr;
   const EpilogueKernel* epilogue = nullptr;
   const ProductKernel* product = nullptr;
+  const DepthwiseKernel* depthwise = nullptr;
 };
 
 // `request`: empty for the environment variable BITWRIGHT_KERNEL or, without it, the best. Else the name of an instruction set ("avx2": no
@@ -32,5 +33,6 @@ std::vector<KernelFacts> list_kernels();
 // Tiles never have more pixels, panels never more channels.
 constexpr uint32_t kMaxTilePixels = 64;
 constexpr uint32_t kMaxPanel = 256;
+constexpr uint32_t kDepthwisePixels = 16;  // of a depthwise convolution's tile
 
 }  // namespace bitwright

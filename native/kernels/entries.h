@@ -29,6 +29,10 @@ extern const BinaryKernel* const bconv_neondot;
 
 extern const SlicedKernel* const bconv_gfni;
 
+extern const DepthwiseKernel* const bdepthwise_portable;
+extern const DepthwiseKernel* const bdepthwise_avx2;
+extern const DepthwiseKernel* const bdepthwise_avx512;
+
 extern const FloatKernel* const fconv_portable;
 extern const FloatKernel* const fconv_avx2;
 extern const FloatKernel* const fconv_avx512;

@@ -160,6 +160,42 @@ struct SlicedKernel {
   void (*threshold)(uint64_t* bits, const SlicedTile& tile, const SlicedLimits& limits, const BitSlice& slice);
 };
 
+// Depthwise binary convolution: every channel is a group of its own. The input is packed as one group, so that a word holds 32 channels, and the
+// products of a channel are counted over the taps alone.
+
+// Lanes of one row of weights, limits, ...: blocks of 16 words; if a pixel has fewer than 16, block lane l holds word l % words of as many whole
+// pixels as fit, the rest is 0.
+inline constexpr uint32_t depthwise_lanes(uint32_t words) { return words < 16 ? 16 : (words + 15) / 16 * 16; }
+
+// Output pixels whose taps lie `words` words further on from one to the next.
+struct DepthwiseRun {
+  const uint32_t* base;     // input of the sample
+  const int32_t* offset;    // [taps] of the first pixel, in words from base
+  uint32_t pixels;
+  uint32_t taps;
+  uint32_t words;           // of one pixel
+  const uint32_t* weights;  // [taps][lanes], 64-byte aligned
+};
+
+// bit(c) = ((count(c) < bound of c) xor flip) and real. All 64-byte aligned.
+struct DepthwiseBits {
+  const uint32_t* bound;  // [5][lanes]: the bounds 0..16 as planes, lowest bit first
+  const uint32_t* flip;   // [lanes]
+  const uint32_t* real;   // [lanes]
+};
+
+struct DepthwiseKernel {
+  const char* name;  // "bdepthwise_avx2"
+  const char* isa;
+  const char* about;
+  int rank;
+  bool (*supported)();
+  // counts[i*stride + c] = taps whose bit differs from the weight's, for i < pixels and c < 32 * words. Needs taps <= 65535.
+  void (*count16)(uint16_t* counts, size_t stride, const DepthwiseRun& run);
+  // Words of pixel i at out + i*stride. Needs taps <= 15 and no two padding classes in one run.
+  void (*bits)(uint32_t* out, size_t stride, const DepthwiseRun& run, const DepthwiseBits& bits);
+};
+
 // Float convolution tile: out[i*panel + j] = sum over taps and channels of x * w. A negative offset means a tap in the zero padding.
 struct FloatTile {
   const float* const* base;      // [pixels]
@@ -317,6 +353,7 @@ struct ProductKernel {
 // The lists, in no particular order, ended by a null pointer. Kernels of instruction sets this binary was not built for are absent.
 const BinaryKernel* const* binary_kernels();
 const SlicedKernel* const* sliced_kernels();
+const DepthwiseKernel* const* depthwise_kernels();
 const FloatKernel* const* float_kernels();
 const Int8Kernel* const* int8_kernels();
 const EpilogueKernel* const* epilogue_kernels();
@@ -334,6 +371,7 @@ bool isa_supported(const char* isa);
 // Null if there is no such kernel or instruction set, or if this CPU cannot run it.
 const BinaryKernel* find_binary_kernel(const char* name_or_isa);
 const SlicedKernel* find_sliced_kernel(const char* name_or_isa);
+const DepthwiseKernel* find_depthwise_kernel(const char* name_or_isa);
 const FloatKernel* find_float_kernel(const char* name_or_isa);
 const Int8Kernel* find_int8_kernel(const char* name_or_isa);
 const EpilogueKernel* find_epilogue_kernel(const char* name_or_isa);

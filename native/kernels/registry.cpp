@@ -88,6 +88,12 @@ const SlicedKernel* const* sliced_kernels() {
   return list.entries;
 }
 
+const DepthwiseKernel* const* depthwise_kernels() {
+  static const DepthwiseKernel* const all[] = {bdepthwise_portable, bdepthwise_avx2, bdepthwise_avx512};
+  static const List<DepthwiseKernel, 3> list(all);
+  return list.entries;
+}
+
 const FloatKernel* const* float_kernels() {
   static const FloatKernel* const all[] = {fconv_portable, fconv_avx2, fconv_avx512, fconv_neon};
   static const List<FloatKernel, std::size(all)> list(all);
@@ -135,6 +141,7 @@ bool isa_supported(const char* name) {
 
 const BinaryKernel* find_binary_kernel(const char* name_or_isa) { return find(binary_kernels(), name_or_isa); }
 const SlicedKernel* find_sliced_kernel(const char* name_or_isa) { return find(sliced_kernels(), name_or_isa); }
+const DepthwiseKernel* find_depthwise_kernel(const char* name_or_isa) { return find(depthwise_kernels(), name_or_isa); }
 const FloatKernel* find_float_kernel(const char* name_or_isa) { return find(float_kernels(), name_or_isa); }
 const Int8Kernel* find_int8_kernel(const char* name_or_isa) { return find(int8_kernels(), name_or_isa); }
 const EpilogueKernel* find_epilogue_kernel(const char* name_or_isa) { return find(epilogue_kernels(), name_or_isa); }

@@ -45,6 +45,7 @@ void check_list(const Kernel* const* list, const Kernel* (*find)(const char*)) {
 
 TEST(Registry, EveryKernelIsFoundByItsNameAndItsInstructionSet) {
   check_list(binary_kernels(), find_binary_kernel);
+  check_list(depthwise_kernels(), find_depthwise_kernel);
   check_list(float_kernels(), find_float_kernel);
   check_list(int8_kernels(), find_int8_kernel);
   check_list(epilogue_kernels(), find_epilogue_kernel);

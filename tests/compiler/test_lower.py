@@ -42,7 +42,9 @@ def check(b: Builder, outputs: list[str], batch: int = 3, x: Array | None = None
 
 
 @pytest.mark.parametrize("pad_value", [-1.0, 0.0, 1.0])
-@pytest.mark.parametrize(("channels", "outputs", "group"), [(3, 5, 1), (40, 33, 1), (32, 64, 2), (12, 12, 12)])
+@pytest.mark.parametrize(
+    ("channels", "outputs", "group"), [(3, 5, 1), (40, 33, 1), (32, 64, 2), (12, 12, 12), (40, 80, 40)]
+)
 def test_binary_conv_padding(channels: int, outputs: int, group: int, pad_value: float) -> None:
     b = Builder((channels, 6, 5))
     y = b.bconv("x", channels, outputs, group=group, pads=(1, 2, 0, 1), pad_value=pad_value)

@@ -201,6 +201,23 @@ def int8() -> bytes:
     return m.file()
 
 
+def depthwise() -> bytes:
+    """Depthwise binary convolutions on bits packed as one group: floats from two outputs a channel, and thresholds."""
+    random = np.random.default_rng(19)
+    m = Builder(minor=1)
+    x = m.value("f32", (1, 5, 6, 40), role="input", name="x", axes=(4, 2, 3))
+    bits, next_bits = m.value("bits", (1, 5, 6, 40)), m.value("bits", (1, 5, 6, 40))
+    y = m.value("f32", (1, 3, 3, 80), role="output", name="y", axes=(4, 2, 3))
+    m.map(x, [b.store_bits(bits)])
+    same = Geometry((1, 3, 3), pad_begin=(0, 1, 1), pad_end=(0, 1, 1), groups=40)
+    limits = m.constant(random.integers(-9, 9, 40).astype(np.int32))
+    weight = m.constant(b.pack(random.random((1, 9, 40)) < 0.5))
+    m.bconv(bits, weight, 40, (1, 5, 6), same, [b.threshold(next_bits, limits)])
+    half = Geometry((1, 3, 3), (1, 2, 2), pad_begin=(0, 1, 1), pad_end=(0, 1, 1), groups=40)
+    m.bconv(next_bits, m.constant(b.pack(random.random((2, 9, 40)) < 0.5)), 80, (1, 3, 3), half, [b.store(y)])
+    return m.file()
+
+
 def corpus() -> dict[str, bytes]:
     same = {"pad_begin": (0, 1, 1), "pad_end": (0, 1, 1)}
     return {
@@ -213,6 +230,7 @@ def corpus() -> dict[str, bytes]:
         ),
         "floats.bwm": floats(),
         "dense.bwm": dense(),
+        "depthwise.bwm": depthwise(),
         "pooled_bits.bwm": pooled_bits(),
         "fixed.bwm": fixed(),
         "levels.bwm": levels(),

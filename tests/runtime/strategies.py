@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -79,3 +79,12 @@ def cases(draw: Any, binary: bool = True) -> Case:
         draw(st.sampled_from(ISAS)),
         draw(st.integers(0, 2**32 - 1)),
     )
+
+
+@st.composite
+def depthwise_cases(draw: Any) -> Case:
+    """Every channel a group of its own, one to three outputs each."""
+    case: Case = draw(cases())
+    channels = draw(st.sampled_from([2, 3, 31, 32, 33, 64, 70, 96, 100, 160, 300, 512, 530]))
+    geometry = replace(case.geometry, groups=channels)
+    return replace(case, geometry=geometry, channels=channels, outputs=channels * draw(st.sampled_from([1, 1, 2, 3])))

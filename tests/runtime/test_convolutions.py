@@ -12,7 +12,7 @@ from bitwright.runtime import Session, functional
 from . import builder as b
 from .builder import Builder, Geometry
 from .reference import conv
-from .strategies import ISAS, Case, cases
+from .strategies import ISAS, Case, cases, depthwise_cases
 
 EXAMPLES = settings(max_examples=120, deadline=None)
 
@@ -103,6 +103,68 @@ def test_binary_epilogue_with_residual_and_next_bits(case: Case, wanted_groups: 
     expected = acc.astype(np.float32) * scale + bias + skip
     np.testing.assert_array_equal(got_y, expected)
     np.testing.assert_array_equal(got_z, np.where(expected >= shift, 1.0, -1.0))
+
+
+def depthwise_model(case: Case, weight: np.ndarray) -> tuple[Builder, int, int]:
+    """Bits packed as one group, weights `[O/C][taps][words]`."""
+    m = Builder(minor=1)
+    x = m.value("f32", (*case.size, case.channels), role="input")
+    bits = m.value("bits", (*case.size, case.channels))
+    m.map(x, [b.store_bits(bits)])
+    rows = weight[..., 0].reshape(case.channels, -1, weight.shape[1]).transpose(1, 2, 0)
+    return m, bits, m.constant(b.pack(np.ascontiguousarray(rows)))
+
+
+@EXAMPLES
+@given(depthwise_cases())
+def test_depthwise_accumulators_are_exact(case: Case) -> None:
+    """Also in the layout of version 1.0, with every channel in a word of its own."""
+    x, weight, expected = binary_numbers(case)
+    for m, bits, constant in (depthwise_model(case, weight), binary_model(case, weight)):
+        y = m.value("f32", (*case.out, case.outputs), role="output")
+        m.bconv(bits, constant, case.outputs, case.out, case.geometry, [b.store(y)], case.low)
+        np.testing.assert_array_equal(Session(m.file(), case.threads, case.isa).run(x), expected)
+
+
+@EXAMPLES
+@given(depthwise_cases(), st.sampled_from([1, 2, 0]))
+def test_depthwise_thresholds_are_exact(case: Case, wanted_groups: int) -> None:
+    x, weight, acc = binary_numbers(case)
+    random = case.random()
+    groups = case.outputs if wanted_groups == 0 else wanted_groups if case.outputs % wanted_groups == 0 else 1
+    limit = random.integers(-12, 13, case.outputs).astype(np.int32)
+    limit[0] = 2**31 - 1
+    limit[-1] = -(2**31)
+    flip = random.random(case.outputs) < 0.5
+    m, bits, constant = depthwise_model(case, weight)
+    out_bits = m.value("bits", (*case.out, case.outputs), groups)
+    y = m.value("f32", (*case.out, case.outputs), role="output")
+    flips = m.constant(b.pack(flip)) if random.random() < 0.7 else b.NONE
+    steps = [b.threshold(out_bits, m.constant(limit), flips)]
+    m.bconv(bits, constant, case.outputs, case.out, case.geometry, steps, case.low)
+    m.map(out_bits, [b.store(y)])
+    expected = np.where((acc >= limit) ^ (flip if flips != b.NONE else False), 1.0, -1.0)
+    np.testing.assert_array_equal(Session(m.file(), case.threads, case.isa).run(x), expected)
+
+
+def test_depthwise_needs_version_1_1_and_its_weights() -> None:
+    def model(minor: int, elements: int, groups: int = 4) -> bytes:
+        m = Builder(minor=minor)
+        x = m.value("f32", (1, 3, 3, 4), role="input")
+        bits = m.value("bits", (1, 3, 3, 4))
+        y = m.value("f32", (1, 3, 3, 8), role="output")
+        m.map(x, [b.store_bits(bits)])
+        g = Geometry((1, 3, 3), pad_begin=(0, 1, 1), pad_end=(0, 1, 1), groups=groups)
+        m.bconv(bits, m.constant(np.zeros(elements, np.uint32)), 8, (1, 3, 3), g, [b.store(y)])
+        return m.file()
+
+    Session(model(1, 18))
+    with pytest.raises(ValueError, match=r"version 1\.0, it came with 1\.1"):
+        Session(model(0, 18))
+    with pytest.raises(ValueError, match="72 elements, 18 are expected"):
+        Session(model(1, 72))
+    with pytest.raises(ValueError, match="2 groups, but its input is packed in 1"):
+        Session(model(1, 72, 2))
 
 
 @EXAMPLES

@@ -249,15 +249,18 @@ class _Decoder:
             row = v.channels // g.groups
             out: Dims3 = (d, h, w)
             if code == 1:
+                depthwise = self.minor >= 1 and v.groups == 1 and v.planes == 1 and g.groups == v.channels
                 _check(
-                    v.dtype is DType.BITS and v.groups == g.groups, f"{name}: its input is no bits value of its groups"
+                    v.dtype is DType.BITS and (v.groups == g.groups or depthwise),
+                    f"{name}: its input is no bits value of its groups",
                 )
                 _check(low <= 1, f"{name}: low is {low}")
                 _check(
                     v.planes == 1 or (low == 1 and g.pad_mode is not PadMode.ONE),
                     f"{name}: low {low} and pad_mode {int(g.pad_mode)} for an input of {v.planes} planes",
                 )
-                const = self.constant(weight, np.uint32, outputs * g.taps * words_of(row), name)
+                rows = (outputs // v.channels) * v.words if depthwise and v.channels > 1 else outputs * words_of(row)
+                const = self.constant(weight, np.uint32, rows * g.taps, name)
                 return BConv(name, v, [], [], "", const, outputs, low, out, g), 112
             if code == 8:
                 _check(v.dtype is DType.U8, f"{name}: its input is not u8")

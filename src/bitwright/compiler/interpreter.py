@@ -134,7 +134,12 @@ def _convolve(op: BConv | FConv | QConv, x: Array) -> Array:
         top = (1 << op.inp.planes) - 1
         exact = np.float32 if g.taps * row * top < 1 << 24 else np.float64  # integers that the sum cannot leave
         values = (x if top > 1 else np.where(x, 1, low)).astype(exact)
-        weight: Array = np.where(unpack_bits(op.weight.data.reshape(op.out_channels, g.taps, -1), row), 1, -1)
+        if op.depthwise:  # [O/C, taps, C] -> [O, taps, 1]
+            rows = unpack_bits(op.weight.data.reshape(outputs, g.taps, -1), op.inp.channels)
+            ones = rows.transpose(2, 0, 1).reshape(op.out_channels, g.taps, 1)
+        else:
+            ones = unpack_bits(op.weight.data.reshape(op.out_channels, g.taps, -1), row)
+        weight: Array = np.where(ones, 1, -1)
         weight = weight.astype(exact)
         fill = {PadMode.ZERO: 0, PadMode.ONE: 1, PadMode.MINUS_ONE: low, PadMode.EDGE: 0}[g.pad_mode]
     elif isinstance(op, QConv):

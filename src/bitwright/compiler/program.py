@@ -264,13 +264,18 @@ class Op:
 
 @dataclass(eq=False)
 class BConv(Op):
-    """Binary convolution; weight `[O][taps][words]` u32."""
+    """Binary convolution; weight `[O][taps][words]` u32, or `[O/C][taps][words]` of a depthwise one."""
 
     weight: Const = None  # type: ignore[assignment]
     out_channels: int = 0
     low: int = 0
     out: Dims3 = (1, 1, 1)
     geometry: Geometry = Geometry()
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether every channel is a group of its own while the input's bits are packed as one group."""
+        return self.geometry.groups > 1 and self.inp.groups == 1 and self.inp.planes == 1
 
 
 @dataclass(eq=False)
@@ -367,7 +372,8 @@ class Program:
         """Minor version of the `.bwm` format that the program needs: 0 unless it uses something newer."""
         new_value = any(v.quantized or v.planes > 1 for v in self.values())
         new_step = any(s.kind > StepKind.MUL for op in self.ops for s in op.steps)
-        return int(new_value or new_step or any(isinstance(op, QConv) for op in self.ops))
+        new_op = any(isinstance(op, QConv) or (isinstance(op, BConv) and op.depthwise) for op in self.ops)
+        return int(new_value or new_step or new_op)
 
     def values(self) -> list[Value]:
         """Every value: inputs and outputs first, then in the order in which the ops write them. The index is the

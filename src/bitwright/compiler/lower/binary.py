@@ -156,13 +156,22 @@ def binary_conv(ctx: Context, node: Node) -> None:
         out = geometry.out(size)
     if min(out) < 1:
         raise Unsupported(f"its kernel does not fit into its input {['N', *view.shape]}.")
-    bits = binarize(ctx, replace(view, pad=None), threshold, group, node)
+    depthwise = channels == 1 and group > 1
+    bits = binarize(ctx, replace(view, pad=None), threshold, 1 if depthwise else group, node)
     weight = place(words.reshape(outputs, *kernel, -1), spatial, 1)
+    if depthwise:
+        weight = depthwise_rows(weight, group)
     store, result = ctx.store((*out, outputs), map_axes(spatial), node)
     steps = [*_epilogue(ctx, node, outputs), store]
     op = BConv(node.name, bits, steps, [], node.module, Const(weight.reshape(-1)), outputs, low, out, geometry)
     ctx.emit(op, node)
     ctx.result(node, result)
+
+
+def depthwise_rows(weight: U32, channels: int) -> U32:
+    """Weights `[O, *kernel, 1]` of a bit a word as `[O/C, taps, words]`: bit c of row j is that of output c*O/C + j."""
+    ones = (weight.reshape(channels, weight.shape[0] // channels, -1) & 1).astype(bool)
+    return pack_bits(ones.transpose(1, 2, 0))
 
 
 @lowers("BinaryLinear", "LevelLinear", domain=DIALECT)

@@ -1,0 +1,93 @@
+// Depthwise binary convolution, for every instruction set: one accumulator per channel and tap bit, so nothing is summed inside a word. Sixteen words of
+// 32 channels form a block; the tap bits a ^ w of a block are added vertically, bit by bit, into four planes (carry-save), and the planes become
+// counts of 16 bits, or are compared with a threshold while they are planes.
+// Included by one translation unit per instruction set, inside namespace bitwright and an unnamed namespace, after it has defined `struct Simd`:
+//
+//   V                    a block of 16 words; zero(), load(const uint32_t*) of a whole aligned block
+//   Part(n)              the first n words of a block, 1..16; load(p, part), store(p, part, v) touch no others
+//   exclusive, both      v ^ w, v & w
+//   full_add(sum, a, b)  sum ^= a ^ b, returns the majority of all three
+//   half_add(sum, a)     sum ^= a, returns the old sum & a
+//   less(lt, count, bound)  bound > count ? 1 : bound < count ? 0 : lt, bit by bit
+//   spread(to, planes, add) counts of 32 channels: to[i] (+)= sum over planes of bit i << plane
+//
+// Cost of a block with 9 taps: 9 xor, 26 operations in the planes, 5 for the comparison (VPTERNLOG: one each); `spread` of its 16 words is what counts
+// in memory cost.
+
+constexpr uint32_t kBlock = 16;
+
+struct Planes {
+  Simd::V bit[4];
+};
+
+// Taps [tap, end), at most 15, of one block.
+BITWRIGHT_INLINE Planes add_taps(const DepthwiseRun& r, const uint32_t* a, const uint32_t* w, size_t lanes, uint32_t tap, uint32_t end,
+                                 const Simd::Part& part) {
+  using V = Simd::V;
+  Planes p;
+  for (V& plane : p.bit) plane = Simd::zero();
+  const auto product = [&](uint32_t t) { return Simd::exclusive(Simd::load(a + r.offset[t], part), Simd::load(w + t * lanes)); };
+  for (; tap + 4 <= end; tap += 4) {
+    const V a1 = product(tap), b1 = product(tap + 1), a2 = product(tap + 2), b2 = product(tap + 3);
+    const V two1 = Simd::full_add(p.bit[0], a1, b1);
+    const V two2 = Simd::full_add(p.bit[0], a2, b2);
+    const V four = Simd::full_add(p.bit[1], two1, two2);
+    p.bit[3] = Simd::exclusive(p.bit[3], Simd::half_add(p.bit[2], four));
+  }
+  for (; tap < end; ++tap) {
+    const V two = Simd::half_add(p.bit[0], product(tap));
+    const V four = Simd::half_add(p.bit[1], two);
+    p.bit[3] = Simd::exclusive(p.bit[3], Simd::half_add(p.bit[2], four));
+  }
+  return p;
+}
+
+// body(first pixel, first word of the pixel, lane of the pattern, words that are real) for each block of the run: several pixels of few words, or
+// part of one pixel.
+template <class Body>
+BITWRIGHT_INLINE void for_blocks(const DepthwiseRun& r, const Body& body) {
+  if (r.words < kBlock) {
+    const uint32_t pixels = kBlock / r.words;
+    for (uint32_t i = 0; i < r.pixels; i += pixels) body(i, 0u, 0u, (r.pixels - i < pixels ? r.pixels - i : pixels) * r.words);
+    return;
+  }
+  for (uint32_t i = 0; i < r.pixels; ++i)
+    for (uint32_t word = 0; word < r.words; word += kBlock) body(i, word, word, r.words - word < kBlock ? r.words - word : kBlock);
+}
+
+inline void count16(uint16_t* counts, size_t stride, const DepthwiseRun& r) {
+  const size_t lanes = depthwise_lanes(r.words);
+  for_blocks(r, [&](uint32_t pixel, uint32_t word, uint32_t lane, uint32_t n) {
+    const Simd::Part part(n);
+    for (uint32_t tap = 0; tap < r.taps; tap += 15) {
+      const uint32_t end = r.taps - tap < 15 ? r.taps : tap + 15;
+      const Planes p = add_taps(r, r.base + static_cast<size_t>(pixel) * r.words + word, r.weights + lane, lanes, tap, end, part);
+      alignas(64) uint32_t planes[4][kBlock];
+      for (int b = 0; b < 4; ++b) Simd::store(planes[b], Simd::Part(kBlock), p.bit[b]);
+      uint16_t* row = counts + pixel * stride + static_cast<size_t>(word) * 32;
+      for (uint32_t k = 0, in_pixel = 0; k < n; ++k, ++in_pixel) {
+        if (in_pixel == r.words) in_pixel = 0, row += stride;
+        const uint32_t of_word[4] = {planes[0][k], planes[1][k], planes[2][k], planes[3][k]};
+        Simd::spread(row + static_cast<size_t>(in_pixel) * 32, of_word, tap != 0);
+      }
+    }
+  });
+}
+
+inline void bits(uint32_t* out, size_t stride, const DepthwiseRun& r, const DepthwiseBits& b) {
+  using V = Simd::V;
+  const size_t lanes = depthwise_lanes(r.words);
+  for_blocks(r, [&](uint32_t pixel, uint32_t word, uint32_t lane, uint32_t n) {
+    const Simd::Part part(n);
+    const Planes p = add_taps(r, r.base + static_cast<size_t>(pixel) * r.words + word, r.weights + lane, lanes, 0, r.taps, part);
+    V lt = Simd::zero();
+    for (size_t plane = 0; plane < 4; ++plane) lt = Simd::less(lt, p.bit[plane], Simd::load(b.bound + plane * lanes + lane));
+    lt = Simd::less(lt, Simd::zero(), Simd::load(b.bound + 4 * lanes + lane));
+    const V result = Simd::both(Simd::exclusive(lt, Simd::load(b.flip + lane)), Simd::load(b.real + lane));
+    uint32_t* to = out + pixel * stride + word;
+    if (stride == r.words || n <= r.words - word) return Simd::store(to, part, result);
+    alignas(64) uint32_t words[kBlock];  // the pixels of the value lie apart
+    Simd::store(words, Simd::Part(kBlock), result);
+    for (uint32_t k = 0; k < n; ++k) to[k / r.words * stride + k % r.words] = words[k];
+  });
+}
