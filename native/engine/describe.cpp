@@ -12,10 +12,12 @@ OpFacts facts_of(const PreparedModel& prepared, size_t index) {
   const uint64_t per_output = uint64_t{op.geometry.taps()} * (model.values[op.in].channels() / op.geometry.groups);
   f.epilogue = prepared.kernels.epilogue->name;
   switch (op.opcode) {
-    case Opcode::kBconv:
-      f.kernel = prepared.ops[index].sliced ? prepared.ops[index].sliced->kernel->name : prepared.kernels.binary->name;
+    case Opcode::kBconv: {
+      const PreparedOp& p = prepared.ops[index];
+      f.kernel = p.depthwise ? prepared.kernels.depthwise->name : p.sliced ? p.sliced->kernel->name : p.binary->name;
       f.binary_macs = outputs * per_output;
       break;
+    }
     case Opcode::kFconv:
       f.kernel = prepared.kernels.floats->name;
       f.float_macs = outputs * per_output;
