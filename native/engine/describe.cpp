@@ -14,7 +14,7 @@ OpFacts facts_of(const PreparedModel& prepared, size_t index) {
   switch (op.opcode) {
     case Opcode::kBconv: {
       const PreparedOp& p = prepared.ops[index];
-      f.kernel = p.depthwise ? prepared.kernels.depthwise->name : p.sliced ? p.sliced->kernel->name : p.binary->name;
+      f.kernel = p.bit_depthwise ? prepared.kernels.depthwise->name : p.sliced ? p.sliced->kernel->name : p.binary->name;
       f.binary_macs = outputs * per_output;
       break;
     }
