@@ -134,9 +134,14 @@ class Builder:
         return self.op(2, fields, steps, "fconv")
 
     def qconv(
-        self, x: int, weight: int, outputs: int, out: Sequence[int], geometry: Geometry, steps: Sequence[bytes]
-    ) -> int:
-        fields = struct.pack("<8I", x, weight, outputs, 0, *out, 0) + geometry.data() + struct.pack("<I", 0)
+        self, x: int, weight: int, outputs: int, out: Sequence[int], geometry: Geometry, steps: Sequence[bytes],
+        padding: int = NONE,
+    ) -> int:  # fmt: skip
+        fields = (
+            struct.pack("<8I", x, weight, outputs, (padding + 1) & NONE, *out, 0)
+            + geometry.data()
+            + struct.pack("<I", 0)
+        )
         return self.op(8, fields, steps, "qconv")
 
     def pool(self, x: int, kind: int, out: Sequence[int], geometry: Geometry, steps: Sequence[bytes]) -> int:

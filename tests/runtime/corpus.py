@@ -188,7 +188,8 @@ def int8() -> bytes:
     y = m.value("f32", (1, 1, 1, 5), role="output", name="y", axes=(4,))
     z = m.value("f32", (1, 9, 10, 3), role="output", name="z", axes=(4, 2, 3))
     g = Geometry((1, 7, 7), (1, 2, 2), pad_begin=(0, 3, 3), pad_end=(0, 3, 3))
-    m.qconv(x, weight(36, 49, 3), 36, (1, 5, 5), g, [b.affine(p0=0.001), b.store_u8(stem, 2.0)])
+    padding = m.constant(random.integers(-9000, 9000, (49, 36)).astype(np.int32))
+    m.qconv(x, weight(36, 49, 3), 36, (1, 5, 5), g, [b.affine(p0=0.001), b.store_u8(stem, 2.0)], padding)
     m.copy(stem, wide, (0, 0, 0, 0), (1, 1, 1, 1), (1, 5, 5, 36), 4, zero_rest=True)
     same = {"pad_begin": (0, 1, 1), "pad_end": (0, 1, 1)}
     depthwise = Geometry((1, 3, 3), groups=40, pad_mode=3, **same)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def random_inputs(session: Session, batch: int, seed: int = 0) -> list[NDArray[Any]]:
-    """Standard normal samples (ids: uniform below 2) for every input of a session, from a seed."""
+    """Standard normal samples (pixels: uniform bytes; ids: below 2) for every input of a session, from a seed."""
     if batch < 1:
         raise ValueError(f"batch = {batch}, must be 1 or more")
     generator = np.random.default_rng(seed)
@@ -25,6 +25,8 @@ def random_inputs(session: Session, batch: int, seed: int = 0) -> list[NDArray[A
         shape = [batch, *(int(d) for d in info.shape[1:])]
         if info.dtype == np.float32:
             result.append(generator.standard_normal(shape, dtype=np.float32))
+        elif info.dtype == np.uint8:
+            result.append(generator.integers(0, 256, shape, dtype=np.uint8))
         else:
             result.append(generator.integers(0, 2, shape, dtype=np.int32))
     return result
@@ -39,6 +41,8 @@ class InputPreparation:
         mean, std: one a channel, of pixels scaled to [0, 1].
         maximum: the pixel value of the data set's own uint8 arrays that becomes 1 (images always have 255).
         classes: names of the classes, or empty.
+        raw: the network takes uint8 pixels and does the rest itself; they are only scaled, if its maximum is another.
+        raw_maximum: the pixel value that such a network scales to 1; 0: it takes pixels as they are.
     """
 
     shape: tuple[int, ...] | None
@@ -46,6 +50,8 @@ class InputPreparation:
     std: tuple[float, ...] = ()
     maximum: float = 255.0
     classes: tuple[str, ...] = field(default_factory=tuple)
+    raw: bool = False
+    raw_maximum: float = 0.0
 
     @classmethod
     def of_session(cls, session: Session) -> InputPreparation:
@@ -55,12 +61,15 @@ class InputPreparation:
         shape = tuple(int(d) for d in session.inputs[0].shape[1:])
         stored = session.meta.get("metadata", {}).get("bitwright.input")
         facts = json.loads(stored) if isinstance(stored, str) else {}
+        raw_maximum = float(session.meta.get("pixels", {}).get("maximum", 0.0))
         return cls(
             shape=shape if len(shape) == 3 else None,
             mean=tuple(facts.get("mean", ())),
             std=tuple(facts.get("std", ())),
             maximum=float(facts.get("maximum", 255.0)),
             classes=tuple(facts.get("classes", ())),
+            raw=session.inputs[0].dtype == np.uint8,
+            raw_maximum=raw_maximum if raw_maximum > 1 else 0.0,  # 1: the graph itself normalises
         )
 
     def class_name(self, index: int) -> str:
@@ -89,6 +98,8 @@ class InputPreparation:
         return self.pixels(self._open_image(name), 255.0), [str(name)]
 
     def _as_batch(self, array: NDArray[Any], name: str) -> NDArray[Any]:
+        if self.raw:
+            raise ValueError(f"{name}: {array.dtype}; this network takes uint8 pixels, as they are in the images")
         if array.dtype == np.float64:
             raise ValueError(f"{name}: float64; save it as float32: numpy.save(path, x.astype('float32'))")
         if self.shape is not None and array.ndim == len(self.shape):
@@ -114,11 +125,13 @@ class InputPreparation:
             picture = picture.resize((width, height), Image.Resampling.BICUBIC)
         return np.asarray(picture, dtype=np.uint8).reshape(1, height, width, channels)
 
-    def pixels(self, array: NDArray[np.uint8], maximum: float) -> NDArray[np.float32]:
-        """uint8 pixels [H,W], [H,W,C], [N,H,W] or [N,H,W,C] -> the network's float32 input [N,C,H,W]."""
+    def pixels(self, array: NDArray[np.uint8], maximum: float) -> NDArray[Any]:
+        """uint8 pixels [H,W], [H,W,C], [N,H,W] or [N,H,W,C] -> the network's input [N,C,H,W], float32 or uint8."""
         if self.shape is None:
             raise ValueError("this network does not take images; give a float32 .npy array of its input")
         channels, height, width = self.shape
+        if self.raw and array.ndim == 4 and array.shape[1:] == self.shape:
+            array = array.transpose(0, 2, 3, 1)  # as the network takes them
         sizes = {
             (height, width): (1, height, width, 1),
             (height, width, channels): (1, height, width, channels),
@@ -132,6 +145,10 @@ class InputPreparation:
                 f"pixels of shape {list(array.shape)}: the network wants uint8 [N,{height},{width},{channels}] or "
                 f"float32 [N,{channels},{height},{width}]"
             )
+        if self.raw:
+            if self.raw_maximum not in (0.0, maximum):
+                array = np.rint(array * np.float32(self.raw_maximum / maximum)).astype(np.uint8)
+            return np.ascontiguousarray(array.transpose(0, 3, 1, 2))
         if not self.mean:
             raise ValueError(
                 "this model does not say how its pixels were normalised (no 'bitwright.input' metadata); "

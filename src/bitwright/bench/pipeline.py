@@ -92,9 +92,10 @@ def float_twin(recipe: dict[str, Any]) -> nn.Module:
 
 
 def prepared_test_images(
-    recipe: dict[str, Any], root: str | None = None, limit: int | None = None
+    recipe: dict[str, Any], root: str | None = None, limit: int | None = None, pixels: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The prepared test images [N,C,H,W] (float32) and labels [N] of a recipe's data set; `limit`: the first ones."""
+    """The prepared test images [N,C,H,W] (float32; with `pixels` as they are, uint8) and labels [N] of a recipe's data
+    set; `limit`: the first ones."""
     from bitwright import data
 
     entry = recipe["data"]
@@ -103,4 +104,4 @@ def prepared_test_images(
     module = data.create(entry["name"], **{**arguments, "root": root})
     images, labels = module.split("test")
     count = len(images) if limit is None else min(limit, len(images))
-    return module.normalize(images[:count]), labels[:count]
+    return images[:count] if pixels else module.normalize(images[:count]), labels[:count]

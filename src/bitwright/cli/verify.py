@@ -34,7 +34,7 @@ def verify(
         ckpt_path: a checkpoint: PyTorch eval is the reference instead of onnxruntime, its data set gives the inputs.
         data: name of a data set whose test images are the inputs (digits, fashion, …).
         data_root: where the data sets lie; the environment's BITWRIGHT_DATA otherwise.
-        inputs: a .npy array of inputs instead (float32, as the network wants them).
+        inputs: a .npy array of inputs instead (float32 or uint8, as the file wants them).
         limit: take the first so many inputs only.
         batch: samples a call.
         threads: threads of the engine.
@@ -62,7 +62,8 @@ def verify(
     else:
         from bitwright.bench.pipeline import prepared_test_images
 
-        x = prepared_test_images({"data": {"name": data}}, data_root, limit)[0].numpy()
+        pixels = compiler.inspect(bwm).inputs[0].dtype == "u8"
+        x = prepared_test_images({"data": {"name": data}}, data_root, limit, pixels)[0].numpy()
     report = compiler.verify(onnx, bwm, x, reference=reference, threads=threads, kernel=kernel, batch=batch)
     if json:
         print(json_module.dumps(report.to_dict(), indent=2))

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from .compilation import CompileReport, build, compile
     from .errors import BwmFormatError, CompileError, Problem, UnsupportedModelError, VerifyError
     from .inspection import Inspection, inspect
-    from .verification import Verifier, VerifyReport, verify
+    from .verification import Verifier, verify
+    from .verify_report import VerifyReport
 
 _HOME = {
     "CompileReport": "compilation",
@@ -31,7 +32,7 @@ _HOME = {
     "Inspection": "inspection",
     "inspect": "inspection",
     "Verifier": "verification",
-    "VerifyReport": "verification",
+    "VerifyReport": "verify_report",
     "verify": "verification",
 }
 
