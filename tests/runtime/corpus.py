@@ -181,7 +181,7 @@ def int8() -> bytes:
     x = m.value("u8", (1, 9, 10, 3), role="input", name="x", axes=(4, 2, 3), scale=0.02, zero=121)
     stem = m.value("u8", (1, 5, 5, 36), scale=0.5, zero=3)
     wide = m.value("u8", (1, 5, 5, 40), scale=0.5, zero=3)
-    deep = m.value("u8", (1, 5, 5, 40), scale=0.25, zero=255)
+    deep = m.value("u8", (1, 5, 5, 40), scale=0.25, zero=90)
     mapped = m.value("f32", (1, 5, 5, 40))
     pooled = m.value("u8", (1, 2, 2, 40), scale=0.25, zero=0)
     bits = m.value("bits", (1, 9, 10, 3))
