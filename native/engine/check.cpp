@@ -179,6 +179,7 @@ class Checker {
         dims = in.dims;
         break;
       }
+      case Opcode::kBmatmul: dims = matmul(op); break;
       case Opcode::kCopy:
         copy(op);
         return;
@@ -225,6 +226,23 @@ class Checker {
     if (op.geometry.pad_mode == PadMode::kOne) bad_model(where_, ": pad_mode 1 for an input of ", in.planes, " planes, whose padding is level 0 or the edge");
     checked_product({taps, in.words(), 32, in.top()}, 0x7FFFFFFF, where_ + ": bits of one accumulator times the highest level");
     if (!op.steps.empty() && op.steps[0].kind == StepKind::kFixed) bad_model(where_, ": FIXED for an input of ", in.planes, " planes");
+  }
+
+  // A [M][heads][K], B [N][heads][K] or, along its tokens, B [K][heads][N]: a product of M x N a head.
+  std::array<uint32_t, 4> matmul(OpInfo& op) const {
+    const ValueInfo &a = value(op.in, DType::kBits, "input"), &b = value(op.rhs, DType::kBits, "right");
+    one_plane(op.rhs, "right");
+    if (b.groups != a.groups) bad_model(where_, ": A is packed in ", a.groups, " groups, B in ", b.groups);
+    const uint64_t length = op.along_tokens ? b.pixels() : b.group_channels();
+    if (length != a.group_channels()) bad_model(where_, ": a head of A has ", a.group_channels(), " channels, the sum over B runs over ", length);
+    if (a.planes != 1 && op.low != 1) bad_model(where_, ": low ", op.low, ", 1 is expected for an input of ", a.planes, " planes");
+    checked_product({a.words(), 32, a.top()}, std::min<uint64_t>(limits_.accumulator_bits * a.top(), 0x7FFFFFFF), where_ + ": bits of one accumulator");
+    const uint64_t outputs = op.along_tokens ? b.channels() : checked_product({a.groups, b.pixels()}, limits_.channels, where_ + ": output channels");
+    op.geometry.groups = a.groups;
+    op.out_channels = static_cast<uint32_t>(outputs);
+    op.out = {a.dims[0], a.dims[1], a.dims[2]};
+    checked_product({a.pixels()}, limits_.table_entries, where_ + ": output pixels");
+    return {op.out[0], op.out[1], op.out[2], op.out_channels};
   }
 
   void one_plane(uint32_t id, const char* role) const {

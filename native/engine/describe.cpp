@@ -26,6 +26,10 @@ OpFacts facts_of(const PreparedModel& prepared, size_t index) {
       f.kernel = prepared.kernels.int8->name;
       f.int8_macs = outputs * per_output;
       break;
+    case Opcode::kBmatmul:
+      f.kernel = prepared.ops[index].binary->name;
+      f.binary_macs = outputs * per_output;
+      break;
     case Opcode::kPool: f.kernel = "pool"; break;
     case Opcode::kBpool:
       f.kernel = "bpool";

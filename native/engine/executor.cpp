@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "executor_maps.h"
+#include "executor_matmul.h"
 #include "executor_planes.h"
 #include "executor_sliced.h"
 #include "split.h"
@@ -27,11 +28,11 @@ struct Chunk {
   const int32_t* rows[kChunk];    // limits or origins
 };
 
-void fill_chunk(Chunk& chunk, const PreparedOp& op, const View& in, size_t first, uint32_t pixels) {
+void fill_chunk(Chunk& chunk, const RunContext& run, const PreparedOp& op, const View& in, size_t first, uint32_t pixels) {
   const uint32_t per_sample = op.table->pixels;
-  const int32_t* rows = op.rows.as<int32_t>();
-  const bool one_class = op.rows.size() <= (op.rows_stride + kMaxPanel) * 4;
-  auto n = static_cast<uint32_t>(first / per_sample), p = static_cast<uint32_t>(first % per_sample);
+  const int32_t* rows = run.origins ? run.origins : op.rows.as<int32_t>();
+  const bool one_class = run.origins || op.rows.size() <= (op.rows_stride + kMaxPanel) * 4;
+  auto n = run.first + static_cast<uint32_t>(first / per_sample), p = static_cast<uint32_t>(first % per_sample);
   chunk.pixels = pixels;
   for (uint32_t i = 0; i < pixels; ++i) {
     chunk.n[i] = n;
@@ -57,10 +58,9 @@ void run_units(const PreparedOp& op, uint32_t mr, uint32_t pixels, uint32_t unit
   const Cut& cut = op.cut;
   auto* tile = reinterpret_cast<Element*>(scratch);
   auto* unit_rows = reinterpret_cast<Element*>(scratch + (size_t{mr} * cut.panel * 4 + 63) / 64 * 64);
-  const uint32_t panels = op.panel_bytes ? static_cast<uint32_t>(op.weights.size() / op.panel_bytes) : 0;
   for (uint32_t u = unit_begin; u < unit_end; ++u) {
     // Panels are numbered group by group.
-    uint32_t begin = 0, end = panels;
+    uint32_t begin = 0, end = cut.panels;
     if (!cut.whole_rows) {
       const uint32_t group = u / cut.units_per_group, q = u % cut.units_per_group * cut.panels_per_unit;
       begin = group * cut.panels_per_group + q;
@@ -96,7 +96,7 @@ template <class Item>
 void for_items(const RunContext& run, const PreparedOp& op, uint32_t mr, const Item& item) {
   const size_t total = size_t{run.samples} * op.table->pixels;
   // A pixel meets all packed weights, at 64 bytes a cycle or somewhat more.
-  const uint64_t cycles = total * (op.weights.size() / 64 + 1);
+  const uint64_t cycles = total * (op.cut.panels * op.panel_bytes / 64 + 1);
   const unsigned threads = run.pool->worth_sharing(cycles) ? run.pool->threads() : 1;
   const Split split = split_work(total, op.cut.units, mr, cycles, threads);
   const auto body = [&](size_t i, unsigned thread) {
@@ -143,14 +143,15 @@ void run_binary(const RunContext& run, const OpInfo& info, const PreparedOp& op)
   constexpr bool narrow = sizeof(Count) == 2;
   if (op.table->has_padding) fill_padding(run, in, view, op.fill);
   const StepList steps(run, op);
+  const uint8_t* weights = run.panels ? run.panels : op.weights.as<uint8_t>();
   for_items(run, op, kernel.mr, [&](size_t first, uint32_t pixels, uint32_t unit_begin, uint32_t unit_end, unsigned thread) {
     Chunk chunk;
-    fill_chunk(chunk, op, view, first, pixels);
+    fill_chunk(chunk, run, op, view, first, pixels);
     if (op.fused_bits) return run_fused_bits(kernel, op, steps.data()[0].value, in.words(), chunk, unit_begin, unit_end);
     const auto compute = [&](Count* out, uint32_t group, uint32_t panel, uint32_t i, uint32_t count) {
       const uint32_t* base[kMaxTilePixels];
       for (uint32_t k = 0; k < count; ++k) base[k] = reinterpret_cast<const uint32_t*>(chunk.base[i + k]) + size_t{group} * in.words();
-      const BinaryTile tile{base, chunk.offsets + i, count, op.taps, op.depth, op.weights.as<uint8_t>() + panel * op.panel_bytes};
+      const BinaryTile tile{base, chunk.offsets + i, count, op.taps, op.depth, weights + panel * op.panel_bytes};
       if constexpr (narrow) {
         kernel.count16(out, tile);
       } else if (op.planes != 1) {
@@ -195,7 +196,7 @@ void run_float(const RunContext& run, const OpInfo& info, const PreparedOp& op) 
   const StepList steps(run, op);
   for_items(run, op, kernel.mr, [&](size_t first, uint32_t pixels, uint32_t unit_begin, uint32_t unit_end, unsigned thread) {
     Chunk chunk;
-    fill_chunk(chunk, op, view, first, pixels);
+    fill_chunk(chunk, run, op, view, first, pixels);
     const auto compute = [&](float* out, uint32_t group, uint32_t panel, uint32_t i, uint32_t count) {
       const float* base[kMaxTilePixels];
       const size_t at = first_channel(op, group, panel);
@@ -235,7 +236,7 @@ void run_int8(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
   for_items(run, op, kernel.mr, [&](size_t first, uint32_t pixels, uint32_t unit_begin, uint32_t unit_end, unsigned thread) {
     uint8_t* scratch = run.scratch + thread * run.prepared->scratch_bytes;
     Chunk chunk;
-    fill_chunk(chunk, op, view, first, pixels);
+    fill_chunk(chunk, run, op, view, first, pixels);
     if (op.gather) {
       gather_chunk(kernel, *op.gather, chunk, scratch + op.gather_at);
       for (uint32_t i = 0; i < pixels; ++i) {
@@ -286,13 +287,17 @@ StepList::StepList(const RunContext& run, const PreparedOp& op) : steps_(run.ste
   }
 }
 
+void run_counts(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
+  op.wide ? run_binary<uint32_t>(run, info, op) : run_binary<uint16_t>(run, info, op);
+}
+
 void run_op(const RunContext& run, size_t index) {
   const OpInfo& info = run.prepared->model->ops[index];
   const PreparedOp& op = run.prepared->ops[index];
   switch (info.opcode) {
     case Opcode::kBconv:
       if (op.bit_depthwise) return run_depthwise(run, info, op);
-      op.sliced ? run_sliced(run, info, op) : op.wide ? run_binary<uint32_t>(run, info, op) : run_binary<uint16_t>(run, info, op);
+      op.sliced ? run_sliced(run, info, op) : run_counts(run, info, op);
       break;
     case Opcode::kFconv: run_float(run, info, op); break;
     case Opcode::kQconv: run_int8(run, info, op); break;
@@ -300,6 +305,7 @@ void run_op(const RunContext& run, size_t index) {
     case Opcode::kBpool: run_bit_pool(run, info, op); break;
     case Opcode::kMap: run_map(run, info, op); break;
     case Opcode::kCopy: run_copy(run, info); break;
+    case Opcode::kBmatmul: run_matmul(run, info, op); break;
     case Opcode::kEmbed: run_embed(run, info, op); break;
   }
 }

@@ -22,9 +22,16 @@ struct RunContext {
   uint8_t* scratch = nullptr;  // threads * prepared->scratch_bytes
   Step* steps = nullptr;       // prepared->max_steps: room for the running op's, so that a run allocates nothing
   uint8_t* shared = nullptr;   // prepared->shared_bytes, 64-byte aligned
+  // BMATMUL runs sample by sample, as a convolution with weights of the moment:
+  uint32_t first = 0;                // the first of the samples
+  const uint8_t* panels = nullptr;   // in place of the op's weights
+  const int32_t* origins = nullptr;  // in place of the op's rows, by absolute channel
 };
 
 // Throws Error(kInput) if an EMBED op meets an id out of range.
 void run_op(const RunContext& run, size_t index);
+
+// A binary convolution by the op's count kernel.
+void run_counts(const RunContext& run, const OpInfo& info, const PreparedOp& op);
 
 }  // namespace bitwright

@@ -16,6 +16,7 @@ const char* name_of(Opcode opcode) {
     case Opcode::kEmbed: return "EMBED";
     case Opcode::kBpool: return "BPOOL";
     case Opcode::kQconv: return "QCONV";
+    case Opcode::kBmatmul: return "BMATMUL";
   }
   return "?";
 }
@@ -78,6 +79,7 @@ void add_once(std::vector<uint32_t>& list, uint32_t id) {
 
 std::vector<uint32_t> OpInfo::reads() const {
   std::vector<uint32_t> ids{in};
+  if (rhs != kNone) add_once(ids, rhs);
   for (const StepInfo& step : steps)
     if (step.reads()) add_once(ids, step.value);
   return ids;

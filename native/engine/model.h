@@ -16,7 +16,7 @@ constexpr uint32_t kNone = 0xFFFFFFFFu;
 
 enum class DType : uint32_t { kF32 = 1, kBits = 2, kI32 = 3, kU8 = 4, kI16 = 5 };
 enum class ConstType : uint32_t { kF32 = 1, kU32 = 2, kI32 = 3, kI8 = 4 };
-enum class Opcode : uint32_t { kBconv = 1, kFconv = 2, kPool = 3, kMap = 4, kCopy = 5, kEmbed = 6, kBpool = 7, kQconv = 8 };
+enum class Opcode : uint32_t { kBconv = 1, kFconv = 2, kPool = 3, kMap = 4, kCopy = 5, kEmbed = 6, kBpool = 7, kQconv = 8, kBmatmul = 9 };
 enum class PadMode : uint32_t { kZero = 0, kOne = 1, kMinusOne = 2, kReplicate = 3 };
 enum class PoolKind : uint32_t { kMax = 1, kAverage = 2, kAveragePadded = 3 };
 
@@ -106,8 +106,10 @@ struct OpInfo {
   uint32_t in = 0;
   uint32_t weight = kNone;        // BCONV, FCONV, QCONV, EMBED
   uint32_t out_channels = 0;      // BCONV, FCONV, QCONV, EMBED
-  uint32_t low = 0;               // BCONV: 1 for {0,1} activations
+  uint32_t low = 0;               // BCONV, BMATMUL: 1 for {0,1} activations
   uint32_t padding = kNone;       // QCONV: what each tap in the padding adds
+  uint32_t rhs = kNone;           // BMATMUL: the value B
+  bool along_tokens = false;      // BMATMUL: the sum runs over B's pixels
   PoolKind pool = PoolKind::kMax;
   uint32_t rows = 0;              // EMBED
   uint32_t scale = kNone;         // EMBED

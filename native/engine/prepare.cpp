@@ -52,6 +52,7 @@ class Preparer {
         case Opcode::kBconv: binary(op, p); break;
         case Opcode::kFconv: floats(op, p); break;
         case Opcode::kQconv: int8(op, p); break;
+        case Opcode::kBmatmul: matmul(op, p); break;
         case Opcode::kCopy: break;
         case Opcode::kBpool: bit_pooling(op, p); break;
         default: elementwise(op, p); break;
@@ -139,6 +140,7 @@ class Preparer {
     c.group_outputs = op.out_channels / groups;
     c.panel = panel;
     c.panels_per_group = (c.group_outputs + panel - 1) / panel;
+    c.panels = groups * c.panels_per_group;
     c.whole_rows = straddles(p) || (groups > 1 && c.group_outputs % 32 != 0);
     c.panels_per_unit = writes_bits(p) ? std::lcm(panel, 32u) / panel : 1;
     c.units_per_group = (c.panels_per_group + c.panels_per_unit - 1) / c.panels_per_unit;
@@ -302,6 +304,31 @@ class Preparer {
     p.fused_bits = !sliced && p.threshold && kernel->bits && !p.wide && !p.cut.whole_rows && (p.cut.panels_per_unit == 1 || p.cut.panels_per_group == 1);
     if (sliced && sliced->bits) slice_limits(op, p, *sliced);
     p.sliced = std::move(sliced);
+  }
+
+  // A convolution with a kernel of one tap whose weights, B, are laid out when it runs.
+  void matmul(const OpInfo& op, PreparedOp& p) {
+    const ValueInfo& in = model_.values[op.in];
+    const uint32_t outputs = op.out_channels / op.geometry.groups;
+    const BinaryKernel* kernel = fitting(result_->kernels.binary, outputs);
+    if (kernel->panel % 32 != 0) kernel = result_->kernels.binary;  // B is transposed by whole words
+    p.binary = kernel;
+    p.planes = in.planes;
+    p.table = table(op, in, false, in.pixel_stride(), 0);
+    p.taps = 1;
+    p.depth = in.words();
+    p.wide = uint64_t{p.depth} * 32 > 65535 || p.planes != 1;
+    p.slope = op.low == 1 ? 1 : 2;
+    cut(op, p, kernel->panel, kernel->mr, op.geometry.groups);
+    p.panel_bytes = kernel->panel_bytes(1, p.depth);
+    const uint64_t limit = model_.limits.prepared_bytes;
+    const std::string what = where_ + ": room for the right side";
+    const uint64_t panels = checked_product({p.cut.panels, p.panel_bytes}, limit, what);
+    p.rows_of_rhs = round_up(panels, 64);
+    p.origins_of_rhs = p.rows_of_rhs + round_up(checked_product({p.cut.panels, kernel->panel, p.depth, 4}, limit, what), 64);
+    const uint64_t shared = round_up(p.origins_of_rhs + (uint64_t{op.out_channels} + kMaxPanel) * 4, 64);
+    charge(shared);
+    result_->shared_bytes = std::max<size_t>(result_->shared_bytes, shared);
   }
 
   // The sliced kernel's part, or null if the popcount kernel takes the layer.

@@ -30,6 +30,7 @@ struct Cut {
   bool whole_rows = false;        // one unit with all groups
   uint32_t row_stride = 0;        // elements of a row of the unit's buffer
   uint32_t units = 0;
+  uint32_t panels = 0;            // of all groups
 };
 
 // A binary convolution that a sliced kernel runs; PreparedOp::weights are its panels.
@@ -76,6 +77,7 @@ struct PreparedOp {
   std::shared_ptr<const Gather> gather;  // QCONV of few channels: windows are copied into rows first
   size_t gather_at = 0;           // where in a thread's scratch
   std::vector<uint32_t> mask;     // BPOOL: the flips of one pixel, in the layout of its bits
+  size_t rows_of_rhs = 0, origins_of_rhs = 0;  // BMATMUL: places in the shared memory of a run, behind the panels
   AlignedBuffer shorts;           // constants of i16 steps as int16
   std::unique_ptr<const PreparedDepthwise> bit_depthwise;
   // Elementwise kinds

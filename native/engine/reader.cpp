@@ -303,7 +303,7 @@ class Reader {
     for (uint32_t i = 0; i < s.count; ++i) {
       if (s.size - at < 16) bad_model("op ", i, ": ", s.size - at, " bytes are left in section OPS, an op's header has 16");
       const uint32_t code = load<uint32_t>(s.data + at), bytes = load<uint32_t>(s.data + at + 4);
-      if (code < 1 || code > 8) bad_model("op ", i, ": opcode ", code, ", known are 1 to 8");
+      if (code < 1 || code > 9) bad_model("op ", i, ": opcode ", code, ", known are 1 to 9");
       const std::string where = text("op ", i, " (", name_of(static_cast<Opcode>(code)), ")");
       if (code > 7) since(1, where, "this opcode");
       if (bytes < 16 || bytes % 8 != 0) bad_model(where, ": size ", bytes, " is not a multiple of 8 of at least 16");
@@ -371,6 +371,15 @@ class Reader {
         op.scale = f.u32();
         f.zeros(4);
         break;
+      case Opcode::kBmatmul: {
+        op.rhs = f.u32();
+        op.low = f.u32();
+        if (op.low > 1) bad_model(f.where(), ": low ", op.low, ", known are 0 and 1");
+        const uint32_t along = f.u32();
+        if (along > 1) bad_model(f.where(), ": along_tokens ", along, ", known are 0 and 1");
+        op.along_tokens = along == 1;
+        break;
+      }
       case Opcode::kBpool:
         op.target = f.u32();
         op.flip = f.u32();

@@ -168,6 +168,9 @@ class Builder:
         fields = struct.pack("<16I", x, out, *start, *step, *count, channel, int(zero_rest))
         return self.op(5, fields, (), "copy")
 
+    def bmatmul(self, a: int, right: int, steps: Sequence[bytes], low: int = 0, along_tokens: bool = False) -> int:
+        return self.op(9, struct.pack("<4I", a, right, low, int(along_tokens)), steps, "bmatmul")
+
     def embed(self, x: int, weight: int, rows: int, outputs: int, steps: Sequence[bytes], scale: int = NONE) -> int:
         return self.op(6, struct.pack("<6I", x, weight, rows, outputs, scale, 0), steps, "embed")
 

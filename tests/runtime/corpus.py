@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from . import builder as b
-from .builder import Builder, Geometry
+from .builder import NONE, Builder, Geometry
 from .test_reader import GOOD
 
 
@@ -219,6 +219,28 @@ def depthwise() -> bytes:
     return m.file()
 
 
+def attention() -> bytes:
+    """Two heads of binary attention: scores of bits, a threshold in place of the softmax, their product with V."""
+    random = np.random.default_rng(23)
+    m = Builder(minor=1)
+    tokens, heads, width = 7, 2, 20
+    dims = (1, 1, tokens, heads * width)
+    q, k, v = (m.value("f32", dims, role="input", name=name, axes=(3, 4)) for name in "qkv")
+    bits = [m.value("bits", dims, heads) for _ in range(3)]
+    mask = m.value("bits", (1, 1, tokens, heads * tokens), heads)
+    levels = m.value("bits", (1, 1, tokens, heads * tokens), heads, planes=2)
+    y = m.value("f32", dims, role="output", name="y", axes=(3, 4))
+    z = m.value("f32", dims, role="output", name="z", axes=(3, 4))
+    for x, b_ in zip((q, k, v), bits, strict=True):
+        m.map(x, [b.store_bits(b_)])
+    bias = m.constant(random.standard_normal(heads * tokens).astype(np.float32))
+    scores = [b.affine(NONE, bias, 0.25), b.store_bits(mask), b.store_levels(levels, 2, p0=0.5, p1=1.0)]
+    m.bmatmul(bits[0], bits[1], scores)
+    m.bmatmul(mask, bits[2], [b.store(y)], 1, True)
+    m.bmatmul(levels, bits[2], [b.affine(p0=0.5), b.store(z)], 1, True)
+    return m.file()
+
+
 def corpus() -> dict[str, bytes]:
     same = {"pad_begin": (0, 1, 1), "pad_end": (0, 1, 1)}
     return {
@@ -236,6 +258,7 @@ def corpus() -> dict[str, bytes]:
         "fixed.bwm": fixed(),
         "levels.bwm": levels(),
         "int8.bwm": int8(),
+        "attention.bwm": attention(),
     }
 
 
