@@ -126,7 +126,7 @@ def model(**changes: int) -> bytes:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"minor": 0}, "BMATMUL in a file of version 1.0"),
+        ({"minor": 0}, r"BMATMUL.: this opcode in a file of version 1.0"),
         ({"b_groups": 1}, "A is packed in 2 groups, B in 1"),
         ({"width": 7}, "a head of A has 8 channels, the sum over B runs over 7"),
         ({"along": 1}, "a head of A has 8 channels, the sum over B runs over 5"),
