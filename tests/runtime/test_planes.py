@@ -145,6 +145,23 @@ def test_hostile_files(changes: dict[str, int], message: str) -> None:
         Session(model(**changes))
 
 
+def test_depthwise_planes_are_packed_in_groups() -> None:
+    def one(groups: int) -> bytes:
+        m = Builder(minor=1)
+        x, y = m.value("f32", (1, 1, 3, 4), role="input"), m.value("f32", (1, 1, 3, 4), role="output")
+        bits = m.value("bits", (1, 1, 3, 4), groups, planes=2)
+        m.map(x, [b.store_levels(bits, 2)])
+        weight = m.constant(np.zeros((4, 1, 1) if groups == 4 else (1, 1, 1), np.uint32))
+        m.bconv(bits, weight, 4, (1, 1, 3), Geometry(groups=4), [b.store(y)], 1)
+        return m.file()
+
+    Session(one(4))
+    with pytest.raises(
+        ModelError, match="a depthwise convolution of 2 planes packed in one group; they are packed in 4"
+    ):
+        Session(one(1))
+
+
 def test_planes_only_where_they_have_a_meaning() -> None:
     def one(make: str) -> bytes:
         m = Builder(minor=1)
