@@ -121,7 +121,6 @@ class Checker {
         const ValueInfo& in = value(op.in, DType::kBits, "input");
         const uint64_t taps = convolution(op, in);
         if (op.depthwise(in)) {
-          if (in.planes != 1) bad_model(where_, ": a depthwise convolution of ", in.planes, " planes packed in one group; they are packed in ", op.geometry.groups);
           if (model_.version_minor < 1) bad_model(where_, ": a depthwise convolution of bits packed in one group in a file of version 1.0, it came with 1.1");
           if (taps > 65535) bad_model(where_, ": ", taps, " taps of a depthwise convolution; the limit is 65535");
           const uint64_t rows = checked_product({op.out_channels / in.channels(), taps}, uint64_t{1} << 62, where_ + ": weight rows");

@@ -156,9 +156,7 @@ def test_depthwise_planes_are_packed_in_groups() -> None:
         return m.file()
 
     Session(one(4))
-    with pytest.raises(
-        ModelError, match="a depthwise convolution of 2 planes packed in one group; they are packed in 4"
-    ):
+    with pytest.raises(ModelError, match="4 groups, but its input is packed in 1"):
         Session(one(1))
 
 
