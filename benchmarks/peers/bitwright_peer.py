@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bitwright import runtime
+from bitwright.runtime.functional import PackedMatrix
 
 KINDS = {"binary conv", "bwm", "gemm"}
 
@@ -52,8 +53,21 @@ def _network(task: dict[str, Any]) -> Callable[[], None]:
     return run
 
 
+def _product(task: dict[str, Any]) -> Callable[[], None]:
+    rng = np.random.default_rng(0)
+    words = task["k"] // 32
+    a, b = (rng.integers(0, 1 << 32, (rows, words), dtype=np.uint32) for rows in (task["m"], task["n"]))
+    packed = PackedMatrix(b, kernel=task.get("kernel"))
+    out = np.empty((task["m"], task["n"]), np.int32)
+
+    def run() -> None:
+        packed.multiply(a, product="hamming", out=out, threads=task["threads"])
+
+    return run
+
+
 def make(task: dict[str, Any]) -> Callable[[], float | None]:
     """See tasks.py. Tasks may name a `kernel`; a layer has a `form` (bitwright_layers.py) and perhaps a `residual`."""
     if task["kind"] == "binary conv":
         return _layer(task)
-    return _network(task)
+    return _product(task) if task["kind"] == "gemm" else _network(task)
