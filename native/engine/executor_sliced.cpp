@@ -10,6 +10,7 @@ namespace bitwright {
 namespace {
 
 constexpr uint32_t kMaxGroups = kMaxTilePixels / 8;
+constexpr size_t kStaysInL2 = size_t{384} << 10;
 constexpr size_t kItemBlocks = 4;  // blocks of features in a work item
 
 class SlicedRun {
@@ -73,19 +74,26 @@ class SlicedRun {
   void tiles() {
     const size_t groups = l_.joined ? (size_t{count_} * l_.positions + 7) / 8 : count_ * l_.groups.size();
     const uint32_t mr = s_.kernel->mr, panels = l_.channel_groups * op_.cut.panels_per_group;
-    const size_t count = (groups + mr - 1) / mr;
     const uint64_t cycles = uint64_t{groups} * panels * (s_.slice.steps * 3 + 60);
     const unsigned threads = run_.pool->worth_sharing(cycles) ? run_.pool->threads() : 1;
-    const size_t parts = threads == 1 ? 1 : std::clamp<size_t>((size_t{threads} * 4 + panels - 1) / panels, 1, count);
+    const size_t parts = threads == 1 ? 1 : std::clamp<size_t>((size_t{threads} * 4 + panels - 1) / panels, 1, (groups + mr - 1) / mr);
     run_.pool->run(panels * parts, [&](size_t item, unsigned thread) {
       const auto panel = static_cast<uint32_t>(item / parts);
-      const size_t part = item % parts, end = std::min(groups, (part + 1) * count / parts * mr);
-      for (size_t i = part * count / parts * mr; i < end; i += mr) tile(panel, i, static_cast<uint32_t>(std::min<size_t>(mr, end - i)), thread);
+      const size_t part = item % parts, first = part * groups / parts, end = (part + 1) * groups / parts;
+      // Weights that do not stay in L2 beside the features come from L3: the next panel's are fetched meanwhile.
+      const size_t next = panel + 1 < panels && op_.weights.size() > kStaysInL2 ? op_.panel_bytes : 0;
+      size_t fetched = 0;
+      for (size_t i = first; i < end;) {
+        const uint32_t n = s_.kernel->tile_groups(end - i);
+        tile(panel, i, n, thread, fetched < next ? op_.panel_bytes + fetched : 0);
+        fetched += size_t{s_.slice.steps} * 128;
+        i += n;
+      }
     }, cycles);
   }
 
   // Groups [first, first + count) of the slab x one panel.
-  void tile(uint32_t panel, size_t first, uint32_t count, unsigned thread) {
+  void tile(uint32_t panel, size_t first, uint32_t count, unsigned thread, size_t ahead) {
     const uint32_t channel_group = panel / op_.cut.panels_per_group, place = panel % op_.cut.panels_per_group * op_.cut.panel;
     const uint32_t channel0 = channel_group * op_.cut.group_outputs + place, channels = std::min(op_.cut.panel, op_.cut.group_outputs - place);
     const uint8_t* base[kMaxGroups];
@@ -115,7 +123,8 @@ class SlicedRun {
         p[8 * c + j] = group.pixel[j];
       }
     }
-    const SlicedTile tile{base, l_.step.data(), count, l_.last, l_.plane_stride, op_.weights.as<uint8_t>() + panel * op_.panel_bytes};
+    const uint8_t* weights = op_.weights.as<uint8_t>() + panel * op_.panel_bytes;
+    const SlicedTile tile{base, l_.step.data(), count, l_.last, l_.plane_stride, weights, weights + ahead, ahead ? 128u : 0u};
     if (s_.bits) {
       uint64_t bits[kMaxTilePixels];
       s_.kernel->threshold(bits, tile,

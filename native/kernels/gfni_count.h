@@ -67,6 +67,8 @@ struct Counting {
   const uint8_t* base[Groups];
   size_t plane_stride;
   Counter* counter;
+  const char* ahead;
+  size_t ahead_step;
 
   struct Weights {
     V x0, x1, x2;
@@ -92,6 +94,11 @@ struct Counting {
   // Four steps -> three bits of weight 8.
   BITWRIGHT_INLINE void four(int first, V (&out)[3][Groups]) {
     V p2[Groups], p4[Groups], q2[Groups], q4[Groups];
+    BITWRIGHT_UNROLL for (int k = 0; k < 4; ++k) {
+      _mm_prefetch(ahead, _MM_HINT_T1);
+      _mm_prefetch(ahead + 64, _MM_HINT_T1);
+      ahead += ahead_step;
+    }
     Weights w = load(first);
     BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) step(w, c, p2[c], p4[c]);
     w = load(first + 1);
@@ -178,6 +185,8 @@ BITWRIGHT_NOINLINE void count_groups(Counter* counter, const SlicedTile& tile, c
   k.offset = tile.offset;
   k.plane_stride = tile.plane_stride;
   k.counter = counter;
+  k.ahead = static_cast<const char*>(tile.ahead);
+  k.ahead_step = tile.ahead_step;
   BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) {
     k.base[c] = tile.base[c];
     k.s2[c] = k.s4[c] = _mm512_setzero_si512();

@@ -123,6 +123,9 @@ struct SlicedTile {
   int32_t last;                // offset of the plane of the last xor
   size_t plane_stride;
   const void* weights;         // one packed panel
+  // What to fetch into L2 meanwhile: 128 bytes a step from `ahead` on, or with ahead_step 0 the same line again and again.
+  const void* ahead;
+  uint32_t ahead_step;         // 0 or 128
 };
 
 // Which limits the pixels of a group have: pixel j that of the class whose mask has bit 7 - j.
@@ -144,7 +147,8 @@ struct SlicedKernel {
   int rank;
   bool (*supported)();
   uint32_t panel;  // 64
-  uint32_t mr;     // groups of a tile
+  uint32_t mr;     // groups of a tile, at most
+  uint32_t (*tile_groups)(size_t groups);  // of the next tile, of so many groups left
   // Panels of one group of channels, as BinaryKernel's.
   size_t (*panel_bytes)(const BitSlice& slice);
   void (*pack)(void* panels, const uint32_t* weights, uint32_t outputs, const BitSlice& slice);
