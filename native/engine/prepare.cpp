@@ -95,7 +95,16 @@ class Preparer {
     }
     result_->max_steps = std::max(result_->max_steps, p.steps.size());
     shorts(op, p);
+    if (p.steps.empty()) return;
+    std::vector<Step> chain;
+    for (const PreparedStep& s : p.steps) chain.push_back(s.step);
+    p.plan = plan_chain(chain.data(), chain.size(), channels_of(op));
+    if (!p.plan) return;
+    charge(p.plan->operands.size() * 4);
+    p.steps[0].step.plan = p.plan.get();
   }
+
+  uint32_t channels_of(const OpInfo& op) const { return op.out_channels != 0 ? op.out_channels : model_.values[op.in].channels(); }
 
   // The file's i32 constants of i16 steps, as the kernels read them.
   void shorts(const OpInfo& op, PreparedOp& p) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "chain.h"
 #include "gather.h"
 #include "model.h"
 #include "selection.h"
@@ -80,6 +81,7 @@ struct PreparedOp {
   size_t rows_of_rhs = 0, origins_of_rhs = 0;  // BMATMUL: places in the shared memory of a run, behind the panels
   AlignedBuffer shorts;           // constants of i16 steps as int16
   std::unique_ptr<const PreparedDepthwise> bit_depthwise;
+  std::shared_ptr<const ChainPlan> plan;
   // Elementwise kinds
   uint32_t channel_block = 0;     // channels of a tile
   uint32_t pixel_block = 0;       // pixels of a tile

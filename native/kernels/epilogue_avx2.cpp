@@ -10,6 +10,9 @@
 
 #include <immintrin.h>
 
+#include <type_traits>
+
+#include "chain.h"
 #include "unary.h"
 #include "values.h"
 
@@ -76,6 +79,66 @@ struct Simd {
   static BITWRIGHT_INLINE F below(F x, F p) { return _mm256_max_ps(p, x); }
   static BITWRIGHT_INLINE F above(F x, F p) { return _mm256_min_ps(p, x); }
   static BITWRIGHT_INLINE F to_float(I x) { return _mm256_cvtepi32_ps(x); }
+  static BITWRIGHT_INLINE F minus(F count, F slope, F origin) { return _mm256_fnmadd_ps(count, slope, origin); }
+  static BITWRIGHT_INLINE F prelu(F x, F slope) { return select_ge0(x, mul(slope, x)); }
+  static BITWRIGHT_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+  static BITWRIGHT_INLINE void prefetch_write(const void* p) {
+#if BITWRIGHT_GNU_ASM
+    __builtin_prefetch(p, 1, 3);
+#else
+    prefetch(p);
+#endif
+  }
+
+  using S = __m256i;  // 16 channels as int16
+  static constexpr int kShortVectors = 2;
+  template <bool kFull>
+  static BITWRIGHT_INLINE S load_s(const int16_t* p, const Tail& tail, int v) {
+    if (kFull) return _mm256_loadu_si256(reinterpret_cast<const I*>(p + 16 * v));
+    alignas(32) int16_t part[16] = {};  // there is no 16-bit masked load
+    for (uint32_t j = 0; j < 16 && 16 * v + j < tail.valid; ++j) part[j] = p[16 * v + j];
+    return _mm256_load_si256(reinterpret_cast<const I*>(part));
+  }
+  template <bool kFull>
+  static BITWRIGHT_INLINE void store_s(int16_t* p, const Tail& tail, int v, S x) {
+    if (kFull) return _mm256_storeu_si256(reinterpret_cast<I*>(p + 16 * v), x);
+    alignas(32) int16_t part[16];
+    _mm256_store_si256(reinterpret_cast<I*>(part), x);
+    for (uint32_t j = 0; j < 16 && 16 * v + j < tail.valid; ++j) p[16 * v + j] = part[j];
+  }
+  static BITWRIGHT_INLINE S narrow(I low, I high) { return _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xd8); }
+  template <bool kFull>
+  static BITWRIGHT_INLINE S load_origin(const int32_t* p, const Tail& tail, int v) {
+    const auto cut = [](I x) { return _mm256_srai_epi32(_mm256_slli_epi32(x, 16), 16); };  // packs saturates
+    return narrow(cut(load_i32<kFull>(p, tail, 2 * v)), cut(load_i32<kFull>(p, tail, 2 * v + 1)));
+  }
+  static BITWRIGHT_INLINE S set_s(int16_t x) { return _mm256_set1_epi16(x); }
+  static BITWRIGHT_INLINE S adds(S a, S b) { return _mm256_adds_epi16(a, b); }
+  static BITWRIGHT_INLINE S mulhrs(S a, S b) { return _mm256_mulhrs_epi16(a, b); }
+  static BITWRIGHT_INLINE S max_s(S a, S b) { return _mm256_max_epi16(a, b); }
+  static BITWRIGHT_INLINE S min_s(S a, S b) { return _mm256_min_epi16(a, b); }
+  static BITWRIGHT_INLINE S select_ge0_s(S x, S y) { return _mm256_blendv_epi8(x, y, _mm256_srai_epi16(x, 15)); }
+  static BITWRIGHT_INLINE S prelu_s(S x, S slope) { return select_ge0_s(x, mulhrs(x, slope)); }
+  static BITWRIGHT_INLINE S minus_s(S origin, S count, int32_t slope) {
+    const S once = _mm256_sub_epi16(origin, count);
+    return slope == 1 ? once : _mm256_sub_epi16(once, count);
+  }
+  using Shift16 = __m128i;
+  static BITWRIGHT_INLINE Shift16 set_shift16(uint32_t n) { return _mm_cvtsi32_si128(static_cast<int32_t>(n)); }
+  static BITWRIGHT_INLINE S shift_s(S x, Shift16 n) { return _mm256_sll_epi16(x, n); }
+  static BITWRIGHT_INLINE uint32_t ge32_s(const S* x, const S* t) {
+    const S less = _mm256_packs_epi16(_mm256_cmpgt_epi16(t[0], x[0]), _mm256_cmpgt_epi16(t[1], x[1]));
+    return ~static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_permute4x64_epi64(less, 0xd8)));
+  }
+  static BITWRIGHT_INLINE I rounded(F x, F factor) {
+    const F y = mul(x, factor), inside = above(below(y, set(-32768.0f)), set(32767.0f));
+    const F whole = _mm256_round_ps(_mm256_and_ps(inside, _mm256_cmp_ps(y, y, _CMP_ORD_Q)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    return _mm256_cvtps_epi32(whole);
+  }
+  static BITWRIGHT_INLINE void quantize(const F* x, F factor, S* q) {
+    BITWRIGHT_UNROLL for (int v = 0; v < 2; ++v) q[v] = narrow(rounded(x[2 * v], factor), rounded(x[2 * v + 1], factor));
+  }
+
   using Shift = I;
   static BITWRIGHT_INLINE I set_shift(int32_t s) { return _mm256_set1_epi32(s); }
   static BITWRIGHT_INLINE I sub_shifted(I x, I count, I shift) { return _mm256_sub_epi32(x, _mm256_sllv_epi32(count, shift)); }
@@ -145,6 +208,9 @@ struct Simd {
 };
 
 #include "epilogue_simd.h"
+#include "epilogue_fused.h"
+#include "epilogue_fixed.h"
+#include "epilogue_entries.h"
 
 const EpilogueKernel kernel = {
     "epilogue_avx2", "avx2", "blocks of 2 pixels x 32 channels in registers over all steps", kRankAvx2, supports_avx2,

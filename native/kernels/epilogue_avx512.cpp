@@ -10,6 +10,9 @@
 
 #include <immintrin.h>
 
+#include <type_traits>
+
+#include "chain.h"
 #include "unary.h"
 #include "values.h"
 
@@ -74,6 +77,61 @@ struct Simd {
   static BITWRIGHT_INLINE F below(F x, F p) { return _mm512_max_ps(p, x); }
   static BITWRIGHT_INLINE F above(F x, F p) { return _mm512_min_ps(p, x); }
   static BITWRIGHT_INLINE F to_float(I x) { return _mm512_cvtepi32_ps(x); }
+  static BITWRIGHT_INLINE F minus(F count, F slope, F origin) { return _mm512_fnmadd_ps(count, slope, origin); }
+  static BITWRIGHT_INLINE F prelu(F x, F slope) {
+    return _mm512_mask_mul_ps(x, _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NGE_UQ), slope, x);
+  }
+  static BITWRIGHT_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+  static BITWRIGHT_INLINE void prefetch_write(const void* p) {
+#if BITWRIGHT_GNU_ASM
+    __builtin_prefetch(p, 1, 3);
+#else
+    prefetch(p);
+#endif
+  }
+
+  using S = __m512i;  // 32 channels as int16
+  static constexpr int kShortVectors = 1;
+  static BITWRIGHT_INLINE __mmask32 mask32(const Tail& tail) { return static_cast<uint32_t>(tail.m[0]) | static_cast<uint32_t>(tail.m[1]) << 16; }
+  template <bool kFull>
+  static BITWRIGHT_INLINE S load_s(const int16_t* p, const Tail& tail, int) {
+    return kFull ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi16(mask32(tail), p);
+  }
+  template <bool kFull>
+  static BITWRIGHT_INLINE void store_s(int16_t* p, const Tail& tail, int, S x) {
+    if (kFull)
+      _mm512_storeu_si512(p, x);
+    else
+      _mm512_mask_storeu_epi16(p, mask32(tail), x);
+  }
+  template <bool kFull>
+  static BITWRIGHT_INLINE S load_origin(const int32_t* p, const Tail& tail, int) {
+    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(load_i32<kFull>(p, tail, 0))),
+                              _mm512_cvtepi32_epi16(load_i32<kFull>(p, tail, 1)), 1);
+  }
+  static BITWRIGHT_INLINE S set_s(int16_t x) { return _mm512_set1_epi16(x); }
+  static BITWRIGHT_INLINE S adds(S a, S b) { return _mm512_adds_epi16(a, b); }
+  static BITWRIGHT_INLINE S mulhrs(S a, S b) { return _mm512_mulhrs_epi16(a, b); }
+  static BITWRIGHT_INLINE S max_s(S a, S b) { return _mm512_max_epi16(a, b); }
+  static BITWRIGHT_INLINE S min_s(S a, S b) { return _mm512_min_epi16(a, b); }
+  static BITWRIGHT_INLINE S select_ge0_s(S x, S y) { return _mm512_mask_mov_epi16(x, _mm512_movepi16_mask(x), y); }
+  static BITWRIGHT_INLINE S prelu_s(S x, S slope) { return _mm512_mask_mulhrs_epi16(x, _mm512_movepi16_mask(x), x, slope); }
+  static BITWRIGHT_INLINE S minus_s(S origin, S count, int32_t slope) {
+    const S once = _mm512_sub_epi16(origin, count);
+    return slope == 1 ? once : _mm512_sub_epi16(once, count);
+  }
+  using Shift16 = __m512i;
+  static BITWRIGHT_INLINE Shift16 set_shift16(uint32_t n) { return _mm512_set1_epi16(static_cast<int16_t>(n)); }
+  static BITWRIGHT_INLINE S shift_s(S x, Shift16 n) { return _mm512_sllv_epi16(x, n); }
+  static BITWRIGHT_INLINE uint32_t ge32_s(const S* x, const S* t) { return _mm512_cmpge_epi16_mask(x[0], t[0]); }
+  static BITWRIGHT_INLINE I rounded(F x, F factor) {
+    const F y = mul(x, factor), inside = above(below(y, set(-32768.0f)), set(32767.0f));
+    return _mm512_maskz_cvt_roundps_epi32(_mm512_cmp_ps_mask(y, y, _CMP_ORD_Q), inside, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
+  static BITWRIGHT_INLINE void quantize(const F* x, F factor, S* q) {
+    q[0] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(rounded(x[0], factor))), _mm512_cvtepi32_epi16(rounded(x[1], factor)), 1);
+  }
+
   using Shift = __mmask16;  // of 1: a masked addition runs on more ports than a shift
   static BITWRIGHT_INLINE Shift set_shift(int32_t s) { return static_cast<Shift>(-s); }
   static BITWRIGHT_INLINE I sub_shifted(I x, I count, Shift shift) {
@@ -115,6 +173,9 @@ struct Simd {
 };
 
 #include "epilogue_simd.h"
+#include "epilogue_fused.h"
+#include "epilogue_fixed.h"
+#include "epilogue_entries.h"
 
 const EpilogueKernel kernel = {
     "epilogue_avx512", "avx512", "blocks of 4 pixels x 64 channels in registers over all steps", kRankAvx512, supports_avx512,

@@ -14,7 +14,7 @@
 //
 // Cost: a step is one switch for a whole block. Blocks are wide rather than tall, so that values are read and written in long stretches.
 
-enum class From { kCounts16, kCounts32, kFloat, kInt32 };
+enum class From { kCounts16, kCounts32, kFloat, kInt32, kI16 };
 
 struct Source {
   From from;
@@ -106,6 +106,9 @@ BITWRIGHT_INLINE void store_bits_step(const Simd::F (&x)[P][W * Simd::kVectors],
 #include "epilogue_levels.h"
 
 template <int P, int W, bool kFull>
+void quantized_steps(const Simd::F (&x)[P][W * Simd::kVectors], const Place& b, const Step* steps, size_t n_steps);  // epilogue_fixed.h
+
+template <int P, int W, bool kFull>
 void block(const Source& source, const Place& b, const Step* steps, size_t n_steps) {
   using F = Simd::F;
   constexpr int V = W * Simd::kVectors;
@@ -125,7 +128,8 @@ void block(const Source& source, const Place& b, const Step* steps, size_t n_ste
   for (const Step *step = steps, *end = steps + n_steps; step != end; ++step) {
     const Step& s = *step;
     switch (s.kind) {
-      default: break;  // i16 steps: whole chains with one are run elsewhere
+      case StepKind::kQuantizeI16: return quantized_steps<P, W, kFull>(x, b, step, static_cast<size_t>(end - step));
+      default: break;  // no other i16 step follows a float step
       case StepKind::kThreshold: break;  // the threshold functions do it: it is never a step of a chain
       case StepKind::kAffine:
         BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) {
@@ -282,25 +286,3 @@ void threshold(const Count* counts, const EpilogueTile& t, const int32_t* const*
     if (j < t.channels) threshold_words<1, false, Limits>(counts, t, limit, flip, out, i, i + pixels, j, t.channels - j);
   }
 }
-
-inline void from_counts16(const uint16_t* counts, const EpilogueTile& t, const int32_t* const* origin, int32_t slope, const Step* steps, size_t n) {
-  if (is_fixed(steps[n - 1].kind) || (slope != 1 && slope != 2)) return epilogue_portable->from_counts16(counts, t, origin, slope, steps, n);  // no layer has one
-  run({From::kCounts16, counts, origin, slope}, t, steps, n);
-}
-
-inline void from_counts32(const uint32_t* counts, const EpilogueTile& t, const int32_t* const* origin, int32_t slope, const Step* steps, size_t n) {
-  if (is_fixed(steps[n - 1].kind) || (slope != 1 && slope != 2)) return epilogue_portable->from_counts32(counts, t, origin, slope, steps, n);
-  run({From::kCounts32, counts, origin, slope}, t, steps, n);
-}
-
-inline void from_float(const float* x, const EpilogueTile& t, const Step* steps, size_t n) {
-  if (is_fixed(steps[n - 1].kind)) return epilogue_portable->from_float(x, t, steps, n);
-  run({From::kFloat, x, nullptr, 0}, t, steps, n);
-}
-
-inline void from_int32(const int32_t* sums, const EpilogueTile& t, const int32_t* const* origin, const Step* steps, size_t n) {
-  if (is_fixed(steps[n - 1].kind)) return epilogue_portable->from_int32(sums, t, origin, steps, n);
-  run({From::kInt32, sums, origin, 0}, t, steps, n);
-}
-
-inline void from_i16(const int16_t* x, const EpilogueTile& t, const Step* steps, size_t n) { epilogue_portable->from_i16(x, t, steps, n); }

@@ -40,6 +40,8 @@ enum class StepKind : uint32_t {
 // Whether a step computes on 16-bit fixed-point numbers: true from FIXED or QUANTIZE_I16 to the end of a chain.
 constexpr bool is_fixed(StepKind kind) { return kind >= StepKind::kFixed && kind <= StepKind::kQuantizeI16; }
 
+struct ChainPlan;
+
 // One epilogue step with everything resolved; docs/bwm.md gives the meaning of each kind.
 struct Step {
   StepKind kind;
@@ -52,6 +54,7 @@ struct Step {
   const int16_t* b16 = nullptr;
   float value_scale = 0;           // ADD: if not 0, the value is i16 and stands for q * value_scale
   ValueRef value;
+  const ChainPlan* plan = nullptr;  // of a chain's first step: its shape, if it has one that needs no interpreter (chain.h); else null
 };
 
 // Weights, activations and counts of one tile of a binary convolution.

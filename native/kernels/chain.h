@@ -1,0 +1,39 @@
+// Chains of steps that epilogues run without interpreting them. Most layers of binary networks have one of few chains; where its shape is known, an
+// epilogue runs it with everything in registers (epilogue_fused.h), else step by step. Both give the same bits.
+//
+//   float:  [AFFINE [AFFINE]] [ADD of f32] [PRELU | AFFINE by 1, PRELU, AFFINE by 1]  then at most one STORE and one STORE_BITS
+//   i16:    [FIXED] [ADD_I16] [PRELU_I16 | BIAS_I16, PRELU_I16, BIAS_I16]             then at most one STORE_I16 and one STORE_BITS_I16
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernel.h"
+
+namespace bitwright {
+
+enum class Head : uint8_t { kNone, kAffine, kScaleAffine };
+enum class Act : uint8_t { kNone, kPrelu, kShifted };  // kShifted: an offset, PRELU, an offset (RPReLU)
+
+struct ChainPlan {
+  static constexpr uint8_t kNoStep = 255;
+  bool fixed = false;  // an i16 chain
+  Head head = Head::kNone;
+  Act act = Act::kNone;
+  uint8_t add = kNoStep, store = kNoStep, bits = kNoStep;  // which steps
+  // Operands of a float chain, one a channel (numbers spread out), readable for 32 elements past the last.
+  const float *scale = nullptr, *a = nullptr, *b = nullptr, *before = nullptr, *slope = nullptr, *after = nullptr;
+  const float* threshold = nullptr;
+  // Operands of an i16 chain.
+  const int16_t *factor = nullptr, *offset = nullptr, *before16 = nullptr, *slope16 = nullptr, *after16 = nullptr;
+  const int16_t* threshold16 = nullptr;
+  uint32_t shift = 0;  // FIXED
+  std::vector<float> operands;
+};
+
+// Null where the chain has another shape.
+std::unique_ptr<const ChainPlan> plan_chain(const Step* steps, size_t n, uint32_t channels);
+
+}  // namespace bitwright
