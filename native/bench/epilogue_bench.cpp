@@ -117,7 +117,7 @@ struct Problem {
     fixed_plan = plan_chain(fixed.data(), fixed.size(), c);
   }
 
-  uint32_t group = 28;
+  static constexpr uint32_t group = 112;  // pixels that an epilogue gets at a time
   // One pass over the layer, cut as the executor does it: panels outside, tiles inside.
   void pass(Mode mode) {
     std::vector<Step>& steps = mode == kFixed ? fixed : floats;
@@ -159,7 +159,6 @@ int main(int argc, char** argv) {
   std::printf("\n");
   for (const Layer& l : layers) {
     Problem problem(*k, *e, l);
-    if (getenv("G")) problem.group = atoi(getenv("G"));
     std::vector<double> times[kModes];
     for (int pass = 0; pass < passes; ++pass)
       for (int m = 0; m < kModes; ++m) {

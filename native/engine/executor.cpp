@@ -57,7 +57,9 @@ void run_units(const PreparedOp& op, uint32_t mr, uint32_t pixels, uint32_t unit
                const Compute& compute, const Emit& emit) {
   const Cut& cut = op.cut;
   auto* tile = reinterpret_cast<Element*>(scratch);
-  auto* unit_rows = reinterpret_cast<Element*>(scratch + (size_t{mr} * cut.panel * 4 + 63) / 64 * 64);
+  auto* unit_rows = reinterpret_cast<Element*>(scratch + cut.tile_bytes);
+  // An epilogue that gets many tiles at once loads its operands once for all of them; they still lie in L1.
+  const uint32_t batch = cut.tile_bytes / (cut.panel * static_cast<uint32_t>(sizeof(Element)));
   for (uint32_t u = unit_begin; u < unit_end; ++u) {
     // Panels are numbered group by group.
     uint32_t begin = 0, end = cut.panels;
@@ -73,13 +75,20 @@ void run_units(const PreparedOp& op, uint32_t mr, uint32_t pixels, uint32_t unit
       return std::min(cut.panel, cut.group_outputs - panel % cut.panels_per_group * cut.panel);
     };
     const uint32_t channel0 = channel_of(begin);
+    if (end - begin == 1) {
+      for (uint32_t i = 0, rows; i < pixels; i += rows) {
+        for (rows = 0; i + rows < pixels;) {
+          const uint32_t count = tile_pixels(pixels - i - rows, mr);
+          if (rows + count > batch) break;
+          compute(tile + size_t{rows} * cut.panel, begin / cut.panels_per_group, begin, i + rows, count);
+          rows += count;
+        }
+        emit(tile, cut.panel, channel0, channels_in(begin), i, rows);
+      }
+      continue;
+    }
     for (uint32_t i = 0, count; i < pixels; i += count) {
       count = tile_pixels(pixels - i, mr);
-      if (end - begin == 1) {
-        compute(tile, begin / cut.panels_per_group, begin, i, count);
-        emit(tile, cut.panel, channel0, channels_in(begin), i, count);
-        continue;
-      }
       for (uint32_t panel = begin; panel < end; ++panel) {
         compute(tile, panel / cut.panels_per_group, panel, i, count);
         const uint32_t at = channel_of(panel) - channel0, channels = channels_in(panel);

@@ -13,6 +13,8 @@
 namespace bitwright {
 namespace {
 
+constexpr uint64_t kTileBytes = 16 << 10;  // of counts that an epilogue gets at a time, about: a third of the smallest L1
+
 uint32_t popcount(uint32_t v) {
   v -= (v >> 1) & 0x55555555u;
   v = (v & 0x33333333u) + ((v >> 2) & 0x33333333u);
@@ -156,7 +158,8 @@ class Preparer {
     c.units = c.whole_rows ? 1 : groups * c.units_per_group;
     c.row_stride = c.whole_rows ? static_cast<uint32_t>(round_up(op.out_channels, 64)) : c.panels_per_unit * panel;
     // One panel's tile, then the unit's rows.
-    p.plane_scratch = round_up(round_up(uint64_t{mr} * panel * 4, 64) + uint64_t{mr} * c.row_stride * 4, 64);
+    c.tile_bytes = static_cast<uint32_t>(round_up(std::max<uint64_t>(uint64_t{mr} * panel * 4, kTileBytes), 64));
+    p.plane_scratch = c.tile_bytes + round_up(uint64_t{mr} * c.row_stride * 4, 64);
     scratch(p.plane_scratch + (p.planes == 1 ? 0 : uint64_t{mr} * panel * 4));
   }
 

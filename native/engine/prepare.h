@@ -32,6 +32,7 @@ struct Cut {
   uint32_t row_stride = 0;        // elements of a row of the unit's buffer
   uint32_t units = 0;
   uint32_t panels = 0;            // of all groups
+  uint32_t tile_bytes = 0;        // of the buffer of one panel's tiles, multiple of 64
 };
 
 // A binary convolution that a sliced kernel runs; PreparedOp::weights are its panels.

@@ -10,7 +10,10 @@
 
 #include <arm_neon.h>
 
+#include <type_traits>
+
 #include "bits_neon.h"
+#include "chain.h"
 #include "unary.h"
 #include "values.h"
 
@@ -106,6 +109,60 @@ struct Simd {
     BITWRIGHT_UNROLL for (int h = 0; h < 4; ++h) vst1_u8(to + 8 * h, q[h]);
     if (!kFull) copy(p, part, tail.valid);
   }
+  static BITWRIGHT_INLINE F minus(F count, F slope, F origin) { return vfmsq_f32(origin, count, slope); }
+  static BITWRIGHT_INLINE F prelu(F x, F slope) { return select_ge0(x, mul(slope, x)); }
+  static BITWRIGHT_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }
+  static BITWRIGHT_INLINE void prefetch_write(const void* p) { __builtin_prefetch(p, 1, 3); }
+
+  using S = int16x8_t;
+  static constexpr int kShortVectors = 4;
+  static BITWRIGHT_INLINE uint32_t real_shorts(const Tail& tail, int v) {
+    const uint32_t first = 8 * static_cast<uint32_t>(v);
+    return tail.valid <= first ? 0 : tail.valid - first < 8 ? tail.valid - first : 8;
+  }
+  template <bool kFull>
+  static BITWRIGHT_INLINE S load_s(const int16_t* p, const Tail& tail, int v) {
+    if (kFull) return vld1q_s16(p + 8 * v);
+    int16_t part[8] = {};
+    copy(part, p + 8 * v, real_shorts(tail, v));
+    return vld1q_s16(part);
+  }
+  template <bool kFull>
+  static BITWRIGHT_INLINE void store_s(int16_t* p, const Tail& tail, int v, S x) {
+    if (kFull) return vst1q_s16(p + 8 * v, x);
+    int16_t part[8];
+    vst1q_s16(part, x);
+    copy(p + 8 * v, part, real_shorts(tail, v));
+  }
+  template <bool kFull>
+  static BITWRIGHT_INLINE S load_origin(const int32_t* p, const Tail& tail, int v) {
+    return vcombine_s16(vmovn_s32(load_i32<kFull>(p, tail, 2 * v)), vmovn_s32(load_i32<kFull>(p, tail, 2 * v + 1)));
+  }
+  static BITWRIGHT_INLINE S set_s(int16_t x) { return vdupq_n_s16(x); }
+  static BITWRIGHT_INLINE S adds(S a, S b) { return vqaddq_s16(a, b); }
+  static BITWRIGHT_INLINE S mulhrs(S a, S b) { return vqrdmulhq_s16(a, b); }  // b is never -32768: nothing saturates
+  static BITWRIGHT_INLINE S max_s(S a, S b) { return vmaxq_s16(a, b); }
+  static BITWRIGHT_INLINE S min_s(S a, S b) { return vminq_s16(a, b); }
+  static BITWRIGHT_INLINE S select_ge0_s(S x, S y) { return vbslq_s16(vcgezq_s16(x), x, y); }
+  static BITWRIGHT_INLINE S prelu_s(S x, S slope) { return select_ge0_s(x, mulhrs(x, slope)); }
+  static BITWRIGHT_INLINE S minus_s(S origin, S count, int32_t slope) {
+    const S once = vsubq_s16(origin, count);
+    return slope == 1 ? once : vsubq_s16(once, count);
+  }
+  using Shift16 = int16x8_t;
+  static BITWRIGHT_INLINE Shift16 set_shift16(uint32_t n) { return vdupq_n_s16(static_cast<int16_t>(n)); }
+  static BITWRIGHT_INLINE S shift_s(S x, Shift16 n) { return vshlq_s16(x, n); }
+  static BITWRIGHT_INLINE uint32_t ge32_s(const S* x, const S* t) {
+    uint16x8_t ge[4];
+    BITWRIGHT_UNROLL for (int h = 0; h < 4; ++h) ge[h] = vcgeq_s16(x[h], t[h]);
+    return word_of_masks(ge);
+  }
+  // vcvtn rounds half to even and gives 0 for NaN, saturated to 32 bits; vqmovn saturates to 16.
+  static BITWRIGHT_INLINE void quantize(const F* x, F factor, S* q) {
+    BITWRIGHT_UNROLL for (int v = 0; v < 4; ++v)
+      q[v] = vcombine_s16(vqmovn_s32(vcvtnq_s32_f32(mul(x[2 * v], factor))), vqmovn_s32(vcvtnq_s32_f32(mul(x[2 * v + 1], factor))));
+  }
+
   using Shift = I;
   static BITWRIGHT_INLINE I set_shift(int32_t s) { return vdupq_n_s32(s); }
   static BITWRIGHT_INLINE I sub_shifted(I x, I count, I shift) { return vsubq_s32(x, vshlq_s32(count, shift)); }
@@ -149,6 +206,9 @@ struct Simd {
 };
 
 #include "epilogue_simd.h"
+#include "epilogue_fused.h"
+#include "epilogue_fixed.h"
+#include "epilogue_entries.h"
 
 const EpilogueKernel kernel = {
     "epilogue_neon", "neon", "blocks of 2 pixels x 32 channels in registers over all steps", kRankNeon, supports_neon,

@@ -1,4 +1,5 @@
 // Every epilogue against one element-wise oracle: equal bits, no tolerance. UNARY's functions are compared with double precision apart.
+#include "chain.h"
 #include "kernels_common.h"
 
 namespace bitwright::kernels_test {
@@ -115,14 +116,35 @@ struct Chain {
   }
 };
 
-Chain random_chain(Random& r, const Case& c) {
+// Half of the chains are of a shape that epilogues know (chain.h), and run as such.
+std::vector<StepKind> random_kinds(Random& r, bool counts) {
   static const StepKind kinds[] = {StepKind::kAffine, StepKind::kAdd,   StepKind::kPrelu,     StepKind::kClamp,
                                    StepKind::kStore,  StepKind::kUnary, StepKind::kStoreBits, StepKind::kMul, StepKind::kStoreU8};
+  std::vector<StepKind> out;
+  if (below(r, 2) == 0) {
+    for (uint32_t n = between(r, 1, 7); n > 0; --n) out.push_back(kinds[below(r, 9)]);
+    out.push_back(StepKind::kStore);
+    return out;
+  }
+  for (uint32_t n = below(r, counts ? 3 : 2); n > 0; --n) out.push_back(StepKind::kAffine);
+  if (below(r, 2) == 0) out.push_back(StepKind::kAdd);
+  switch (below(r, 3)) {
+    case 0: out.push_back(StepKind::kPrelu); break;
+    case 1: out.insert(out.end(), {StepKind::kAffine, StepKind::kPrelu, StepKind::kAffine}); break;
+    default: break;
+  }
+  const uint32_t stores = between(r, 1, 3);
+  if (stores & 1) out.push_back(StepKind::kStore);
+  if (stores & 2) out.push_back(StepKind::kStoreBits);
+  return out;
+}
+
+Chain random_chain(Random& r, const Case& c, bool counts = false) {
   Chain chain;
-  const uint32_t n = between(r, 1, 7);
-  for (uint32_t i = 0; i <= n; ++i) {
+  const std::vector<StepKind> kinds = random_kinds(r, counts);
+  for (size_t i = 0; i < kinds.size(); ++i) {
     Step s{};
-    s.kind = i == n ? StepKind::kStore : kinds[below(r, 9)];
+    s.kind = kinds[i];
     s.p0 = awkward(r);
     s.p1 = awkward(r);
     Value v;
@@ -135,7 +157,11 @@ Chain random_chain(Random& r, const Case& c) {
       return out;
     };
     switch (s.kind) {
-      case StepKind::kAffine: a = per_channel(), b = per_channel(); break;
+      case StepKind::kAffine:
+        a = per_channel(), b = per_channel();
+        if (i + 1 < kinds.size() && kinds[i + 1] == StepKind::kAffine) b.clear(), s.p1 = 0;                                    // a scale
+        if ((i > 0 && kinds[i - 1] == StepKind::kPrelu) || (i + 1 < kinds.size() && kinds[i + 1] == StepKind::kPrelu)) a.clear(), s.p0 = 1;  // a shift
+        break;
       case StepKind::kPrelu: a = per_channel(); break;
       case StepKind::kClamp:
         if (std::isnan(s.p0)) s.p0 = -1;
@@ -230,7 +256,8 @@ std::vector<T> rows(const Case& c) {
 }
 
 TEST_P(EpilogueTest, ChainsFromFloats) {
-  for (uint32_t seed = 0; seed < 600; ++seed) {
+  uint32_t planned = 0;
+  for (uint32_t seed = 0; seed < 1200; ++seed) {
     SCOPED_TRACE(seed);
     Random r(seed);
     const Case c = random_case(r, false);
@@ -240,20 +267,25 @@ TEST_P(EpilogueTest, ChainsFromFloats) {
       for (uint32_t j = 0; j < c.channels; ++j) x0.push_back(x[i * c.stride + j] = awkward(r));
     oracle(want, c, x0);
     got.point();
+    const auto plan = plan_chain(got.steps.data(), got.steps.size(), c.channels_all);
+    got.steps[0].plan = plan.get();
+    planned += plan != nullptr;
     GetParam()->from_float(x.data(), c.tile(), got.steps.data(), got.steps.size());
     expect_same(got, want);
     if (HasFatalFailure()) return;
   }
+  EXPECT_GT(planned, 200u);
 }
 
 template <class Count>
 void chains_from_counts(const EpilogueKernel& kernel, void (*run)(const EpilogueKernel&, const Count*, const Case&, const int32_t* const*, int32_t,
                                                                   const Chain&)) {
-  for (uint32_t seed = 0; seed < 300; ++seed) {
+  uint32_t planned = 0;
+  for (uint32_t seed = 0; seed < 1000; ++seed) {
     SCOPED_TRACE(seed);
     Random r(seed);
     const Case c = random_case(r, false);
-    Chain got = random_chain(r, c), want = got;
+    Chain got = random_chain(r, c, true), want = got;
     const uint32_t limit = sizeof(Count) == 2 ? 65535u : 20000000u;
     const int32_t slope = static_cast<int32_t>(between(r, 1, 3));
     std::vector<std::vector<int32_t>> origins(2, std::vector<int32_t>(c.channels_all));
@@ -271,10 +303,14 @@ void chains_from_counts(const EpilogueKernel& kernel, void (*run)(const Epilogue
       }
     oracle(want, c, x0);
     got.point();
+    const auto plan = plan_chain(got.steps.data(), got.steps.size(), c.channels_all);
+    got.steps[0].plan = plan.get();
+    planned += plan != nullptr;
     run(kernel, counts.data(), c, origin.data(), slope, got);
     expect_same(got, want);
     if (testing::Test::HasFatalFailure()) return;
   }
+  EXPECT_GT(planned, 100u);
 }
 
 TEST_P(EpilogueTest, ChainsFromCounts16) {
