@@ -94,20 +94,20 @@ struct Simd {
   static constexpr int kShortVectors = 1;
   static BITWRIGHT_INLINE __mmask32 mask32(const Tail& tail) { return static_cast<uint32_t>(tail.m[0]) | static_cast<uint32_t>(tail.m[1]) << 16; }
   template <bool kFull>
-  static BITWRIGHT_INLINE S load_s(const int16_t* p, const Tail& tail, int) {
-    return kFull ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi16(mask32(tail), p);
+  static BITWRIGHT_INLINE S load_s(const int16_t* p, const Tail& tail, int v) {
+    return kFull ? _mm512_loadu_si512(p + 32 * v) : _mm512_maskz_loadu_epi16(mask32(tail), p);
   }
   template <bool kFull>
-  static BITWRIGHT_INLINE void store_s(int16_t* p, const Tail& tail, int, S x) {
+  static BITWRIGHT_INLINE void store_s(int16_t* p, const Tail& tail, int v, S x) {
     if (kFull)
-      _mm512_storeu_si512(p, x);
+      _mm512_storeu_si512(p + 32 * v, x);
     else
       _mm512_mask_storeu_epi16(p, mask32(tail), x);
   }
   template <bool kFull>
-  static BITWRIGHT_INLINE S load_origin(const int32_t* p, const Tail& tail, int) {
-    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(load_i32<kFull>(p, tail, 0))),
-                              _mm512_cvtepi32_epi16(load_i32<kFull>(p, tail, 1)), 1);
+  static BITWRIGHT_INLINE S load_origin(const int32_t* p, const Tail& tail, int v) {
+    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(load_i32<kFull>(p, tail, 2 * v))),
+                              _mm512_cvtepi32_epi16(load_i32<kFull>(p, tail, 2 * v + 1)), 1);
   }
   static BITWRIGHT_INLINE S set_s(int16_t x) { return _mm512_set1_epi16(x); }
   static BITWRIGHT_INLINE S adds(S a, S b) { return _mm512_adds_epi16(a, b); }
