@@ -476,7 +476,7 @@ class Preparer {
     }
     cut(op, p, kernel->panel, kernel->mr, groups);
     if (p.gather) {
-      p.gather_at = round_up(size_t{kernel->mr} * p.cut.panel * 4, 64) + size_t{kernel->mr} * p.cut.row_stride * 4;
+      p.gather_at = p.plane_scratch;
       scratch(p.gather_at + uint64_t{kChunk} * p.gather->row_bytes + 64);
     }
     pack<int8_t>(op, p, kernel, [&](uint32_t g) { return canonical + size_t{g} * p.cut.group_outputs * p.taps * p.depth; }, kernel->panel_bytes);

@@ -65,7 +65,7 @@ struct PreparedOp {
   const BinaryKernel* binary = nullptr;  // BCONV: the kernel or its variant for few channels
   bool wide = false;              // counts need 32 bits
   uint32_t planes = 1;            // BCONV: of its input; counts of the planes are summed
-  size_t plane_scratch = 0;       // where a thread's scratch has room for the counts of one plane
+  size_t plane_scratch = 0;       // where a thread's scratch is free behind the tiles and rows: the counts of one plane
   bool fused_bits = false;        // the kernel itself takes the threshold
   bool threshold = false;
   int32_t slope = 2;
