@@ -70,7 +70,7 @@ Window window(const Geometry& g, int dim, int64_t size, int64_t o) {
 
 // A NaN wins and stays.
 void pool_max(float* row, const float* x, uint32_t width) {
-  for (uint32_t c = 0; c < width; ++c) row[c] = (x[c] > row[c]) | (x[c] != x[c]) ? x[c] : row[c];
+  for (uint32_t c = 0; c < width; ++c) row[c] = ((x[c] > row[c]) | (x[c] != x[c])) ? x[c] : row[c];
 }
 
 template <class Integer>
