@@ -38,6 +38,12 @@ CONVOLUTIONS = [
     ("fconv_neon", 49, 3, "7x7, 3 channels"),
     ("fconv_neon", 9, 64, "3x3, 64 channels"),
     ("fconv_neon", 1, 256, "1x1, 256 channels"),
+    ("qconv_neon", 1, 147, "7x7, 3 channels, gathered"),
+    ("qconv_neon", 9, 64, "3x3, 64 channels"),
+    ("qconv_neon", 1, 256, "1x1, 256 channels"),
+    ("qconv_neondot", 1, 147, "7x7, 3 channels, gathered"),
+    ("qconv_neondot", 9, 64, "3x3, 64 channels"),
+    ("qconv_neondot", 1, 256, "1x1, 256 channels"),
 ]
 ELEMENTWISE = [
     ("epilogue_neon", 0, 256, "threshold, 256 channels"),

@@ -41,6 +41,8 @@ extern const FloatKernel* const fconv_neon;
 extern const Int8Kernel* const qconv_portable;
 extern const Int8Kernel* const qconv_avx2;
 extern const Int8Kernel* const qconv_avx512vnni;
+extern const Int8Kernel* const qconv_neon;
+extern const Int8Kernel* const qconv_neondot;
 
 extern const EpilogueKernel* const epilogue_portable;
 extern const EpilogueKernel* const epilogue_avx2;

@@ -367,8 +367,8 @@ const EpilogueKernel* const* epilogue_kernels();
 const PackKernel* const* pack_kernels();
 const ProductKernel* const* product_kernels();
 
-// The instruction sets, lowest rank first, ended by a null pointer: "portable", "avx2", "avx512", "avx512vnni", "avx512vpopcnt", "gfni". All of them, whether this
-// binary or CPU has them or not.
+// The instruction sets, ended by a null pointer: "portable", "sse42", "avx2", "avx512", ... of x86-64 and "neon", "neondot" of AArch64, of each
+// architecture lowest rank first. All of them, whether this binary or CPU has them or not.
 const char* const* isa_names();
 // Whether this CPU (and its operating system) can run that instruction set; false for an unknown name.
 bool isa_supported(const char* isa);

@@ -101,8 +101,8 @@ const FloatKernel* const* float_kernels() {
 }
 
 const Int8Kernel* const* int8_kernels() {
-  static const Int8Kernel* const all[] = {qconv_portable, qconv_avx2, qconv_avx512vnni};
-  static const List<Int8Kernel, 3> list(all);
+  static const Int8Kernel* const all[] = {qconv_portable, qconv_avx2, qconv_avx512vnni, qconv_neon, qconv_neondot};
+  static const List<Int8Kernel, std::size(all)> list(all);
   return list.entries;
 }
 

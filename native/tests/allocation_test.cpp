@@ -35,12 +35,13 @@ void* __libc_calloc(size_t count, size_t size);
 void* __libc_realloc(void* memory, size_t size);
 void* __libc_memalign(size_t alignment, size_t size);
 
-// glibc's names, so that everything in this program, operator new included, comes through here.
-void* malloc(size_t size) {
+// glibc's names, so that everything in this program, operator new included, comes through here; visible, or the shared C++ library keeps glibc's.
+#define BITWRIGHT_VISIBLE __attribute__((visibility("default")))
+BITWRIGHT_VISIBLE void* malloc(size_t size) {
   ++allocations;
   return __libc_malloc(size);
 }
-void* calloc(size_t count, size_t size) {
+BITWRIGHT_VISIBLE void* calloc(size_t count, size_t size) {
   ++allocations;
   return __libc_calloc(count, size);
 }
@@ -48,7 +49,7 @@ void* realloc(void* memory, size_t size) {
   ++allocations;
   return __libc_realloc(memory, size);
 }
-void* aligned_alloc(size_t alignment, size_t size) {
+BITWRIGHT_VISIBLE void* aligned_alloc(size_t alignment, size_t size) {
   ++allocations;
   return __libc_memalign(alignment, size);
 }

@@ -3,7 +3,7 @@
 //
 //   bitwright_once KERNEL TAPS CHANNELS REPEATS
 //
-// bconv_* and fconv_*: a full tile of TAPS taps and CHANNELS input channels. epilogue_* (thresholds of 16-bit counts, then the chain AFFINE, ADD,
+// bconv_*, fconv_* and qconv_*: a full tile of TAPS taps and CHANNELS input channels. epilogue_* (thresholds of 16-bit counts, then the chain AFFINE, ADD,
 // PRELU, STORE, STORE_BITS) and pack_*: 12 pixels of CHANNELS channels; TAPS 0 takes the threshold, 1 the chain. Prints the multiply-accumulates,
 // or elements, of one repetition.
 #include <cstdio>
@@ -51,6 +51,18 @@ size_t floats(const FloatKernel& k, const Shape& s) {
   std::vector<int32_t> offsets(s.taps);
   for (uint32_t tap = 0; tap < s.taps; ++tap) offsets[tap] = static_cast<int32_t>(tap * s.channels);
   const std::vector<const float*> base(k.mr, input);
+  const std::vector<const int32_t*> offset(k.mr, offsets.data());
+  for (uint32_t i = 0; i < s.repeats; ++i) k.run(out, {base.data(), offset.data(), k.mr, s.taps, s.channels, panel});
+  return size_t{k.mr} * k.panel * s.taps * s.channels;
+}
+
+size_t int8s(const Int8Kernel& k, const Shape& s) {
+  auto* input = aligned<uint8_t>(size_t{s.channels} * s.taps * k.mr);
+  auto* panel = aligned<uint8_t>(k.panel_bytes(s.taps, s.channels));
+  auto* out = aligned<int32_t>(size_t{k.mr} * k.panel);
+  std::vector<int32_t> offsets(s.taps);
+  for (uint32_t tap = 0; tap < s.taps; ++tap) offsets[tap] = static_cast<int32_t>(tap * s.channels);
+  const std::vector<const uint8_t*> base(k.mr, input);
   const std::vector<const int32_t*> offset(k.mr, offsets.data());
   for (uint32_t i = 0; i < s.repeats; ++i) k.run(out, {base.data(), offset.data(), k.mr, s.taps, s.channels, panel});
   return size_t{k.mr} * k.panel * s.taps * s.channels;
@@ -107,6 +119,8 @@ int main(int argc, char** argv) {
     work = binary(*b, s);
   else if (const FloatKernel* f = find_float_kernel(name))
     work = floats(*f, s);
+  else if (const Int8Kernel* q = find_int8_kernel(name))
+    work = int8s(*q, s);
   else if (const EpilogueKernel* e = find_epilogue_kernel(name))
     work = epilogue(*e, s);
   else if (const PackKernel* p = find_pack_kernel(name))
