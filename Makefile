@@ -45,7 +45,7 @@ types: install   ## mypy
 native-test: install   ## GoogleTest suites of kernels and engine (needs libgtest-dev)
 	$(CMAKE) -S . -B build/native -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(VENV)/bin/ninja" -DCMAKE_BUILD_TYPE=Release -DBITWRIGHT_PYTHON=OFF -DBITWRIGHT_TESTS=ON
 	$(CMAKE) --build build/native
-	cd build/native && "$(CURDIR)/$(VENV)/bin/ctest" --output-on-failure
+	cd build/native && "$(CURDIR)/$(VENV)/bin/ctest" --output-on-failure --timeout 300
 
 # qemu 7.2 aborts (an assertion of its own) when the child of a process with threads starts threads: the test that does it is left out.
 ARM := qemu-aarch64 -L /usr/aarch64-linux-gnu
@@ -59,12 +59,12 @@ arm-test: install   ## the native tests on 64-bit ARM, cross-compiled, emulated 
 	$(ARM) -cpu max build/arm/native/bitwright_fuzz native/fuzz/corpus --mutants 500
 
 sanitize: install   ## the same, and the file fuzzer, under AddressSanitizer and UBSan
-	$(CMAKE) -S . -B build/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(VENV)/bin/ninja" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBITWRIGHT_PYTHON=OFF -DBITWRIGHT_TESTS=ON -DBITWRIGHT_SANITIZE=ON
+	$(CMAKE) -S . -B build/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(VENV)/bin/ninja" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1" -DBITWRIGHT_PYTHON=OFF -DBITWRIGHT_TESTS=ON -DBITWRIGHT_SANITIZE=ON
 	$(CMAKE) --build build/sanitize
-	cd build/sanitize && "$(CURDIR)/$(VENV)/bin/ctest" --output-on-failure
+	cd build/sanitize && "$(CURDIR)/$(VENV)/bin/ctest" --output-on-failure --timeout 300
 
 tsan: install   ## the tests of threads under ThreadSanitizer
-	$(CMAKE) -S . -B build/tsan -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(VENV)/bin/ninja" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBITWRIGHT_PYTHON=OFF -DBITWRIGHT_TESTS=ON -DBITWRIGHT_TSAN=ON
+	$(CMAKE) -S . -B build/tsan -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(VENV)/bin/ninja" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1" -DBITWRIGHT_PYTHON=OFF -DBITWRIGHT_TESTS=ON -DBITWRIGHT_TSAN=ON
 	$(CMAKE) --build build/tsan --target bitwright_threads_tests
 	TSAN_OPTIONS=halt_on_error=1 build/tsan/native/bitwright_threads_tests
 

@@ -191,10 +191,18 @@ TEST(Pool, SeveralPoolsInSeveralThreads) {
 TEST(Pool, AForkedChildRunsAlone) {
   Pool pool(2);
   const Pool::Busy busy(pool);
-  pool.run(10, [](size_t, unsigned) {});
+  // A thread that is just starting may hold a lock of the allocator (AddressSanitizer's does not know of forks): wait until it works.
+  std::atomic<bool> helped{false};
+  while (!helped) {
+    pool.run(2, [&](size_t, unsigned thread) {
+      if (thread > 0) helped = true;
+      for (int i = 0; i < 1000 && !helped; ++i) std::this_thread::yield();
+    });
+  }
   const pid_t child = fork();
   ASSERT_GE(child, 0);
   if (child == 0) {
+    alarm(60);         // a child that hangs must not hold up who waits for it
     size_t total = 0;  // not atomic: one thread
     pool.run(10, [&](size_t i, unsigned) { total += i; });
     size_t inner = 0;
