@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "classic_popcount.h"
 #include "kernel.h"
 #include "pool_bench.h"
 
@@ -204,6 +205,9 @@ int main(int argc, char** argv) {
       unit(benchmark::RegisterBenchmark((name + "/fused").c_str(), bench_binary, *k, e, l, Then::kFused));
     }
   }
+  if (const BinaryKernel* k = classic_popcount(); k != nullptr)
+    for (const Layer& l : binary_layers)
+      unit(benchmark::RegisterBenchmark((std::string(k->name) + "/" + l.name + "/counts").c_str(), bench_binary, k, nullptr, l, Then::kNothing));
   for (const FloatKernel* const* k = float_kernels(); *k != nullptr; ++k)
     for (const Layer& l : float_layers)
       if ((*k)->supported()) unit(benchmark::RegisterBenchmark((std::string((*k)->name) + "/" + l.name).c_str(), bench_float, *k, l));

@@ -84,6 +84,13 @@ struct Vpopcnt {
       for (size_t k = 0; k < tile.words; ++k, w += kWordBytes) {
         Z weight[V];
         BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) weight[v] = _mm512_load_si512(w + 64 * v);
+        if constexpr (P == 1 && V > 1) {  // dense layers of one sample: bound by loads, so the broadcast is one for all vectors
+          const Z x = _mm512_set1_epi32(static_cast<int32_t>(a[0][k]));
+          BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) weight[v] = _mm512_xor_si512(x, weight[v]);
+          BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) ones(weight[v]);
+          BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) add(acc[0][v], weight[v]);
+          continue;
+        }
         constexpr int kSide = V == 1 && P >= 4 ? 4 : 1;  // pixels side by side, where one pixel has only one chain
         BITWRIGHT_UNROLL for (int i0 = 0; i0 < P; i0 += kSide) {
           constexpr int kN = kSide;
