@@ -52,9 +52,9 @@ std::vector<uint64_t> Session::time_op(size_t op, uint32_t samples, uint32_t rep
       make_up(v, samples, at->second.as<uint8_t>());
       views[id] = {at->second.data(), v.bytes / 4};
     }
-  const AlignedBuffer scratch(prepared_->scratch_bytes * threads());
+  const AlignedBuffer scratch(prepared_->scratch_bytes * threads()), shared(prepared_->shared_bytes);
   std::vector<Step> steps(prepared_->max_steps);
-  const RunContext run{prepared_.get(), views.data(), samples, &pool_, scratch.as<uint8_t>(), steps.data()};
+  const RunContext run{prepared_.get(), views.data(), samples, &pool_, scratch.as<uint8_t>(), steps.data(), shared.as<uint8_t>()};
   std::vector<uint64_t> ns(repeats);
   const Pool::Busy busy(pool_);
   run_op(run, op);

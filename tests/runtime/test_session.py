@@ -381,3 +381,17 @@ def test_time_op_times_every_op_alone() -> None:
         session.time_op(0, batch=0)
     with pytest.raises(ValueError, match="repeats is 0"):
         session.time_op(0, repeats=0)
+
+
+CORPUS = Path(__file__).resolve().parents[2] / "native/fuzz/corpus"
+
+
+@pytest.mark.parametrize("kernel", [None, "bconv_gfni"])
+@pytest.mark.parametrize("name", sorted(path.stem for path in CORPUS.glob("*.bwm")))
+def test_time_op_gives_an_op_what_a_run_gives_it(name: str, kernel: str | None) -> None:
+    """Bit-sliced convolutions and matrix products need memory that all threads share."""
+    if kernel is not None and not next(k for k in kernels() if k["name"] == kernel)["supported"]:
+        pytest.skip(f"this CPU has no {kernel}")
+    session = Session(CORPUS / f"{name}.bwm", threads=2, kernel=kernel)
+    for index in range(len(session.ops())):
+        assert len(session.time_op(index, batch=2, repeats=1)) == 1
