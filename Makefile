@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 NATIVE := $(wildcard CMakeLists.txt native/CMakeLists.txt native/*/*.cpp native/*/*.h)
 CMAKE := $(PY) -m cmake
 
-.PHONY: help install quickstart test test-fast lint types native-test arm-test sanitize tsan docs wheel bench-peers bench clean
+.PHONY: help install quickstart test test-fast lint types native-test arm-test sanitize tsan docs wheel bench-peers bench-native bench clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed 's/:.*##/  —/'
@@ -86,7 +86,13 @@ wheel: install   ## a wheel in dist/, and its size
 
 bench-peers: .venv-bench/.packages .venv-lce/.packages   ## environments with onnxruntime, OpenVINO, torch, NumKong, faiss; larq-compute-engine
 
-bench: install bench-peers   ## the engine against its peers: results/engine.csv, results/targets.csv, plots (about 30 minutes, quiet machine)
+bench-native: install   ## the kernels' own benchmark, build/native/native/bitwright_bench (needs libbenchmark-dev, libgtest-dev)
+	$(CMAKE) -S . -B build/native -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(VENV)/bin/ninja" -DCMAKE_BUILD_TYPE=Release -DBITWRIGHT_PYTHON=OFF -DBITWRIGHT_TESTS=ON
+	$(CMAKE) --build build/native --target bitwright_bench
+
+bench: install bench-peers bench-native   ## kernels, shapes, the engine against its peers: results/{kernels,grid,engine,targets}.csv, plots (about 30 minutes, quiet machine)
+	$(PY) benchmarks/kernels.py
+	$(PY) benchmarks/grid.py
 	$(PY) benchmarks/engine.py
 
 clean:   ## remove what was built (not .venv)

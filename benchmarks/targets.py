@@ -1,4 +1,4 @@
-"""From results/engine.csv: the ratios we promise ourselves (results/targets.csv) and the plots (docs/images).
+"""From results/engine.csv and kernels.csv: the ratios we promise ourselves (results/targets.csv), plots (docs/images).
 
 python benchmarks/targets.py
 """
@@ -115,12 +115,28 @@ def networks(t: Times) -> list[Target]:
     ]
 
 
+def classic(path: Path) -> list[Target]:
+    """Our AVX2 kernel against the classic popcount; none if benchmarks/kernels.py has not run."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        ours = [r for r in csv.DictReader(file) if r["kernel"] == "bconv_avx2" and r["reference"] == "classic_avx2"]
+    ratios = [float(r["ratio"]) for r in ours if r["task"].startswith("3x3")]
+    if not ratios:
+        return []
+    return [Target("A1", "AVX2 against the classic popcount, 3x3 layers", statistics.geometric_mean(ratios), 1.6, 1.8)]
+
+
 def write_targets() -> None:
-    """Reads results/engine.csv; writes results/targets.csv and the plots."""
+    """Reads results/engine.csv and kernels.csv; writes results/targets.csv and the plots."""
     from benchmarks.plots import draw
 
     times = Times(ROOT / "results/engine.csv")
-    found = [t for t in (*kernels(times), *convolutions(times), *networks(times)) if t.value is not None]
+    found = [
+        t
+        for t in (*kernels(times), *convolutions(times), *networks(times), *classic(ROOT / "results/kernels.csv"))
+        if t.value is not None
+    ]
     rows = [
         {
             "id": t.name,
