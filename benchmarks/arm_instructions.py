@@ -44,6 +44,9 @@ CONVOLUTIONS = [
     ("qconv_neondot", 1, 147, "7x7, 3 channels, gathered"),
     ("qconv_neondot", 9, 64, "3x3, 64 channels"),
     ("qconv_neondot", 1, 256, "1x1, 256 channels"),
+    ("qconv_neon", 9, 0, "3x3 depthwise"),
+    *(("bdepthwise_neon", 9, c, f"3x3 into bits, {c} channels") for c in (32, 64, 128, 256)),
+    ("bdepthwise_neon", 16 + 9, 256, "3x3 into counts, 256 channels"),
 ]
 ELEMENTWISE = [
     ("epilogue_neon", 0, 256, "threshold, 256 channels"),

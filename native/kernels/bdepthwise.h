@@ -1,44 +1,61 @@
-// Depthwise binary convolution, for every instruction set: one accumulator per channel and tap bit, so nothing is summed inside a word. Sixteen words of
-// 32 channels form a block; the tap bits a ^ w of a block are added vertically, bit by bit, into four planes (carry-save), and the planes become
+// Depthwise binary convolution, for every instruction set: one accumulator per channel and tap bit, so nothing is summed inside a word. Words of 32
+// channels form a block; the tap bits a ^ w of a block are added vertically, bit by bit, into four planes (carry-save), and the planes become
 // counts of 16 bits, or are compared with a threshold while they are planes.
 // Included by one translation unit per instruction set, inside namespace bitwright and an unnamed namespace, after it has defined `struct Simd`:
 //
-//   V                    a block of 16 words; zero(), load(const uint32_t*) of a whole aligned block
-//   Part(n)              the first n words of a block, 1..16; load(p, part), store(p, part, v) touch no others
+//   kBlock               words of a block: 16, or a number that divides it
+//   V                    a block; zero(), load(const uint32_t*) of a whole aligned block
+//   Part(n)              the first n words of a block, 1..kBlock; load(p, part), store(p, part, v) touch no others
 //   exclusive, both      v ^ w, v & w
 //   full_add(sum, a, b)  sum ^= a ^ b, returns the majority of all three
 //   half_add(sum, a)     sum ^= a, returns the old sum & a
 //   less(lt, count, bound)  bound > count ? 1 : bound < count ? 0 : lt, bit by bit
 //   spread(to, planes, add) counts of 32 channels: to[i] (+)= sum over planes of bit i << plane
 //
-// Cost of a block with 9 taps: 9 xor, 26 operations in the planes, 5 for the comparison (VPTERNLOG: one each); `spread` of its 16 words is what counts
-// in memory cost.
+// Cost of a block with 9 taps: 9 xor, 6 full adders, 2 half adders and 2 more in the planes, 5 bits of the comparison; `spread` of its words is what
+// counts in memory cost.
 
-constexpr uint32_t kBlock = 16;
+constexpr uint32_t kBlock = Simd::kBlock;
 
 struct Planes {
   Simd::V bit[4];
 };
 
-// Taps [tap, end), at most 15, of one block.
+// Taps [tap, end), 1 to 15, of one block.
 BITWRIGHT_INLINE Planes add_taps(const DepthwiseRun& r, const uint32_t* a, const uint32_t* w, size_t lanes, uint32_t tap, uint32_t end,
                                  const Simd::Part& part) {
   using V = Simd::V;
-  Planes p;
-  for (V& plane : p.bit) plane = Simd::zero();
   const auto product = [&](uint32_t t) { return Simd::exclusive(Simd::load(a + r.offset[t], part), Simd::load(w + t * lanes)); };
+  Planes p;
+  const auto two_pairs = [&](uint32_t t, V& two1) {  // returns the second carry
+    const V a1 = product(t), b1 = product(t + 1);
+    two1 = Simd::full_add(p.bit[0], a1, b1);
+    const V a2 = product(t + 2), b2 = product(t + 3);
+    return Simd::full_add(p.bit[0], a2, b2);
+  };
+  p.bit[0] = product(tap++);
+  if (tap + 4 <= end) {  // nothing has been carried yet
+    V two1;
+    const V two2 = two_pairs(tap, two1);
+    p.bit[2] = Simd::both(two1, two2);
+    p.bit[1] = Simd::exclusive(two1, two2);
+    tap += 4;
+  } else {
+    p.bit[1] = p.bit[2] = Simd::zero();
+  }
+  p.bit[3] = Simd::zero();
+  const auto add_four = [&](const V& four) { p.bit[3] = Simd::exclusive(p.bit[3], Simd::half_add(p.bit[2], four)); };
   for (; tap + 4 <= end; tap += 4) {
-    const V a1 = product(tap), b1 = product(tap + 1), a2 = product(tap + 2), b2 = product(tap + 3);
-    const V two1 = Simd::full_add(p.bit[0], a1, b1);
-    const V two2 = Simd::full_add(p.bit[0], a2, b2);
-    const V four = Simd::full_add(p.bit[1], two1, two2);
-    p.bit[3] = Simd::exclusive(p.bit[3], Simd::half_add(p.bit[2], four));
+    V two1;
+    const V two2 = two_pairs(tap, two1);
+    add_four(Simd::full_add(p.bit[1], two1, two2));
   }
-  for (; tap < end; ++tap) {
-    const V two = Simd::half_add(p.bit[0], product(tap));
-    const V four = Simd::half_add(p.bit[1], two);
-    p.bit[3] = Simd::exclusive(p.bit[3], Simd::half_add(p.bit[2], four));
+  if (tap + 2 <= end) {
+    const V first = product(tap), second = product(tap + 1);
+    add_four(Simd::half_add(p.bit[1], Simd::full_add(p.bit[0], first, second)));
+    tap += 2;
   }
+  if (tap < end) add_four(Simd::half_add(p.bit[1], Simd::half_add(p.bit[0], product(tap))));
   return p;
 }
 

@@ -11,6 +11,7 @@ namespace bitwright {
 namespace {
 
 struct Simd {
+  static constexpr uint32_t kBlock = 16;
   using Y = __m256i;
   struct V {
     Y low, high;

@@ -13,6 +13,7 @@ namespace bitwright {
 namespace {
 
 struct Simd {
+  static constexpr uint32_t kBlock = 16;
   using V = __m512i;
   struct Part {
     __mmask16 mask;

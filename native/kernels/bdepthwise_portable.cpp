@@ -22,6 +22,7 @@ constexpr Spread make_spread() {
 constexpr Spread spread_bits = make_spread();
 
 struct Simd {
+  static constexpr uint32_t kBlock = 16;
   struct V {
     uint64_t w[8];
   };

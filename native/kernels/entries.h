@@ -32,6 +32,7 @@ extern const SlicedKernel* const bconv_gfni;
 extern const DepthwiseKernel* const bdepthwise_portable;
 extern const DepthwiseKernel* const bdepthwise_avx2;
 extern const DepthwiseKernel* const bdepthwise_avx512;
+extern const DepthwiseKernel* const bdepthwise_neon;
 
 extern const FloatKernel* const fconv_portable;
 extern const FloatKernel* const fconv_avx2;

@@ -89,8 +89,8 @@ const SlicedKernel* const* sliced_kernels() {
 }
 
 const DepthwiseKernel* const* depthwise_kernels() {
-  static const DepthwiseKernel* const all[] = {bdepthwise_portable, bdepthwise_avx2, bdepthwise_avx512};
-  static const List<DepthwiseKernel, 3> list(all);
+  static const DepthwiseKernel* const all[] = {bdepthwise_portable, bdepthwise_avx2, bdepthwise_avx512, bdepthwise_neon};
+  static const List<DepthwiseKernel, std::size(all)> list(all);
   return list.entries;
 }
 

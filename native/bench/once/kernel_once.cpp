@@ -3,7 +3,8 @@
 //
 //   bitwright_once KERNEL TAPS CHANNELS REPEATS
 //
-// bconv_*, fconv_* and qconv_*: a full tile of TAPS taps and CHANNELS input channels. epilogue_* (thresholds of 16-bit counts, then the chain AFFINE, ADD,
+// bconv_*, fconv_* and qconv_*: a full tile of TAPS taps and CHANNELS input channels (qconv_*, 0: a depthwise one). bdepthwise_*: 16 pixels, below 16
+// TAPS into bits, else TAPS - 16 taps into counts. epilogue_* (thresholds of 16-bit counts, then the chain AFFINE, ADD,
 // PRELU, STORE, STORE_BITS) and pack_*: 12 pixels of CHANNELS channels; TAPS 0 takes the threshold, 1 the chain. Prints the multiply-accumulates,
 // or elements, of one repetition.
 #include <cstdio>
@@ -68,6 +69,34 @@ size_t int8s(const Int8Kernel& k, const Shape& s) {
   return size_t{k.mr} * k.panel * s.taps * s.channels;
 }
 
+// 16 output pixels that continue each other.
+size_t depthwise(const DepthwiseKernel& k, const Shape& s) {
+  const uint32_t words = s.channels / 32, lanes = depthwise_lanes(words), pixels = 16, taps = s.taps < 16 ? s.taps : s.taps - 16;
+  auto* out = aligned<uint16_t>(size_t{pixels} * s.channels);
+  std::vector<int32_t> offsets(taps);
+  for (uint32_t tap = 0; tap < taps; ++tap) offsets[tap] = static_cast<int32_t>(tap * words);
+  const DepthwiseRun run{aligned<uint32_t>(size_t{pixels + taps} * words), offsets.data(), pixels, taps, words, aligned<uint32_t>(size_t{taps} * lanes)};
+  const DepthwiseBits bits{aligned<uint32_t>(size_t{5} * lanes), aligned<uint32_t>(lanes), aligned<uint32_t>(lanes)};
+  for (uint32_t i = 0; i < s.repeats; ++i)
+    if (s.taps < 16)
+      k.bits(reinterpret_cast<uint32_t*>(out), words, run, bits);
+    else
+      k.count16(out, s.channels, run);
+  return size_t{pixels} * s.channels * taps;
+}
+
+size_t int8_depthwise(const Int8Kernel& k, const Shape& s) {
+  const uint32_t pixels = k.mr, channels = k.panel;
+  auto* out = aligned<int32_t>(size_t{pixels} * channels);
+  std::vector<int32_t> offsets(s.taps);
+  for (uint32_t tap = 0; tap < s.taps; ++tap) offsets[tap] = static_cast<int32_t>(tap * channels);
+  const std::vector<const uint8_t*> base(pixels, aligned<uint8_t>(size_t{s.taps} * channels + 64));
+  const std::vector<const int32_t*> offset(pixels, offsets.data());
+  const auto* weights = aligned<int8_t>(size_t{s.taps} * channels);
+  for (uint32_t i = 0; i < s.repeats; ++i) k.depthwise(out, {base.data(), offset.data(), pixels, s.taps, channels, weights});
+  return size_t{pixels} * channels * s.taps;
+}
+
 size_t epilogue(const EpilogueKernel& k, const Shape& s) {
   const size_t elements = size_t{kPixels} * s.channels;
   auto* counts = aligned<uint16_t>(elements);
@@ -120,7 +149,9 @@ int main(int argc, char** argv) {
   else if (const FloatKernel* f = find_float_kernel(name))
     work = floats(*f, s);
   else if (const Int8Kernel* q = find_int8_kernel(name))
-    work = int8s(*q, s);
+    work = s.channels == 0 ? int8_depthwise(*q, s) : int8s(*q, s);
+  else if (const DepthwiseKernel* d = find_depthwise_kernel(name))
+    work = depthwise(*d, s);
   else if (const EpilogueKernel* e = find_epilogue_kernel(name))
     work = epilogue(*e, s);
   else if (const PackKernel* p = find_pack_kernel(name))
