@@ -42,6 +42,10 @@ OpFacts facts_of(const PreparedModel& prepared, size_t index) {
       f.epilogue = "";
       break;
   }
+  if (f.binary_macs) f.planes = model.values[op.in].planes;
+  const PreparedOp& prepared_op = prepared.ops[index];
+  f.packed_bytes = prepared_op.weights.size() + prepared_op.rows.size();
+  if (prepared_op.sliced) f.packed_bytes += prepared_op.sliced->limits.size() + prepared_op.sliced->flips.size();
   std::set<uint32_t> constants;
   if (op.weight != kNone) {
     constants.insert(op.weight);

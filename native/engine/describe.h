@@ -13,6 +13,8 @@ struct OpFacts {
   uint64_t int8_macs = 0;
   uint64_t weight_bytes = 0;    // in the file
   uint64_t constant_bytes = 0;  // of all its constants in the file, weights included
+  uint64_t packed_bytes = 0;    // weights, thresholds and origins as the kernels read them
+  uint32_t planes = 1;          // of a binary op's input: each is counted
   const char* kernel = "";
   const char* epilogue = "";
 };

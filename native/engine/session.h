@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "executor.h"
+#include "machine.h"
 #include "model.h"
 #include "pool.h"
 #include "prepare.h"
@@ -54,6 +55,11 @@ class Session {
 
   // Runs one op `repeats` times, after one run to warm up, on made-up values; nanoseconds of each run.
   std::vector<uint64_t> time_op(size_t op, uint32_t samples, uint32_t repeats);
+
+  // See machine.h; with the session's threads.
+  std::vector<MachineRate> measure_machine(uint64_t bytes, const std::vector<const RooflineLoop*>& loops) {
+    return bitwright::measure_machine(pool_, bytes, loops);
+  }
 
  private:
   struct Arena;

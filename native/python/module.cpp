@@ -2,10 +2,12 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/array.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "bind_functional.h"
@@ -14,6 +16,7 @@
 #include "describe.h"
 #include "error.h"
 #include "functional.h"
+#include "machine.h"
 #include "reader.h"
 #include "session.h"
 
@@ -216,6 +219,33 @@ nb::list ops(const Session& session) {
     d["int8_macs"] = f.int8_macs;
     d["weight_bytes"] = f.weight_bytes;
     d["constant_bytes"] = f.constant_bytes;
+    d["packed_bytes"] = f.packed_bytes;
+    d["planes"] = f.planes;
+    list.append(d);
+  }
+  return list;
+}
+
+// What the machine can do with the session's threads. Each wish: a family of loops, and the instruction set of the kernels to compare with, or "".
+nb::list machine_rates(Session& session, uint64_t bytes, const std::vector<std::pair<std::string, std::string>>& wishes) {
+  static const char* const families[] = {"binary", "float", "int8", "read", "write"};
+  std::vector<const RooflineLoop*> loops;
+  for (const auto& [family, isa] : wishes) {
+    const auto* found = std::find(std::begin(families), std::end(families), family);
+    if (found == std::end(families)) fail(Status::kArgument, "'", family, "' is no family of loops; known: binary, float, int8, read, write");
+    loops.push_back(&roofline_loop(static_cast<RooflineFamily>(found - families), isa.empty() ? nullptr : isa.c_str()));
+  }
+  std::vector<MachineRate> rates;
+  {
+    nb::gil_scoped_release release;
+    rates = session.measure_machine(bytes, loops);
+  }
+  nb::list list;
+  for (const MachineRate& rate : rates) {
+    nb::dict d;
+    d["loop"] = rate.loop->name;
+    d["about"] = rate.loop->about;
+    d["per_ns"] = rate.per_ns;
     list.append(d);
   }
   return list;
@@ -298,6 +328,10 @@ NB_MODULE(_native, m) {
     }
     return list;
   });
+  m.def("measure_clock", [] {
+    nb::gil_scoped_release release;
+    return measure_clock();
+  });
   m.def("available_cpus", [] { return available_cpus(); });
   bind_functional(m);
   nb::class_<Session>(m, "Session")
@@ -307,6 +341,7 @@ NB_MODULE(_native, m) {
         nb::gil_scoped_release release;
         return s.time_op(index, samples, repeats);
       }, "index"_a, "samples"_a, "repeats"_a)
+      .def("measure_machine", &machine_rates, "bytes"_a, "wishes"_a)
       .def("ops", &ops)
       .def("value", [](const Session& s, uint32_t id) { return value_dict(s.model(), id); })
       .def_prop_ro("value_count", [](const Session& s) { return s.model().values.size(); })
@@ -317,7 +352,9 @@ NB_MODULE(_native, m) {
       .def_prop_ro("micro_batch", &Session::micro_batch)
       .def_prop_ro("arena_bytes", [](const Session& s) { return s.model().arena_bytes; })
       .def_prop_ro("file_bytes", [](const Session& s) { return s.model().file_bytes; })
-      .def_prop_ro("prepared_bytes", [](const Session& s) { return s.prepared().bytes; });
+      .def_prop_ro("prepared_bytes", [](const Session& s) { return s.prepared().bytes; })
+      .def_prop_ro("weight_bytes", [](const Session& s) { return s.prepared().weight_bytes; })
+      .def_prop_ro("scratch_bytes", [](const Session& s) { return s.prepared().scratch_bytes * s.threads() + s.prepared().shared_bytes; });
   m.def("open_file", [](const std::string& path, unsigned threads, const std::string& kernel) {
     nb::gil_scoped_release release;
     return make_session(read_model_file(path), threads, kernel);

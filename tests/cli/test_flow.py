@@ -84,8 +84,27 @@ def test_inspect_bytes_are_the_files(trained: Path, capsys: pytest.CaptureFixtur
 def test_profile(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["profile", str(trained / "net.bwm"), "--repeats", "3", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert sum(layer["share"] for layer in report["layers"]) == pytest.approx(1)
-    assert any(layer["kernel"].startswith("bconv_") for layer in report["layers"])
+    assert sum(op["share"] for op in report["ops"]) == pytest.approx(1)
+    conv = next(op for op in report["ops"] if op["kind"] == "BCONV")
+    peak = report["machine"]["arithmetic"][conv["kernel"]]
+    assert conv["roofline_ns"] >= conv["macs"] / peak["per_ns"] > 0
+    assert conv["mac_per_cycle"] == pytest.approx(conv["macs"] / conv["ns"] / np.mean(report["machine"]["clock_ghz"]))
+
+
+def test_profile_writes_a_page(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "deep" / "net.html"
+    arguments = ["--repeats", "1", "--batch", "2", "--threads", "2", "--html", str(page)]
+    assert cli.main(["profile", str(trained / "net.bwm"), *arguments]) == 0
+    assert "Clock, by a chain of additions" in capsys.readouterr().out
+    text = page.read_text()
+    assert cli.main(["profile", str(trained / "net.bwm"), *arguments, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["batch"], report["threads"], report["repeats"]) == (2, 2, 1)
+    for op in report["ops"]:
+        assert op["layer"] in text
+        assert op["kernel"] in text
+    assert "http" not in text  # nothing from elsewhere
+    assert "<script" not in text
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -206,10 +207,35 @@ def test_facts_of_ops_and_values() -> None:
 def test_profile() -> None:
     session = Session(GOOD)
     x, ids = np.ones((3, 40, 4, 4), np.float32), np.zeros((3, 3), np.int64)
-    rows = session.profile(x, ids, repeats=3)
+    profile = session.profile(x, ids, repeats=3)
+    rows = profile.ops
     assert [r["kind"] for r in rows] == [op["kind"] for op in session.ops()]
     assert all(isinstance(r["ns"], int) and r["ns"] >= 0 for r in rows)
-    assert sum(r["ns"] for r in rows) > 0
+    assert profile.ns == sum(r["ns"] for r in rows) > 0
+    assert sum(r["share"] for r in rows) == pytest.approx(1)
+    assert (profile.batch, profile.threads, profile.repeats) == (3, 1, 3)
+    conv = next(r for r in rows if r["kind"] == "BCONV")
+    values = session.values()
+    assert conv["macs"] == 3 * (conv["binary_macs"] + conv["float_macs"] + conv["int8_macs"])
+    assert conv["write_bytes"] == 3 * sum(values[v]["bytes"] for v in conv["writes"])
+    assert conv["read_bytes"] == 3 * sum(values[v]["bytes"] for v in conv["reads"]) + conv["packed_bytes"]
+    assert conv["packed_bytes"] >= conv["weight_bytes"]
+    machine = profile.machine
+    assert machine is not None
+    assert set(machine.arithmetic) == {r["kernel"] for r in rows if r["macs"]}
+    assert all(peak.per_ns > 0 for peak in (*machine.arithmetic.values(), machine.read, machine.write))
+    arithmetic = conv["macs"] / machine.arithmetic[conv["kernel"]].per_ns
+    memory = conv["read_bytes"] / machine.read.per_ns + conv["write_bytes"] / machine.write.per_ns
+    assert conv["roofline_ns"] == pytest.approx(max(arithmetic, memory))
+    assert conv["bound"] == ("arithmetic" if arithmetic >= memory else "memory")
+    assert profile.memory["total"] == sum(v for k, v in profile.memory.items() if k != "total")
+    assert json.loads(json.dumps(profile.to_dict()))["totals"]["macs"] == sum(r["macs"] for r in rows)
+    forced = Session(GOOD, kernel="bconv_portable").profile(x, ids, repeats=1)
+    assert forced.machine is not None
+    assert forced.machine.arithmetic["bconv_portable"].loop == "popcount_portable"
+    fast = session.profile(x, ids, repeats=1, machine=False)
+    assert fast.machine is None
+    assert "roofline_ns" not in fast.ops[0]
     with pytest.raises(InputError, match="the batch is empty"):
         session.profile(x[:0], ids[:0])
 

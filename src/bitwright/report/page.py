@@ -37,6 +37,12 @@ figcaption, footer { color: var(--dim); font-size: .88rem }
 .scroll { overflow-x: auto }
 """
 
+_WIDE = """
+body { max-width: none; margin: 1.5rem 1rem; font-size: 15px }
+table { font-size: .87rem }
+td.n { white-space: nowrap }
+"""
+
 
 class Page:
     """Collects blocks and writes them as one HTML file.
@@ -44,10 +50,12 @@ class Page:
     Args:
         title: the heading.
         lead: one sentence below it.
+        wide: as wide as the window, for charts.
     """
 
-    def __init__(self, title: str, lead: str = "") -> None:
+    def __init__(self, title: str, lead: str = "", wide: bool = False) -> None:
         self.title = title
+        self._styles = [_STYLE, _WIDE] if wide else [_STYLE]
         self._blocks: list[str] = [f"<h1>{html.escape(title)}</h1>"]
         if lead:
             self._blocks.append(f'<p class="lead">{html.escape(lead)}</p>')
@@ -71,6 +79,12 @@ class Page:
         body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
         self._blocks.append(f'<div class="scroll"><table><tr>{cells("th", columns)}</tr>{body}</table></div>')
 
+    def html(self, block: str, style: str = "") -> None:
+        """Add a block of HTML as it is, and the CSS that it needs."""
+        self._blocks.append(block)
+        if style and style not in self._styles:
+            self._styles.append(style)
+
     def figure(self, figure: Figure, caption: str) -> None:
         """Add a matplotlib figure as an embedded PNG; the caption is its alternative text too."""
         buffer = io.BytesIO()
@@ -90,7 +104,7 @@ class Page:
         return (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{html.escape(self.title)}</title><style>{_STYLE}</style></head>\n<body>\n"
+            f"<title>{html.escape(self.title)}</title><style>{''.join(self._styles)}</style></head>\n<body>\n"
             + "\n".join(self._blocks)
             + "\n</body></html>\n"
         )

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from bitwright.runtime._load import native
 from bitwright.runtime.errors import InputError, ModelError
+from bitwright.runtime.profiling import Machine, Peak, Profile, account, wishes
 
 __all__ = ["Session", "TensorInfo"]
 
@@ -96,9 +97,10 @@ class Session:
     @property
     def facts(self) -> dict[str, int]:
         """Sizes in bytes: ``file_bytes``; ``arena_bytes`` (activations of one sample); ``prepared_bytes`` (packed
-        weights and tables in memory); and ``micro_batch``, the number of samples that go through the network together,
-        chosen so that their activations stay in the cache."""
-        names = ("file_bytes", "arena_bytes", "prepared_bytes", "micro_batch")
+        weights and tables in memory), of which ``weight_bytes`` are packed weights; ``scratch_bytes`` (of all threads);
+        and ``micro_batch``, the number of samples that go through the network together, chosen so that their
+        activations stay in the cache."""
+        names = ("file_bytes", "arena_bytes", "prepared_bytes", "weight_bytes", "scratch_bytes", "micro_batch")
         return {name: int(getattr(self._native, name)) for name in names}
 
     def run(self, *inputs: npt.ArrayLike | Mapping[str, npt.ArrayLike]) -> Any:
@@ -121,24 +123,57 @@ class Session:
         self._native.run(arrays, outputs, False)
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def profile(self, *inputs: npt.ArrayLike | Mapping[str, npt.ArrayLike], repeats: int = 10) -> list[dict[str, Any]]:
-        """Times each op on the given inputs (see `run`), after one run to warm up.
+    def profile(
+        self, *inputs: npt.ArrayLike | Mapping[str, npt.ArrayLike], repeats: int = 10, machine: bool = True
+    ) -> Profile:
+        """Times each op on the given inputs (see `run`), after one run to warm up, and measures what the machine could
+        do at best: its clock, its rates of arithmetic and of memory.
+
+        Args:
+            inputs: as of `run`.
+            repeats: timed calls; an op's time is the median.
+            machine: False leaves the machine's limits out, which takes some milliseconds less.
 
         Returns:
-            `ops`, each with ``ns``: the median over ``repeats`` of the nanoseconds that the op took for the
-            whole batch.
+            Times, rates, shares of the roofline, bytes moved, memory held.
+
+        Raises:
+            ValueError: ``repeats`` is below 1.
+            InputError: the batch is empty; or as `run`.
         """
         if repeats < 1:
             raise ValueError(f"repeats is {repeats}; at least 1 is expected")
         arrays = self._check(inputs)
-        if arrays[0].shape[0] == 0:
+        batch = int(arrays[0].shape[0])
+        if batch == 0:
             raise InputError("the batch is empty: there is nothing to time")
-        outputs = self._allocate(arrays[0].shape[0])
+        outputs = self._allocate(batch)
+        facts, memory = self.ops(), self._memory(batch)
+        peaks = self._peaks(facts, memory["weights"] + memory["arena"]) if machine else {}
         self._native.run(arrays, outputs, False)
+        before = native.measure_clock() if machine else 0.0
         times = [self._native.run(arrays, outputs, True) for _ in range(repeats)]
-        return [
-            {**op, "ns": int(median(column))} for op, column in zip(self.ops(), zip(*times, strict=True), strict=True)
-        ]
+        limits = None
+        if machine:
+            clock = (before, native.measure_clock())
+            limits = Machine(clock, read=peaks.pop("read"), write=peaks.pop("write"), arithmetic=peaks)
+        ns = [int(median(column)) for column in zip(*times, strict=True)]
+        return Profile(account(facts, self._values, ns, batch, limits), batch, self.threads, repeats, limits, memory)
+
+    def _peaks(self, ops: list[dict[str, Any]], footprint: int) -> dict[str, Peak]:
+        asked = {**wishes(ops), "read": ("read", ""), "write": ("write", "")}
+        rates = self._native.measure_machine(footprint, list(asked.values()))
+        return {name: Peak(**rate) for name, rate in zip(asked, rates, strict=True)}
+
+    def _memory(self, batch: int) -> dict[str, int]:
+        facts = self.facts
+        memory = {
+            "arena": facts["arena_bytes"] * min(batch, facts["micro_batch"]),
+            "weights": facts["weight_bytes"],
+            "tables": facts["prepared_bytes"] - facts["weight_bytes"],
+            "scratch": facts["scratch_bytes"],
+        }
+        return {**memory, "total": sum(memory.values())}
 
     def time_op(self, index: int, *, batch: int = 1, repeats: int = 10) -> list[int]:
         """Times one op alone, on made-up values, after one run to warm up: its data lie in the cache if they fit.
