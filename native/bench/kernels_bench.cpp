@@ -151,11 +151,11 @@ void bench_binary(benchmark::State& state, const BinaryKernel* k, const Epilogue
         pixels = (left + tiles - 1) / tiles;  // as the executor cuts
         if (then == Then::kBits) {
           for (uint32_t j = 0; j < pixels; ++j) limit[j] = map.rows[i + j] + c, words_out[j] = out[i + j] + c / 32;
-          k->bits({base.data() + i, offset.data() + i, pixels, taps, words, packed.data() + panel * bytes},
-                  {limit.data(), nullptr, words_out.data(), std::min(k->panel, l.outputs - c)});
+          k->bits({base.data() + i, offset.data() + i, pixels, taps, words, packed.data() + panel * bytes, true},
+                  {limit.data(), nullptr, words_out.data(), std::min(k->panel, l.outputs - c), 0, bits.pixel_stride});
           continue;
         }
-        k->count16(counts.data(), {base.data() + i, offset.data() + i, pixels, taps, words, packed.data() + panel * bytes});
+        k->count16(counts.data(), {base.data() + i, offset.data() + i, pixels, taps, words, packed.data() + panel * bytes, true});
         if (then == Then::kNothing) {
           benchmark::DoNotOptimize(counts.data());
           continue;

@@ -50,6 +50,18 @@ uint32_t tile_pixels(uint32_t left, uint32_t mr) {
   return (left + tiles - 1) / tiles;
 }
 
+// Groups of few channels make these copies short and many: a call of memcpy would take longer than the counts.
+template <class Element>
+void copy_row(Element* to, const Element* from, uint32_t n) {
+  constexpr uint32_t kBlock = 16 / sizeof(Element);
+  if (n < kBlock) {
+    for (uint32_t j = 0; j < n; ++j) to[j] = from[j];
+    return;
+  }
+  for (uint32_t j = 0; j + kBlock < n; j += kBlock) std::memcpy(to + j, from + j, 16);
+  std::memcpy(to + n - kBlock, from + n - kBlock, 16);
+}
+
 // Loops of one work item. compute(out, group, panel, first pixel, pixels) fills [pixels][panel]; emit(rows, stride, first channel, channels,
 // first pixel, pixels) runs the epilogue.
 template <class Element, class Compute, class Emit>
@@ -92,8 +104,7 @@ void run_units(const PreparedOp& op, uint32_t mr, uint32_t pixels, uint32_t unit
       for (uint32_t panel = begin; panel < end; ++panel) {
         compute(tile, panel / cut.panels_per_group, panel, i, count);
         const uint32_t at = channel_of(panel) - channel0, channels = channels_in(panel);
-        for (uint32_t k = 0; k < count; ++k)
-          std::memcpy(unit_rows + size_t{k} * cut.row_stride + at, tile + size_t{k} * cut.panel, channels * sizeof(Element));
+        for (uint32_t k = 0; k < count; ++k) copy_row(unit_rows + size_t{k} * cut.row_stride + at, tile + size_t{k} * cut.panel, channels);
       }
       emit(unit_rows, cut.row_stride, channel0, channel_of(end - 1) + channels_in(end - 1) - channel0, i, count);
     }
@@ -118,27 +129,44 @@ void for_items(const RunContext& run, const PreparedOp& op, uint32_t mr, const I
   run.pool->run(split.items(), body, cycles);
 }
 
-// Thresholds taken by the kernel: no counts in memory. A unit is one panel.
-void run_fused_bits(const BinaryKernel& kernel, const PreparedOp& op, const ValueRef& to, uint32_t group_words, const Chunk& chunk,
-                    uint32_t unit_begin, uint32_t unit_end) {
+// Thresholds taken by the kernel: no counts in memory. A unit is one panel. Small layers spend most of their time here and not in the kernel, so
+// that pixels of one sample cost no work of their own.
+void run_fused_bits(const RunContext& run, const PreparedOp& op, const View& in, const ValueRef& to, uint32_t group_words, size_t first_pixel,
+                    uint32_t pixels, uint32_t unit_begin, uint32_t unit_end) {
   const Cut& cut = op.cut;
+  const BinaryKernel& kernel = *op.binary;
+  const uint32_t per_sample = op.table->pixels;
+  const uint32_t tiles = (pixels + kernel.mr - 1) / kernel.mr, least = pixels / tiles, larger = pixels % tiles;  // as tile_pixels
+  const uint32_t* base[kMaxTilePixels];
+  const int32_t* offset[kMaxTilePixels];
+  const int32_t* limit[kMaxTilePixels];
+  uint32_t* out[kMaxTilePixels];
+  std::fill_n(limit, kernel.mr, op.rows.as<int32_t>());
+  const auto row_of = [&](uint32_t p) { return op.rows.as<int32_t>() + op.table->class_of[p] * op.rows_stride; };
   for (uint32_t u = unit_begin; u < unit_end; ++u) {
     const uint32_t group = u / cut.panels_per_group, first = u % cut.panels_per_group * cut.panel;
     const uint32_t channel = group * cut.group_outputs + first;
-    const uint32_t* flip = op.flip ? op.flip + channel / 32 : nullptr;
-    for (uint32_t i = 0; i < chunk.pixels;) {
-      const uint32_t count = tile_pixels(chunk.pixels - i, kernel.mr);
-      const uint32_t* base[kMaxTilePixels];
-      const int32_t* limit[kMaxTilePixels];
-      uint32_t* out[kMaxTilePixels];
-      for (uint32_t k = 0; k < count; ++k) {
-        base[k] = reinterpret_cast<const uint32_t*>(chunk.base[i + k]) + size_t{group} * group_words;
-        limit[k] = chunk.rows[i + k] + channel;
-        out[k] = static_cast<uint32_t*>(to.data) + chunk.n[i + k] * to.sample_stride + chunk.p[i + k] * to.pixel_stride + channel / 32;
+    const uint32_t* from = static_cast<const uint32_t*>(in.data) + size_t{group} * group_words;
+    uint32_t* const into = static_cast<uint32_t*>(to.data) + channel / 32;
+    const uint8_t* weights = op.weights.as<uint8_t>() + u * op.panel_bytes;
+    BitsTile bits{limit, op.flip ? op.flip + channel / 32 : nullptr, out, std::min(cut.panel, cut.group_outputs - first), channel, to.pixel_stride};
+    auto n = run.first + static_cast<uint32_t>(first_pixel / per_sample), p = static_cast<uint32_t>(first_pixel % per_sample);
+    for (uint32_t t = 0; t < tiles; ++t) {
+      const uint32_t count = least + (t < larger ? 1 : 0);
+      const bool together = p + count <= per_sample;
+      for (uint32_t k = 0; k < (together ? 1 : count); ++k) {
+        base[k] = from + n * in.sample_stride;
+        offset[k] = op.table->row(p);
+        if (op.row_classes > 1) limit[k] = row_of(p);
+        out[k] = into + n * to.sample_stride + p * to.pixel_stride;
+        if (!together && ++p == per_sample) p = 0, ++n;
       }
-      kernel.bits({base, chunk.offsets + i, count, op.taps, op.depth, op.weights.as<uint8_t>() + u * op.panel_bytes},
-                  {limit, flip, out, std::min(cut.panel, cut.group_outputs - first)});
-      i += count;
+      if (together) {
+        if (op.row_classes > 1)
+          for (uint32_t k = 1; k < count; ++k) limit[k] = row_of(p + k);
+        if ((p += count) == per_sample) p = 0, ++n;
+      }
+      kernel.bits({base, offset, count, op.taps, op.depth, weights, together}, bits);
     }
   }
 }
@@ -154,13 +182,14 @@ void run_binary(const RunContext& run, const OpInfo& info, const PreparedOp& op)
   const StepList steps(run, op);
   const uint8_t* weights = run.panels ? run.panels : op.weights.as<uint8_t>();
   for_items(run, op, kernel.mr, [&](size_t first, uint32_t pixels, uint32_t unit_begin, uint32_t unit_end, unsigned thread) {
+    if (op.fused_bits) return run_fused_bits(run, op, view, steps.data()[0].value, in.words(), first, pixels, unit_begin, unit_end);
     Chunk chunk;
     fill_chunk(chunk, run, op, view, first, pixels);
-    if (op.fused_bits) return run_fused_bits(kernel, op, steps.data()[0].value, in.words(), chunk, unit_begin, unit_end);
     const auto compute = [&](Count* out, uint32_t group, uint32_t panel, uint32_t i, uint32_t count) {
       const uint32_t* base[kMaxTilePixels];
       for (uint32_t k = 0; k < count; ++k) base[k] = reinterpret_cast<const uint32_t*>(chunk.base[i + k]) + size_t{group} * in.words();
-      const BinaryTile tile{base, chunk.offsets + i, count, op.taps, op.depth, weights + panel * op.panel_bytes};
+      const BinaryTile tile{base, chunk.offsets + i, count, op.taps, op.depth, weights + panel * op.panel_bytes,
+                            chunk.n[i] == chunk.n[i + count - 1] && op.planes == 1};
       if constexpr (narrow) {
         kernel.count16(out, tile);
       } else if (op.planes != 1) {

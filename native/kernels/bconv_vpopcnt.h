@@ -22,6 +22,8 @@
 
 #include <immintrin.h>
 
+#include <utility>
+
 #include "kernel.h"
 #include "pack_panels.h"
 
@@ -73,40 +75,74 @@ struct Vpopcnt {
 #endif
   }
 
+  // One word of all pixels, each from pixel(i).
+  template <int P, class Pixel>
+  static BITWRIGHT_INLINE void count_word(Z (&acc)[P][V], const char* w, const Pixel& pixel) {
+    Z weight[V];
+    BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) weight[v] = _mm512_load_si512(w + 64 * v);
+    if constexpr (P == 1 && V > 1) {  // dense layers of one sample: bound by loads, so the broadcast is one for all vectors
+      const Z x = _mm512_set1_epi32(static_cast<int32_t>(*pixel(0)));
+      BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) weight[v] = _mm512_xor_si512(x, weight[v]);
+      BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) ones(weight[v]);
+      BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) add(acc[0][v], weight[v]);
+    } else {
+      constexpr int kSide = V == 1 && P >= 4 ? 4 : 1;  // pixels side by side, where one pixel has only one chain
+      BITWRIGHT_UNROLL for (int i0 = 0; i0 < P; i0 += kSide) {
+        Z x[kSide][V];
+        BITWRIGHT_UNROLL for (int i = 0; i < kSide; ++i)
+          if (i0 + i < P) {
+            const uint32_t* a = pixel(i0 + i < P ? i0 + i : 0);
+            BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) x[i][v] = differ(a, weight[v]);
+          }
+        BITWRIGHT_UNROLL for (int i = 0; i < kSide; ++i)
+          BITWRIGHT_UNROLL for (int v = 0; v < V; ++v)
+            if (i0 + i < P) ones(x[i][v]);
+        BITWRIGHT_UNROLL for (int i = 0; i < kSide; ++i)
+          BITWRIGHT_UNROLL for (int v = 0; v < V; ++v)
+            if (i0 + i < P) add(acc[i0 + i < P ? i0 + i : 0][v], x[i][v]);
+      }
+    }
+  }
+
+  // Tap by tap, with the pixels' addresses in registers or, where they are too many, on the stack.
+  template <int P>
+  static BITWRIGHT_INLINE void count_taps(Z (&acc)[P][V], const BinaryTile& tile) {
+    const char* w = static_cast<const char*>(tile.weights);
+    for (uint32_t tap = 0; tap < tile.taps; ++tap) {
+      const uint32_t* a[P];
+      if (tile.together) {
+        BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) a[i] = tile.base[0] + tile.offset[0][static_cast<size_t>(i) * tile.taps + tap];
+      } else {
+        BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) a[i] = tile.base[i] + tile.offset[i][tap];
+      }
+      for (size_t k = 0; k < tile.words; ++k, w += kWordBytes) count_word<P>(acc, w, [&](int i) { return a[i] + k; });
+    }
+  }
+
+  // Pixels together: the rows of offsets lie one after the other, and a pixel's address costs one load, less than to keep up to 16 of them on the
+  // stack. Where a tap has one or two words addresses are most of the time.
+  template <int P>
+  static BITWRIGHT_INLINE void count_together(Z (&acc)[P][V], const BinaryTile& tile) {
+    const char* w = static_cast<const char*>(tile.weights);
+    const size_t taps = tile.taps;
+    const int32_t* fourth[(P + 3) / 4];  // rows of pixels 0, 4, 8, ...
+    BITWRIGHT_UNROLL for (int j = 0; j < (P + 3) / 4; ++j) fourth[j] = tile.offset[0] + 4 * static_cast<size_t>(j) * taps;
+    for (size_t tap = 0; tap < taps; ++tap) {
+      const size_t column[4] = {tap, tap + taps, tap + 2 * taps, tap + 3 * taps};
+      const uint32_t* from = tile.base[0];
+      for (const uint32_t* end = from + tile.words; from != end; ++from, w += kWordBytes)
+        count_word<P>(acc, w, [&](int i) { return from + fourth[i / 4][column[i % 4]]; });
+    }
+  }
+
   template <int P>
   static BITWRIGHT_INLINE void count(Z (&acc)[P][V], const BinaryTile& tile) {
     BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
       BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) acc[i][v] = _mm512_setzero_si512();
-    const char* w = static_cast<const char*>(tile.weights);
-    for (uint32_t tap = 0; tap < tile.taps; ++tap) {
-      const uint32_t* a[P];
-      BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) a[i] = tile.base[i] + tile.offset[i][tap];
-      for (size_t k = 0; k < tile.words; ++k, w += kWordBytes) {
-        Z weight[V];
-        BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) weight[v] = _mm512_load_si512(w + 64 * v);
-        if constexpr (P == 1 && V > 1) {  // dense layers of one sample: bound by loads, so the broadcast is one for all vectors
-          const Z x = _mm512_set1_epi32(static_cast<int32_t>(a[0][k]));
-          BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) weight[v] = _mm512_xor_si512(x, weight[v]);
-          BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) ones(weight[v]);
-          BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) add(acc[0][v], weight[v]);
-          continue;
-        }
-        constexpr int kSide = V == 1 && P >= 4 ? 4 : 1;  // pixels side by side, where one pixel has only one chain
-        BITWRIGHT_UNROLL for (int i0 = 0; i0 < P; i0 += kSide) {
-          constexpr int kN = kSide;
-          Z x[kN][V];
-          BITWRIGHT_UNROLL for (int i = 0; i < kN; ++i)
-            BITWRIGHT_UNROLL for (int v = 0; v < V; ++v)
-              if (i0 + i < P) x[i][v] = differ(a[i0 + i < P ? i0 + i : 0] + k, weight[v]);
-          BITWRIGHT_UNROLL for (int i = 0; i < kN; ++i)
-            BITWRIGHT_UNROLL for (int v = 0; v < V; ++v)
-              if (i0 + i < P) ones(x[i][v]);
-          BITWRIGHT_UNROLL for (int i = 0; i < kN; ++i)
-            BITWRIGHT_UNROLL for (int v = 0; v < V; ++v)
-              if (i0 + i < P) add(acc[i0 + i < P ? i0 + i : 0][v], x[i][v]);
-        }
-      }
-    }
+    if (V < 4 && tile.together)
+      count_together<P>(acc, tile);
+    else
+      count_taps<P>(acc, tile);
   }
 
   // Counts of 32 channels in order, 16 bits each.
@@ -180,10 +216,11 @@ struct Vpopcnt {
     const uint32_t words = (bits.channels + 31) / 32;
     const int32_t* row = bits.limit[0];
     Limits limits;
-    limits.set(row);
+    limits.set(row + bits.channel);
+    uint32_t* to = bits.out[0];
     BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) {
-      if (bits.limit[i] != row) limits.set(row = bits.limit[i]);
-      uint32_t* to = bits.out[i];
+      if (bits.limit[i] != row) limits.set((row = bits.limit[i]) + bits.channel);
+      if (i > 0) to = tile.together ? to + bits.out_stride : bits.out[i];
       if (words == kWords) {
         BITWRIGHT_UNROLL for (int w = 0; w < kWords; ++w) to[w] = (below<P>(acc, limits, i, w) ^ flip[w]) & real[w];
       } else {
@@ -194,31 +231,26 @@ struct Vpopcnt {
   }
 
   // By the tile's number of pixels.
-  template <int P = 1>
-  static BITWRIGHT_INLINE void count16_of(uint16_t* counts, const BinaryTile& tile) {
-    if constexpr (P < kPixels) {
-      if (tile.pixels > P) return count16_of<P + 1>(counts, tile);
-    }
-    tile16<P>(counts, tile);
+  template <size_t... P>
+  static BITWRIGHT_INLINE void count16_of(uint16_t* counts, const BinaryTile& tile, std::index_sequence<P...>) {
+    static constexpr void (*by_pixels[])(uint16_t*, const BinaryTile&) = {tile16<static_cast<int>(P) + 1>...};
+    by_pixels[tile.pixels - 1](counts, tile);
   }
-  template <int P = 1>
-  static BITWRIGHT_INLINE void count32_of(uint32_t* counts, const BinaryTile& tile) {
-    if constexpr (P < kPixels) {
-      if (tile.pixels > P) return count32_of<P + 1>(counts, tile);
-    }
-    tile32<P>(counts, tile);
+  template <size_t... P>
+  static BITWRIGHT_INLINE void count32_of(uint32_t* counts, const BinaryTile& tile, std::index_sequence<P...>) {
+    static constexpr void (*by_pixels[])(uint32_t*, const BinaryTile&) = {tile32<static_cast<int>(P) + 1>...};
+    by_pixels[tile.pixels - 1](counts, tile);
   }
-  template <int P = 1>
-  static BITWRIGHT_INLINE void bits_of(const BinaryTile& tile, const BitsTile& bits) {
-    if constexpr (P < kPixels) {
-      if (tile.pixels > P) return bits_of<P + 1>(tile, bits);
-    }
-    tile_bits<P>(tile, bits);
+  template <size_t... P>
+  static BITWRIGHT_INLINE void bits_of(const BinaryTile& tile, const BitsTile& bits, std::index_sequence<P...>) {
+    static constexpr void (*by_pixels[])(const BinaryTile&, const BitsTile&) = {tile_bits<static_cast<int>(P) + 1>...};
+    by_pixels[tile.pixels - 1](tile, bits);
   }
 
-  static void count16(uint16_t* counts, const BinaryTile& tile) { count16_of(counts, tile); }
-  static void count32(uint32_t* counts, const BinaryTile& tile) { count32_of(counts, tile); }
-  static void bits(const BinaryTile& tile, const BitsTile& to) { bits_of(tile, to); }
+  using Pixels = std::make_index_sequence<kPixels>;
+  static void count16(uint16_t* counts, const BinaryTile& tile) { count16_of(counts, tile, Pixels()); }
+  static void count32(uint32_t* counts, const BinaryTile& tile) { count32_of(counts, tile, Pixels()); }
+  static void bits(const BinaryTile& tile, const BitsTile& to) { bits_of(tile, to, Pixels()); }
 };
 
 }  // namespace

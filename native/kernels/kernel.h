@@ -65,15 +65,18 @@ struct BinaryTile {
   uint32_t taps;
   uint32_t words;               // 32-bit words of one pixel of one group
   const void* weights;          // one packed panel
+  bool together = false;        // base[i] == base[0] and offset[i] == offset[0] + i*taps
 };
 
-// A threshold taken in registers, without counts in memory: bit(i, j) = (count(i, j) <= limit[i][j]) xor flip bit j, for j < channels; the
-// bits past them are 0.
+// A threshold taken in registers, without counts in memory: bit(i, j) = (count(i, j) <= limit[i][channel + j]) xor flip bit j, for j < channels;
+// the bits past them are 0. Of a tile's base and offset, and of `out`, only the first entry is read if its pixels are together.
 struct BitsTile {
-  const int32_t* const* limit;  // [pixels] -> [panel], all readable: -1 or a count
+  const int32_t* const* limit;  // [pixels] -> [channel + panel], all readable: -1 or a count
   const uint32_t* flip;         // a bit per channel, or null
   uint32_t* const* out;         // [pixels] -> ceil(channels / 32) words
   uint32_t channels;            // 1..panel
+  uint32_t channel = 0;
+  size_t out_stride = 0;        // words from one pixel's output to the next, if they are together
 };
 
 // counts[i*panel + j] = popcount over taps and words of (activation ^ weight of channel j), for i < pixels, j < panel. Channels past the

@@ -20,25 +20,31 @@ class BinaryKernelTest : public testing::TestWithParam<const BinaryKernel*> {
   void check_bits(const BinaryTile& tile, const uint16_t* counts, uint32_t channels, Random& random) {
     const BinaryKernel& k = *GetParam();
     const uint32_t words = (channels + 31) / 32, most = tile.taps * tile.words * 32;
-    std::vector<std::vector<int32_t>> classes(between(random, 1, 3), std::vector<int32_t>(k.panel));
+    const uint32_t channel = below(random, 3) * 32;  // where the tile begins in the rows
+    std::vector<std::vector<int32_t>> classes(between(random, 1, 3), std::vector<int32_t>(channel + k.panel));
     for (auto& row : classes)
       for (uint32_t j = 0; j < k.panel; ++j) {
         const auto near = static_cast<int32_t>(counts[below(random, tile.pixels) * k.panel + j % channels]);
         const int32_t choices[] = {-1, 0, static_cast<int32_t>(most), near, near - 1, std::min<int32_t>(near + 1, static_cast<int32_t>(most))};
-        row[j] = choices[below(random, 6)];
+        row[channel + j] = choices[below(random, 6)];
       }
     std::vector<const int32_t*> limit;
     for (uint32_t i = 0; i < tile.pixels; ++i) limit.push_back(classes[below(random, static_cast<uint32_t>(classes.size()))].data());
     std::vector<uint32_t> flip(words), out(tile.pixels * (words + 1), 0x5a5a5a5au);
     for (uint32_t& w : flip) w = random();
-    std::vector<uint32_t*> rows;
+    std::vector<uint32_t*> rows, given;
     for (uint32_t i = 0; i < tile.pixels; ++i) rows.push_back(out.data() + i * (words + 1));
     const bool flips = below(random, 2) == 0;
-    k.bits(tile, {limit.data(), flips ? flip.data() : nullptr, rows.data(), channels});
+    BinaryTile first = tile;  // of pixels together only the first entries are there
+    given = rows;
+    const uint32_t* const base = tile.base[0];
+    const int32_t* const offset = tile.offset[0];
+    if (tile.together) given.resize(1), first.base = &base, first.offset = &offset;
+    k.bits(first, {limit.data(), flips ? flip.data() : nullptr, given.data(), channels, channel, words + 1});
     for (uint32_t i = 0; i < tile.pixels; ++i) {
       for (uint32_t j = 0; j < words * 32; ++j) {
         bool expected = false;
-        if (j < channels) expected = (counts[i * k.panel + j] <= limit[i][j]) != (flips && (flip[j / 32] >> (j % 32) & 1) != 0);
+        if (j < channels) expected = (counts[i * k.panel + j] <= limit[i][channel + j]) != (flips && (flip[j / 32] >> (j % 32) & 1) != 0);
         ASSERT_EQ((rows[i][j / 32] >> (j % 32) & 1) != 0, expected) << "pixel " << i << ", channel " << j << " of " << channels;
       }
       ASSERT_EQ(rows[i][words], 0x5a5a5a5au) << "a word past the channels was written";
@@ -56,14 +62,16 @@ class BinaryKernelTest : public testing::TestWithParam<const BinaryKernel*> {
     for (uint32_t& w : weights) w = fill == 0 ? random() : 0;
     // Offsets from a base in the middle of the map: both signs occur.
     const uint32_t middle = below(random, inputs);
-    std::vector<std::vector<int32_t>> offsets(s.pixels, std::vector<int32_t>(s.taps));
-    std::vector<const int32_t*> offset(s.pixels);
+    std::vector<int32_t> offsets(static_cast<size_t>(s.pixels) * s.taps);
+    std::vector<const int32_t*> offset(s.pixels), backwards;
     std::vector<const uint32_t*> base(s.pixels, input.data() + static_cast<size_t>(middle) * s.words);
     for (uint32_t i = 0; i < s.pixels; ++i) {
-      for (int32_t& o : offsets[i])
-        o = (static_cast<int32_t>(below(random, inputs)) - static_cast<int32_t>(middle)) * static_cast<int32_t>(s.words);
-      offset[i] = offsets[i].data();
+      offset[i] = offsets.data() + static_cast<size_t>(i) * s.taps;
+      for (uint32_t tap = 0; tap < s.taps; ++tap)
+        offsets[static_cast<size_t>(i) * s.taps + tap] =
+            (static_cast<int32_t>(below(random, inputs)) - static_cast<int32_t>(middle)) * static_cast<int32_t>(s.words);
     }
+    backwards.assign(offset.rbegin(), offset.rend());  // pixels that are not together
     const uint32_t panels = (s.outputs + k.panel - 1) / k.panel;
     const size_t bytes = k.panel_bytes(s.taps, s.words);
     ASSERT_EQ(bytes % 64, 0u);
@@ -71,8 +79,10 @@ class BinaryKernelTest : public testing::TestWithParam<const BinaryKernel*> {
     k.pack(packed.data(), weights.data(), s.outputs, s.taps, s.words);
 
     const bool fits16 = steps * 32 <= 65535;
-    for (uint32_t panel = 0; panel < panels; ++panel) {
-      const BinaryTile tile{base.data(), offset.data(), s.pixels, s.taps, s.words, packed.data() + panel * bytes};
+    for (uint32_t both = 0; both < 2 * panels; ++both) {
+      const uint32_t panel = both / 2;
+      const bool together = both % 2 == 1;
+      const BinaryTile tile{base.data(), together ? offset.data() : backwards.data(), s.pixels, s.taps, s.words, packed.data() + panel * bytes, together};
       Aligned<uint16_t> counts16(s.pixels * k.panel);
       Aligned<uint32_t> counts32(s.pixels * k.panel);
       if (fits16) k.count16(counts16.data(), tile);
@@ -82,7 +92,7 @@ class BinaryKernelTest : public testing::TestWithParam<const BinaryKernel*> {
           uint32_t expected = 0;
           for (uint32_t tap = 0; tap < s.taps; ++tap)
             for (uint32_t word = 0; word < s.words; ++word)
-              expected += ones(base[i][offsets[i][tap] + static_cast<int32_t>(word)] ^
+              expected += ones(base[i][tile.offset[i][tap] + static_cast<int32_t>(word)] ^
                                weights[(panel * k.panel + j) * steps + tap * s.words + word]);
           const std::string where = "pixel " + std::to_string(i) + " of " + std::to_string(s.pixels) + ", output " +
                                     std::to_string(panel * k.panel + j) + " of " + std::to_string(s.outputs) + ", taps " +

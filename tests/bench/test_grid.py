@@ -57,3 +57,5 @@ def test_measure_and_judge() -> None:
     grid.judge(rows, 50)
     assert rows[0]["ratio"] == pytest.approx(1.0)
     assert rows[0]["ratio_real"] == pytest.approx(2.0)
+    assert rows[0]["time_ratio"] == pytest.approx(0.625)
+    assert rows[0]["macs_per_ns"] == pytest.approx(0.02)
