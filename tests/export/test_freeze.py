@@ -116,8 +116,8 @@ def test_a_float_model_is_only_set_to_eval() -> None:
 @pytest.mark.parametrize("inplace", [False, True])
 def test_errors_name_every_layer_and_change_nothing(inplace: bool) -> None:
     net = nn.Sequential(
-        nn.Sequential(BinaryLinear(8, 8), BinaryLinear(8, 8, method="xnornet", use_k=True)),
-        BinaryLinear(8, 4, method="dorefa", w_bits=2),
+        nn.Sequential(BinaryLinear(8, 8), BinaryLinear(8, 8, method="xnornet", weight="real")),
+        BinaryLinear(8, 4, method="dorefa", w_bits=32),
     )
     with pytest.raises(NotPackableError) as error:
         freeze(net, inplace=inplace)

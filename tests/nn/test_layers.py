@@ -157,21 +157,29 @@ def test_learned_output_scale_is_folded() -> None:
     assert layer.output.factor.grad is not None
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"w_bits": 2}, "weight has 2 bit planes"),
-        ({"w_bits": 32}, "cannot be expressed by bits"),
-    ],
-)
-def test_several_planes_run_but_do_not_pack(options: dict[str, int], message: str) -> None:
+def test_several_planes_are_summed() -> None:
     torch.manual_seed(0)
-    layer = BinaryConv2d(4, 6, 3, padding=1, method="dorefa", **options)
+    layer = BinaryConv2d(4, 6, 3, padding=1, method="dorefa", w_bits=2, a_bits=2, bias=True)
+    x = torch.rand(2, 4, 6, 6)
+    with torch.no_grad():
+        torch.testing.assert_close(layer.train()(x), layer.eval()(x))
+    terms = layer.binary_terms()
+    assert len(terms.weights) == 2
+    assert terms.activations is not None
+    assert len(terms.activations) == 1
+    total = sum(p.scale.view(-1, 1, 1, 1) * (2.0 * p.bits - 1) for p in terms.weights)
+    torch.testing.assert_close(total, layer.binary)
+    with pytest.raises(NotPackableError, match="weight has 2 bit planes"):
+        layer.binary_spec()
+
+
+def test_real_weights_run_but_do_not_pack() -> None:
+    layer = BinaryConv2d(4, 6, 3, padding=1, method="dorefa", w_bits=32)
     x = torch.rand(2, 4, 6, 6)
     with torch.no_grad():
         assert torch.equal(layer.train()(x), layer.eval()(x))
-    with pytest.raises(NotPackableError, match=message):
-        layer.binary_spec()
+    with pytest.raises(NotPackableError, match="cannot be expressed by bits"):
+        layer.binary_terms()
 
 
 def test_rsign_is_the_activation_of_reactnet() -> None:

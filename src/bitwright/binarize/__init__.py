@@ -1,7 +1,7 @@
 """A value and its gradient: estimators, weight and activation binarizers, and the methods composed of them."""
 
 from bitwright.binarize.activations import ActivationBinarizer, SignActivation, UniformActivation
-from bitwright.binarize.codes import ActivationCode, NotPackableError, WeightCode
+from bitwright.binarize.codes import ActivationCode, LevelsCode, NotPackableError, WeightCode
 from bitwright.binarize.estimators import (
     Estimator,
     EstimatorInfo,
@@ -12,6 +12,9 @@ from bitwright.binarize.estimators import (
 )
 from bitwright.binarize.inits import INITS
 from bitwright.binarize.method import (
+    LAYER_KINDS,
+    PROPERTIES,
+    REQUIREMENTS,
     Method,
     MethodInfo,
     MethodParts,
@@ -23,12 +26,15 @@ from bitwright.binarize.method import (
 )
 from bitwright.binarize.outputs import ChannelScale, GradientBits, InputScaleMap, OutputRule
 from bitwright.binarize.part import STAGES, LayerShape, Part, Progress
-from bitwright.binarize.parts import ACTIVATIONS, OUTPUTS, WEIGHTS
+from bitwright.binarize.parts import ACTIVATIONS, OUTPUTS, REGULARIZERS, WEIGHTS
 from bitwright.binarize.registry import Registry, UnknownNameError
+from bitwright.binarize.regularizers import Regularizer
 from bitwright.binarize.scales import SCALES
 from bitwright.binarize.sign import bsign, replace_value
 from bitwright.binarize.verbs import (
     BinaryModule,
+    after_step,
+    before_step,
     clip_latent_,
     initialize_from_data,
     needs_epoch,
@@ -41,7 +47,11 @@ from bitwright.binarize.weights import RealWeight, SignWeight, UniformWeight, We
 __all__ = [
     "ACTIVATIONS",
     "INITS",
+    "LAYER_KINDS",
     "OUTPUTS",
+    "PROPERTIES",
+    "REGULARIZERS",
+    "REQUIREMENTS",
     "SCALES",
     "STAGES",
     "WEIGHTS",
@@ -54,6 +64,7 @@ __all__ = [
     "GradientBits",
     "InputScaleMap",
     "LayerShape",
+    "LevelsCode",
     "Method",
     "MethodInfo",
     "MethodParts",
@@ -63,6 +74,7 @@ __all__ = [
     "Progress",
     "RealWeight",
     "Registry",
+    "Regularizer",
     "ScheduleNotSetWarning",
     "SignActivation",
     "SignWeight",
@@ -71,6 +83,8 @@ __all__ = [
     "UnknownNameError",
     "WeightBinarizer",
     "WeightCode",
+    "after_step",
+    "before_step",
     "bsign",
     "clip_latent_",
     "estimator_info",

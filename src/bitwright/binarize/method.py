@@ -11,11 +11,21 @@ from bitwright.binarize.activations import ActivationBinarizer
 from bitwright.binarize.inits import INITS, Init
 from bitwright.binarize.outputs import OutputRule
 from bitwright.binarize.part import LayerShape
-from bitwright.binarize.parts import ACTIVATIONS, OUTPUTS, WEIGHTS, build_part, check_spec
+from bitwright.binarize.parts import ACTIVATIONS, OUTPUTS, REGULARIZERS, WEIGHTS, build_part, check_spec
 from bitwright.binarize.registry import Registry, UnknownNameError
+from bitwright.binarize.regularizers import Regularizer
 from bitwright.binarize.weights import WeightBinarizer
 
 PROVENANCES = ("code read", "paper read", "secondary", "reconstruction", "ours")
+LAYER_KINDS = ("conv", "conv_transpose", "linear", "embedding")
+REQUIREMENTS = ("pretrained", "teacher", "two stages", "block", "output size", "data batch", "loss", "optimizer")
+PROPERTIES = {
+    "two values": "eval weights take the two values ±s in every filter",
+    "scale equivariance": "c > 0 times the latent weight keeps all bits and multiplies every scale by 1 or by c",
+    "train equals eval": "without stochastic parts both modes compute the same values",
+    "latent gradient": "the latent weight gets a finite gradient that is not all zero",
+    "learns": "gradient descent with the method's gradient lowers the loss of a small layer",
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,13 @@ class MethodInfo:
         packable: "yes", or what deployment costs beyond one popcount convolution and one multiplication a channel.
         stages: the training stages that the authors use, first to last, from `STAGES`.
         provenance: how each part is known: part -> one of `PROVENANCES`.
+        weight_bits, activation_bits: with default options: "1", "2 planes", "2 to 8", "32" (real).
+        formula: what -> formula: "weight", "weight gradient", "activation", "activation gradient", "output", "loss".
+        requires: what the paper's training needs beyond the layer: one of `REQUIREMENTS` -> what exactly.
+        block: the block or network that the paper puts the layer in, by its name here if there is one.
+        compat: option -> which defect of the authors' code it reproduces.
+        departs: which of `PROPERTIES` the method does not have -> why. Tests check all others.
+        refuses: kind of layer (`LAYER_KINDS`) that the method makes no sense for -> why.
         notes: what differs between paper and code and which one is the default.
     """
 
@@ -52,12 +69,28 @@ class MethodInfo:
     regularizer: str = ""
     packable: str = "yes"
     stages: tuple[str, ...] = ("full",)
+    weight_bits: str = "1"
+    activation_bits: str = "1"
+    formula: Mapping[str, str] = field(default_factory=dict)
+    requires: Mapping[str, str] = field(default_factory=dict)
+    block: str = ""
+    compat: Mapping[str, str] = field(default_factory=dict)
+    departs: Mapping[str, str] = field(default_factory=dict)
+    refuses: Mapping[str, str] = field(default_factory=dict)
     notes: str = ""
 
     def __post_init__(self) -> None:
         for part, mark in self.provenance.items():
             if mark not in PROVENANCES:
                 raise UnknownNameError(f"provenance of {part}", mark, PROVENANCES)
+        for what, given, known in (
+            ("requirement", self.requires, REQUIREMENTS),
+            ("property", self.departs, PROPERTIES),
+            ("kind of layer", self.refuses, LAYER_KINDS),
+        ):
+            for name in given:
+                if name not in known:
+                    raise UnknownNameError(f"{what} of method {self.name!r}", name, known)
 
 
 @dataclass(frozen=True)
@@ -68,6 +101,7 @@ class MethodParts:
     activation: Mapping[str, Any] | None
     output: Mapping[str, Any] | None = None
     init: str = "default"
+    regularizer: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +130,16 @@ class Method:
         if self.parts.output is None or shape.kind == "embedding":
             return None
         return build_part(OUTPUTS, self.parts.output, shape)
+
+    def build_regularizer(self, shape: LayerShape) -> Regularizer | None:
+        if self.parts.regularizer is None:
+            return None
+        return build_part(REGULARIZERS, self.parts.regularizer, shape)
+
+    def check_kind(self, kind: str) -> None:
+        """Raises ValueError, saying why, for a kind of layer that the method makes no sense for."""
+        if kind in self.info.refuses:
+            raise ValueError(f"method {self.name!r} has no {kind} layers: {self.info.refuses[kind]}")
 
     def initializer(self) -> Init:
         return INITS.get(self.parts.init)
@@ -146,16 +190,16 @@ def method_options(name: str) -> dict[str, Any]:
     return {p.name: p.default for p in inspect.signature(_FUNCTIONS.get(name)).parameters.values()}
 
 
-_PARTS = ("weight", "activation", "output", "init")
+_PARTS = ("weight", "activation", "output", "regularizer", "init")
 
 
 def get_method(name: str | Method, **options: Any) -> Method:
     """The method `name` with its options set.
 
-    Options are the method's own (see `method_options`) or replace parts of it: `weight=`, `activation=`, `output=`
-    take a mapping that is merged into the method's own (a mapping with another "kind" replaces it), None removes the
-    part (`activation=None` is weight-only binarization), `init=` names the weight initialisation; dotted keys reach
-    one option: `{"activation.estimator": "approxsign"}`.
+    Options are the method's own (see `method_options`) or replace parts of it: `weight=`, `activation=`, `output=`,
+    `regularizer=` take a mapping that is merged into the method's own (a mapping with another "kind" replaces it),
+    None removes the part (`activation=None` is weight-only binarization), `init=` names the weight initialisation;
+    dotted keys reach one option: `{"activation.estimator": "approxsign"}`.
 
     Raises:
         UnknownNameError: unknown method, option, part or estimator; the message lists the known ones.
@@ -173,7 +217,7 @@ def get_method(name: str | Method, **options: Any) -> Method:
         elif key.split(".", 1)[0] in _PARTS:
             overrides[key] = value
         else:
-            dotted = [f"{part}.<option>" for part in _PARTS[:3]]
+            dotted = [f"{part}.<option>" for part in _PARTS[:-1]]
             raise UnknownNameError(f"option of method {name!r}", key, [*known, *_PARTS, *dotted])
     parts = function(**own)
     merged: dict[str, Any] = {part: getattr(parts, part) for part in _PARTS}
@@ -186,6 +230,8 @@ def get_method(name: str | Method, **options: Any) -> Method:
         check_spec(ACTIVATIONS, result.activation)
     if result.output is not None:
         check_spec(OUTPUTS, result.output)
+    if result.regularizer is not None:
+        check_spec(REGULARIZERS, result.regularizer)
     INITS.get(result.init)
     return Method(info=_INFOS[name], options=own, parts=result, overrides=overrides)
 

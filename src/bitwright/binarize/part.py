@@ -5,7 +5,8 @@ data.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -58,6 +59,10 @@ class LayerShape:
         """Shape of the weight in filter form."""
         return (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
 
+    def with_outputs(self, out_channels: int) -> LayerShape:
+        """The same layer with another number of output channels."""
+        return replace(self, out_channels=out_channels)
+
     @property
     def fan_in(self) -> int:
         """Weights of one filter, n."""
@@ -74,8 +79,11 @@ class LayerShape:
 
 
 class Part(nn.Module):
-    """Base of estimators, binarizers and output rules. All parameters and buffers are made in `__init__`, never
-    later.
+    """Base of estimators, binarizers, output rules and regularisers. All parameters and buffers are made in
+    `__init__`, never later.
+
+    `latent` below is the latent weight of the layer that the part belongs to, in filter form (or in the shape that the
+    weight binarizer's `latent_shape` chose), without gradient unless said otherwise; None for a part that stands alone.
     """
 
     needs_data = False
@@ -84,9 +92,7 @@ class Part(nn.Module):
     """True: the part follows a schedule, so the training loop has to call `set_progress`."""
 
     def on_progress(self, progress: Progress, latent: Tensor | None = None) -> None:
-        """Called by `set_progress`. `latent` is the layer's latent weight in filter form, for parts of a weight
-        binarizer.
-        """
+        """Called by `set_progress`."""
 
     def on_latent(self, latent: Tensor) -> None:
         """Called whenever the latent weight (filter form) was set anew: at construction and when `binarize_` copies
@@ -94,8 +100,30 @@ class Part(nn.Module):
         """
 
     def regularization(self, latent: Tensor | None = None) -> Tensor | None:
-        """A scalar to add to the loss, or None."""
+        """A scalar to add to the loss, or None. `latent` carries gradient here."""
         return None
+
+    def on_gradient(self, latent: Tensor, gradient: Tensor) -> Tensor | None:
+        """Called by `before_step`, between backward and the optimizer's step, with the latent weight's gradient.
+
+        Returns:
+            The gradient to use instead, or None to leave it.
+        """
+        return None
+
+    def on_step(self, latent: Tensor) -> Tensor | None:
+        """Called by `after_step`, after the optimizer's step.
+
+        Returns:
+            The latent weight to use instead, or None to leave it.
+        """
+        return None
+
+    def parameter_options(self) -> Mapping[str, Mapping[str, float]]:
+        """What the authors train differently: own parameter's name, or "latent" for the layer's latent weight -> a
+        mapping with "lr_factor" and / or "weight_decay".
+        """
+        return {}
 
     def initialize_from(self, x: Tensor) -> None:
         """Sets parameter values from the first batch `x` that reaches this part (only if `needs_data`)."""

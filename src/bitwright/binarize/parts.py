@@ -12,11 +12,13 @@ from bitwright.binarize.registry import Registry, UnknownNameError
 if TYPE_CHECKING:
     from bitwright.binarize.activations import ActivationBinarizer
     from bitwright.binarize.outputs import OutputRule
+    from bitwright.binarize.regularizers import Regularizer
     from bitwright.binarize.weights import WeightBinarizer
 
 WEIGHTS: Registry[type[WeightBinarizer]] = Registry("weight binarizer")
 ACTIVATIONS: Registry[type[ActivationBinarizer]] = Registry("activation binarizer")
 OUTPUTS: Registry[type[OutputRule]] = Registry("output rule")
+REGULARIZERS: Registry[type[Regularizer]] = Registry("regulariser")
 
 P = TypeVar("P", bound=Part)
 

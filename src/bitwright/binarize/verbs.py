@@ -8,17 +8,38 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bitwright.binarize.activations import ActivationBinarizer
+from bitwright.binarize.outputs import OutputRule
 from bitwright.binarize.part import STAGES, Part, Progress, Staged
+from bitwright.binarize.regularizers import Regularizer
 from bitwright.binarize.weights import WeightBinarizer
 
 
 class BinaryModule(Staged):
     """What the verbs need to know of a layer with a latent weight. `bitwright.nn` has the layers."""
 
+    weight: nn.Parameter
     weight_binarizer: WeightBinarizer
+    activation: ActivationBinarizer | None
+    output: OutputRule | None
+    regularizer: Regularizer | None
+
+    def own_parts(self) -> Iterator[Part]:
+        """The parts of this layer, nested ones too."""
+        for top in (self.weight_binarizer, self.activation, self.output, self.regularizer):
+            if top is not None:
+                yield from (part for part in top.modules() if isinstance(part, Part))
 
     def latent_filters(self) -> Tensor:
         """The latent weight as its binarizer sees it (differentiable)."""
+        raise NotImplementedError
+
+    def before_step(self) -> None:
+        """Lets the parts see, and change, the gradient of the latent weight."""
+        raise NotImplementedError
+
+    def after_step(self) -> None:
+        """Lets the parts see, and change, the latent weight."""
         raise NotImplementedError
 
     def clip_latent_(self) -> None:
@@ -27,11 +48,11 @@ class BinaryModule(Staged):
 
 
 def _parts(model: nn.Module) -> Iterator[tuple[Part, BinaryModule | None]]:
-    """Every part once, with the layer whose weight binarizer it belongs to (or None)."""
+    """Every part once, with the layer that it belongs to (or None)."""
     owner: dict[int, BinaryModule] = {}
     for module in model.modules():
         if isinstance(module, BinaryModule):
-            for part in module.weight_binarizer.modules():
+            for part in module.own_parts():
                 owner.setdefault(id(part), module)
     for module in model.modules():
         if isinstance(module, Part):
@@ -67,15 +88,40 @@ def regularization(model: nn.Module) -> Tensor | None:
     """The sum of all parts' extra losses (a scalar with gradient), or None if no part has one."""
     total: Tensor | None = None
     for part, layer in _parts(model):
-        term = part.regularization(None if layer is None else layer.latent_filters())
+        if isinstance(part, Regularizer):
+            if layer is None:
+                raise ValueError(
+                    f"{type(part).__name__} is not part of a binary layer, so it has nothing to regularise"
+                )
+            term = part.loss(layer)
+        else:
+            term = part.regularization(None if layer is None else layer.latent_filters())
         if term is not None:
             total = term if total is None else total + term
     return total
 
 
 @torch.no_grad()
+def before_step(model: nn.Module) -> None:
+    """Lets every layer's parts see the gradient of its latent weight; call it after backward, before the optimizer's
+    step (after unscaling, when gradients are scaled). Needed by methods that keep statistics of gradients.
+    """
+    for module in model.modules():
+        if isinstance(module, BinaryModule):
+            module.before_step()
+
+
+@torch.no_grad()
+def after_step(model: nn.Module) -> None:
+    """What methods do after the optimizer's step: their parts' own updates, then clamping of latent weights."""
+    for module in model.modules():
+        if isinstance(module, BinaryModule):
+            module.after_step()
+
+
+@torch.no_grad()
 def clip_latent_(model: nn.Module) -> None:
-    """Clamps latent weights to their methods' ranges, in place; call it after the optimizer's step."""
+    """Clamps latent weights to their methods' ranges, in place; a part of `after_step`."""
     for module in model.modules():
         if isinstance(module, BinaryModule):
             module.clip_latent_()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -33,6 +34,7 @@ from bitwright.export.packed import (
     WeightOnlyConv,
     WeightOnlyLinear,
 )
+from bitwright.export.packed_sum import PackedSum
 from bitwright.nn.base import BinaryLayer
 from bitwright.nn.binarizer import Binarizer, binarizer_code
 from bitwright.nn.packing import pack_filters
@@ -61,6 +63,8 @@ def latent_layers(model: nn.Module) -> Iterator[tuple[str, Latent]]:
         if isinstance(module, Latent):
             yield path, module
             return  # what is inside belongs to it
+        if isinstance(module, FrozenModule):
+            return
         for name, child in module._modules.items():
             if child is not None:
                 yield from walk(f"{path}.{name}" if path else name, child)
@@ -93,7 +97,7 @@ def freeze(model: nn.Module, inplace: bool = False) -> nn.Module:
             `model` itself is a binary layer, only the returned value is packed.
 
     Raises:
-        NotPackableError: layers cannot be expressed by one bit plane; the message names each with the reason.
+        NotPackableError: layers cannot be expressed by bit planes; the message names each with the reason.
     """
     packed: dict[int, FrozenModule] = {}
     failures: list[str] = []
@@ -122,26 +126,44 @@ def pack_layer(layer: Latent) -> FrozenModule:
     """The packed twin of one binary layer, or of one binarizer.
 
     Raises:
-        NotPackableError: the layer's method cannot be expressed by one bit plane.
+        NotPackableError: the layer's method cannot be expressed by bit planes.
     """
     with torch.no_grad():
         if not isinstance(layer, BinaryLayer):
             code, axis = binarizer_code(layer)
             return PackedBinarize(code.threshold, BinarizeAttrs(code.low, axis))
-        spec = layer.binary_spec()
-        kind = layer.shape.kind
-        if kind == "embedding":
-            embedding = BinaryEmbeddingAttrs(layer.shape.in_channels)
-            return PackedEmbedding(pack_filters(spec.weight), spec.weight_scale, embedding)
-        scale, bias = spec.weight_scale, spec.bias
-        if spec.activation is not None:
-            scale = scale * spec.activation.scale
-        if bias is None:
-            bias = torch.zeros_like(scale)
-        if kind == "linear":
-            return _pack_linear(layer, spec, scale, bias)
-        if kind in ("conv", "conv_transpose"):
-            return _pack_conv(layer, spec, scale, bias)
+        terms = layer.binary_terms()
+        specs = [
+            BinarySpec(plane.bits, plane.scale, None, activation)
+            for plane in terms.weights
+            for activation in (terms.activations if terms.activations is not None else (None,))
+        ]
+        if len(specs) == 1 and terms.folded and not terms.prepares:
+            return _pack_term(layer, replace(specs[0], bias=terms.bias))
+        return PackedSum(
+            [_pack_term(layer, spec) for spec in specs],
+            bias=terms.bias,
+            shape=layer.shape,
+            prepare=layer.activation if terms.prepares else None,
+            output=None if terms.folded else layer.output,
+        )
+
+
+def _pack_term(layer: BinaryLayer, spec: BinarySpec) -> PackedLayer:
+    """One plane of weights on one plane of activations."""
+    kind = layer.shape.kind
+    if kind == "embedding":
+        embedding = BinaryEmbeddingAttrs(layer.shape.in_channels)
+        return PackedEmbedding(pack_filters(spec.weight), spec.weight_scale, embedding)
+    scale, bias = spec.weight_scale, spec.bias
+    if spec.activation is not None:
+        scale = scale * spec.activation.scale
+    if bias is None:
+        bias = torch.zeros_like(scale)
+    if kind == "linear":
+        return _pack_linear(layer, spec, scale, bias)
+    if kind in ("conv", "conv_transpose"):
+        return _pack_conv(layer, spec, scale, bias)
     raise NotPackableError(
         f"layers of kind {kind!r} have no packed twin; known: conv, conv_transpose, linear, embedding"
     )

@@ -11,7 +11,7 @@ from bitwright.nn.nonnegative import NonNegativeInputWarning
 from bitwright.nn.packing import pack_bits, pack_filters, packed_bytes, unpack_bits, unpack_filters
 from bitwright.nn.report import BinarizeReport, ReportRow
 from bitwright.nn.shifts import ChannelShift, RPReLU, RSign
-from bitwright.nn.spec import ActivationCode, BinarySpec, NotPackableError
+from bitwright.nn.spec import ActivationCode, BinarySpec, BinaryTerms, NotPackableError, WeightPlane
 
 __all__ = [
     "ActivationCode",
@@ -24,6 +24,7 @@ __all__ = [
     "BinaryLayer",
     "BinaryLinear",
     "BinarySpec",
+    "BinaryTerms",
     "ChannelShift",
     "NonNegativeInputWarning",
     "NotPackableError",
@@ -33,6 +34,7 @@ __all__ = [
     "Summary",
     "SummaryRow",
     "UnmatchedPatternError",
+    "WeightPlane",
     "binarize_",
     "binarize_plan",
     "pack_bits",

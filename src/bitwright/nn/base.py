@@ -9,27 +9,36 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bitwright.binarize.codes import ActivationCode, LevelsCode
+from bitwright.binarize.activations import ActivationBinarizer
+from bitwright.binarize.codes import ActivationCode, LevelsCode, WeightCode
 from bitwright.binarize.inits import INITS
 from bitwright.binarize.method import Method, get_method
-from bitwright.binarize.part import LayerShape, Part
+from bitwright.binarize.outputs import OutputRule
+from bitwright.binarize.part import LayerShape
+from bitwright.binarize.regularizers import Regularizer
 from bitwright.binarize.sign import at_least_float32
 from bitwright.binarize.verbs import BinaryModule
 from bitwright.nn.packing import pack_filters
-from bitwright.nn.spec import BinarySpec, NotPackableError
+from bitwright.nn.spec import BinarySpec, BinaryTerms, NotPackableError, WeightPlane
 
 
 class BinaryLayer(BinaryModule):
     """Base of the binary layers: latent weight `weight`, `weight_binarizer`, `activation` (or None), `output` rule (or
-    None), `bias`.
+    None), `regularizer` (or None), `bias`.
+
+    `shape` is the layer as seen from outside, `weight_shape` the one whose weights are binarized; they differ where the
+    output rule combines channels.
 
     Training mode computes the method's expression with its gradient. Eval mode computes `scale * conv(±1, ±1) + bias`
-    with an exact integer in the middle, in float32 whatever autocast says (docs/develop/layer-contract.md); if
-    gradients are asked for in eval mode, the value is still the exact one and the gradient is the method's.
+    (or a sum of such planes) with exact integers in the middle, in float32 whatever autocast says
+    (docs/develop/layer-contract.md); if gradients are asked for in eval mode, the value is still the exact one and the
+    gradient is the method's.
     """
 
-    weight: nn.Parameter
     bias: nn.Parameter | None
+    activation: ActivationBinarizer | None
+    output: OutputRule | None
+    regularizer: Regularizer | None
 
     def _build(
         self,
@@ -42,16 +51,20 @@ class BinaryLayer(BinaryModule):
     ) -> None:
         """Creates everything the layer will ever own, so that an optimizer made afterwards sees it."""
         resolved = get_method(method, **options)
+        resolved.check_kind(shape.kind)
         self.shape = shape
         self.method = str(resolved)
         self.method_name = resolved.name
         self._init_stage()
         with torch.device(device) if device is not None else nullcontext():
-            self.weight_binarizer = resolved.build_weight(shape)
             self.activation = resolved.build_activation(shape)
             self.output = resolved.build_output(shape)
+            self.weight_shape = shape if self.output is None else self.output.inner_shape()
+            self.weight_binarizer = resolved.build_weight(self.weight_shape)
+            self.regularizer = resolved.build_regularizer(self.weight_shape)
             self.weight = nn.Parameter(
-                self._from_filters(torch.empty(self.weight_binarizer.latent_shape())).contiguous()
+                self._from_latent(torch.empty(self.weight_binarizer.latent_shape())).contiguous(),
+                requires_grad=self.weight_binarizer.trainable,
             )
             if bias:
                 self.bias = nn.Parameter(torch.zeros(shape.out_channels))
@@ -75,8 +88,8 @@ class BinaryLayer(BinaryModule):
             filters = torch.empty(
                 self.weight_binarizer.latent_shape(), device=self.weight.device, dtype=self.weight.dtype
             )
-            INITS.get(self._initializer)(filters, self.shape)
-            self.set_latent(self._from_filters(filters))
+            INITS.get(self._initializer)(filters, self.weight_shape)
+            self.set_latent(self._from_latent(filters))
             if self.bias is not None:
                 self.bias.zero_()
 
@@ -92,23 +105,29 @@ class BinaryLayer(BinaryModule):
 
     def adopt(self, weight: nn.Parameter, bias: nn.Parameter | None) -> None:
         """Makes another layer's parameters this layer's own: the same objects, so optimizers and tied weights stay
-        valid.
+        valid. Where the method's latent weight has another shape it starts from `weight` instead.
+
+        Raises:
+            ValueError: shapes that do not fit, or a latent weight that a float weight does not determine.
         """
-        if weight.shape != self.weight.shape:
-            raise ValueError(f"the latent weight has shape {tuple(self.weight.shape)}, got {tuple(weight.shape)}")
         if (bias is None) != (self.bias is None):
             raise ValueError("adopt: the layer and the adopted parameters disagree about having a bias")
-        self.weight = weight
+        if self._latent_is_filters():
+            if weight.shape != self.weight.shape:
+                raise ValueError(f"the latent weight has shape {tuple(self.weight.shape)}, got {tuple(weight.shape)}")
+            weight.requires_grad_(weight.requires_grad and self.weight_binarizer.trainable)
+            self.weight = weight
+        else:
+            with torch.no_grad():
+                latent = self.weight_binarizer.latent_from(self._to_filters(weight.detach()))
+                self.weight.copy_(latent)
         self.bias = bias
         self._tell_latent()
 
     def _tell_latent(self) -> None:
         latent = self.latent_filters().detach()
-        for module in (self.weight_binarizer, self.output):
-            if module is not None:
-                for part in module.modules():
-                    if isinstance(part, Part):
-                        part.on_latent(latent)
+        for part in self.own_parts():
+            part.on_latent(latent)
 
     # The two shapes of a weight. Only the transposed convolution has different ones.
     def _to_filters(self, weight: Tensor) -> Tensor:
@@ -117,9 +136,37 @@ class BinaryLayer(BinaryModule):
     def _from_filters(self, filters: Tensor) -> Tensor:
         return filters
 
+    def _latent_is_filters(self) -> bool:
+        """Whether the latent weight is an ordinary weight; a method may choose another shape."""
+        return tuple(self.weight_binarizer.latent_shape()) == self.shape.filter_shape
+
+    def _from_latent(self, latent: Tensor) -> Tensor:
+        return self._from_filters(latent) if self._latent_is_filters() else latent
+
     def latent_filters(self) -> Tensor:
-        """The latent weight in filter form `[O, I/groups, *kernel]`, differentiable."""
-        return self._to_filters(self.weight)
+        """The latent weight in filter form `[O, I/groups, *kernel]` (or in the shape that the method chose),
+        differentiable.
+        """
+        return self._to_filters(self.weight) if self._latent_is_filters() else self.weight
+
+    @torch.no_grad()
+    def before_step(self) -> None:
+        if self.weight.grad is None:
+            return
+        own = self._latent_is_filters()
+        for part in self.own_parts():
+            gradient = self._to_filters(self.weight.grad) if own else self.weight.grad
+            changed = part.on_gradient(self.latent_filters().detach(), gradient)
+            if changed is not None:
+                self.weight.grad.copy_(self._from_latent(changed))
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        for part in self.own_parts():
+            changed = part.on_step(self.latent_filters().detach())
+            if changed is not None:
+                self.weight.copy_(self._from_latent(changed))
+        self.clip_latent_()
 
     @torch.no_grad()
     def clip_latent_(self) -> None:
@@ -132,6 +179,13 @@ class BinaryLayer(BinaryModule):
         """The linear map without bias; `weight` has the shape of the layer's weight."""
         raise NotImplementedError
 
+    def _apply_samples(self, a: Tensor, weights: Tensor) -> Tensor:
+        """The linear map with weights of its own (filter form, `[N, O, I/groups, *kernel]`) for every sample."""
+        raise ValueError(
+            f"method {self.method_name!r} chooses weights for every sample, which {type(self).__name__} cannot do; it "
+            "works in convolutions and linear layers"
+        )
+
     def forward(self, x: Tensor) -> Tensor:
         if self.training or not self.is_exact:
             return self._forward_train(x)
@@ -143,12 +197,12 @@ class BinaryLayer(BinaryModule):
 
     @property
     def is_exact(self) -> bool:
-        """Whether eval mode computes with bits: the stage is "full", the weight is one bit plane, and the activation is
-        one or has equally spaced levels.
+        """Whether eval mode computes with bits: the stage is "full", and weights and activations (if they are binarized
+        at all) are sums of bit planes or equally spaced levels.
         """
         a = self.activation
-        bits = a is None or a.planes == 1 or a.levels() is not None
-        return self._stage == "full" and self.weight_binarizer.planes == 1 and bits
+        bits = a is None or a.planes > 0 or a.levels() is not None
+        return self._stage == "full" and self.weight_binarizer.planes > 0 and bits
 
     def _forward_train(self, x: Tensor) -> Tensor:
         a, scale = x, None
@@ -156,55 +210,72 @@ class BinaryLayer(BinaryModule):
             a = self.activation.real(x) if self._stage == "float" else self.activation(x)
             scale = self.activation.scale() if self._stage != "float" else None
         latent = self.latent_filters()
-        w = self.weight_binarizer(latent) if self._stage == "full" else self.weight_binarizer.real(latent)
-        y = self._apply_weight(a, self._from_filters(w).to(self.weight.dtype))
+        if self.weight_binarizer.per_sample and self._stage == "full":
+            y = self._apply_samples(a, self.weight_binarizer.sample_weights(latent, x).to(self.weight.dtype))
+        else:
+            w = self.weight_binarizer(latent) if self._stage == "full" else self.weight_binarizer.real(latent)
+            y = self._apply_weight(a, self._from_filters(w).to(self.weight.dtype))
         if scale is not None:
             y = y * scale
         if self.output is not None:
             y = self.output(y, x)
-        return y if self.bias is None else y + self.shape.per_channel(self.bias)
+        return y if self.bias is None else y + self.shape.per_channel(self._bias())
+
+    def _bias(self) -> Tensor:
+        assert self.bias is not None
+        return self.weight_binarizer.bias(self.bias, self._stage)
 
     @torch.no_grad()
     def _forward_exact(self, x: Tensor) -> Tensor:
-        weight, scale, folded = self._weight_plane()
+        planes, folded = self._weight_planes()
         with _no_autocast(x):
             z = x.to(at_least_float32(self.weight).dtype)
-            w = self._from_filters(weight.to(z.dtype) * 2 - 1)
+            factor = None
             if self.activation is None:
-                y = self._apply_weight(z, w)
+                inputs: list[tuple[Tensor, float | Tensor]] = [(z, 1.0)]
             else:
-                a, factor = self._activation_levels(z)
-                # the sum of ±1 is an integer; round() keeps it one where a backend uses Winograd's algorithm
-                y = torch.round(self._apply_weight(a, w))
-                if not (isinstance(factor, float) and factor == 1.0):
-                    scale = scale * factor
-            y = y * self.shape.per_channel(scale.to(z.dtype))
+                z, factor = self.activation.prepare(z)
+                inputs = [self._levels(z, term) for term in self.activation.terms()]
+            y: Tensor | None = None
+            for plane in planes:
+                w = self._from_filters(plane.bits.to(z.dtype) * 2 - 1)
+                for levels, scale in inputs:
+                    term = self._apply_weight(levels, w)
+                    if self.activation is not None:
+                        # the sum of ±1 is an integer; round() keeps it one where a backend uses Winograd's algorithm
+                        term = torch.round(term)
+                    if not (isinstance(scale, float) and scale == 1.0):
+                        scale = plane.scale * scale
+                    else:
+                        scale = plane.scale
+                    term = term * self.shape.per_channel(scale.to(z.dtype))
+                    y = term if y is None else y + term
+            assert y is not None
+            if factor is not None:
+                y = y * factor
             if self.output is not None and not folded:
                 y = self.output(y, x)
             if self.bias is not None:
-                y = y + self.shape.per_channel(self.bias.to(z.dtype))
+                y = y + self.shape.per_channel(self._bias().to(z.dtype))
         return y.to(self.weight.dtype)
 
-    def _activation_levels(self, z: Tensor) -> tuple[Tensor, float | Tensor]:
+    def _levels(self, z: Tensor, term: ActivationCode | LevelsCode) -> tuple[Tensor, float | Tensor]:
         """(integers that the weights' signs are summed with, the factor that makes them the activation)."""
-        assert self.activation is not None
-        levels = self.activation.levels()
-        if levels is not None:
-            scaled = z * self.shape.per_channel(levels.gain.to(z)) + self.shape.per_channel(levels.offset.to(z))
-            return torch.round(torch.nan_to_num(scaled, nan=0.0)).clamp(0, levels.top), levels.scale
-        code = self.activation.codes()[0]
-        above = z >= self.shape.per_channel(code.threshold.to(z.device))
-        return torch.where(above, 1.0, code.low).to(z.dtype), code.scale
+        if isinstance(term, LevelsCode):
+            scaled = z * self.shape.per_channel(term.gain.to(z)) + self.shape.per_channel(term.offset.to(z))
+            return torch.round(torch.nan_to_num(scaled, nan=0.0)).clamp(0, term.top), term.scale
+        above = z >= self.shape.per_channel(term.threshold.to(z.device))
+        return torch.where(above, 1.0, term.low).to(z.dtype), term.scale
 
-    def _weight_plane(self) -> tuple[Tensor, Tensor, bool]:
-        """(bits in filter form, scale [O] including a folded output rule, whether the output rule is folded)."""
-        code = self.weight_binarizer.codes(self.latent_filters())[0]
+    def _weight_planes(self) -> tuple[tuple[WeightCode, ...], bool]:
+        """(planes in filter form, scales including a folded output rule; whether the output rule is folded)."""
+        codes = self.weight_binarizer.codes(self.latent_filters())
         if self.output is None or self.output.identity_in_eval:
-            return code.bits, code.scale, True
+            return codes, True
         factor = self.output.channel_scale()
         if factor is None:
-            return code.bits, code.scale, False
-        return code.bits, code.scale * factor, True
+            return codes, False
+        return tuple(WeightCode(code.bits, code.scale * factor) for code in codes), True
 
     # ------------------------------------------------------------ views
     @property
@@ -218,7 +289,16 @@ class BinaryLayer(BinaryModule):
         gradient.
         """
         with torch.no_grad():
-            return self._from_filters(self.weight_binarizer(self.latent_filters())).to(self.weight.dtype)
+            latent = self.latent_filters()
+            if self.weight_binarizer.planes == 0:
+                return self._from_filters(self.weight_binarizer(latent)).to(self.weight.dtype)
+            total: Tensor | None = None
+            for code in self.weight_binarizer.codes(latent):
+                scale = code.scale.view(-1, *(1,) * (code.bits.dim() - 1))
+                plane = scale * (code.bits.to(scale.dtype) * 2 - 1)
+                total = plane if total is None else total + plane
+            assert total is not None
+            return self._from_filters(total).to(self.weight.dtype)
 
     @property
     def packed(self) -> Tensor:
@@ -231,35 +311,60 @@ class BinaryLayer(BinaryModule):
             raise NotPackableError(self._many_planes("weight", self.weight_binarizer.planes))
         return pack_filters(self.weight_binarizer.codes(self.latent_filters())[0].bits)
 
-    def binary_spec(self) -> BinarySpec:
-        """What deployment needs to compute the layer's eval output bit for bit.
+    def binary_terms(self) -> BinaryTerms:
+        """What deployment needs to compute the layer's eval output bit for bit, with as many planes as the method has.
 
         Raises:
-            NotPackableError: not in stage "full", several bit planes, or an output rule that depends on the input.
+            NotPackableError: not in stage "full", or weights or activations that are not bit planes.
         """
         if self._stage != "full":
             raise NotPackableError(
                 f"the layer is in stage {self._stage!r}, where its weights are real; train it in stage 'full' first "
                 "(bitwright.binarize.set_stage(model, 'full'))"
             )
-        if self.weight_binarizer.planes != 1:
-            raise NotPackableError(self._many_planes("weight", self.weight_binarizer.planes))
-        levels = None if self.activation is None else self.activation.levels()
-        if self.activation is not None and self.activation.planes != 1 and levels is None:
-            raise NotPackableError(self._many_planes("activation", self.activation.planes))
-        bits, scale, folded = self._weight_plane()
-        if not folded:
+        if self.weight_binarizer.planes == 0:
+            raise NotPackableError(self._many_planes("weight", 0))
+        a = self.activation
+        if a is not None and a.planes == 0 and a.levels() is None:
+            raise NotPackableError(self._many_planes("activation", 0))
+        planes, folded = self._weight_planes()
+        weights = tuple(
+            WeightPlane(self._from_filters(p.bits).contiguous(), p.scale.detach().float().contiguous()) for p in planes
+        )
+        activations = None if a is None else tuple(self._on_own_device(term) for term in a.terms())
+        bias = None if self.bias is None else self._bias().detach().float()
+        return BinaryTerms(weights, activations, bias, a is not None and a.prepares, folded)
+
+    def _on_own_device(self, term: ActivationCode | LevelsCode) -> ActivationCode | LevelsCode:
+        if isinstance(term, LevelsCode):
+            return term
+        threshold = term.threshold.detach().to(self.weight.device, torch.float32)
+        return ActivationCode(threshold=threshold, low=term.low, scale=term.scale)
+
+    def binary_spec(self) -> BinarySpec:
+        """`binary_terms` of a layer with one plane of weights and one of activations.
+
+        Raises:
+            NotPackableError: as `binary_terms`; also several planes, an activation that prepares its input or an output
+                rule that depends on the input.
+        """
+        terms = self.binary_terms()
+        if len(terms.weights) != 1:
+            raise NotPackableError(self._many_planes("weight", len(terms.weights)))
+        if terms.activations is not None and len(terms.activations) != 1:
+            raise NotPackableError(self._many_planes("activation", len(terms.activations)))
+        if terms.prepares:
+            raise NotPackableError(
+                f"method {self.method}: {type(self.activation).__name__} computes with the layer's real input before "
+                "it compares, so it is no comparison with a fixed threshold"
+            )
+        if not terms.folded:
             raise NotPackableError(
                 f"method {self.method}: {type(self.output).__name__} depends on the layer's input, so it cannot be "
                 "folded into one number per channel; train without it"
             )
-        activation: ActivationCode | LevelsCode | None = levels
-        if self.activation is not None and levels is None:
-            code = self.activation.codes()[0]
-            threshold = code.threshold.detach().to(self.weight.device, torch.float32)
-            activation = ActivationCode(threshold=threshold, low=code.low, scale=code.scale)
-        bias = None if self.bias is None else self.bias.detach().float()
-        return BinarySpec(self._from_filters(bits).contiguous(), scale.detach().float().contiguous(), bias, activation)
+        activation = None if terms.activations is None else terms.activations[0]
+        return BinarySpec(terms.weights[0].bits, terms.weights[0].scale, terms.bias, activation)
 
     def _many_planes(self, part: str, planes: int) -> str:
         if planes == 0:

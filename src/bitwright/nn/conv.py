@@ -104,6 +104,9 @@ class _BinaryConvNd(BinaryLayer):
         return tuple(t // 2 for t in total), tuple(t - t // 2 for t in total)
 
     def _apply_weight(self, a: Tensor, weight: Tensor) -> Tensor:
+        return self._convolve(a, weight, self.groups)
+
+    def _convolve(self, a: Tensor, weight: Tensor, groups: int) -> Tensor:
         if a.dim() != self._dims + 2:
             raise ValueError(
                 f"{type(self).__name__} takes [N, {self.in_channels}] and {self._dims} spatial axes, got shape "
@@ -111,13 +114,19 @@ class _BinaryConvNd(BinaryLayer):
             )
         conv = (F.conv1d, F.conv2d, F.conv3d)[self._dims - 1]
         if self.pad_mode == "constant" and self.pad_value == 0 and self.pads_begin == self.pads_end:
-            return conv(a, weight, None, self.stride, self.pads_begin, self.dilation, self.groups)
+            return conv(a, weight, None, self.stride, self.pads_begin, self.dilation, groups)
         pads = [p for b, e in zip(reversed(self.pads_begin), reversed(self.pads_end), strict=True) for p in (b, e)]
         if self.pad_mode == "replicate":
             a = F.pad(a, pads, mode="replicate")
         else:
             a = F.pad(a, pads, value=self.pad_value)
-        return conv(a, weight, None, self.stride, 0, self.dilation, self.groups)
+        return conv(a, weight, None, self.stride, 0, self.dilation, groups)
+
+    def _apply_samples(self, a: Tensor, weights: Tensor) -> Tensor:
+        # the samples become groups of one convolution
+        n = a.shape[0]
+        y = self._convolve(a.reshape(1, -1, *a.shape[2:]), weights.flatten(0, 1), n * self.groups)
+        return y.view(n, -1, *y.shape[2:])
 
     def extra_repr(self) -> str:
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, method={self.method}"

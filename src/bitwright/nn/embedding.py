@@ -56,9 +56,13 @@ class BinaryEmbedding(BinaryLayer):
 
     @torch.no_grad()
     def _forward_exact(self, x: Tensor) -> Tensor:
-        bits, scale, _ = self._weight_plane()
-        rows = F.embedding(x, bits.to(scale.dtype) * 2 - 1)
-        return (rows * F.embedding(x, scale.unsqueeze(1))).to(self.weight.dtype)
+        total: Tensor | None = None
+        for plane in self._weight_planes()[0]:
+            rows = F.embedding(x, plane.bits.to(plane.scale.dtype) * 2 - 1)
+            term = rows * F.embedding(x, plane.scale.unsqueeze(1))
+            total = term if total is None else total + term
+        assert total is not None
+        return total.to(self.weight.dtype)
 
     def extra_repr(self) -> str:
         return f"{self.num_embeddings}, {self.embedding_dim}, method={self.method}, padding_idx={self.padding_idx}"

@@ -48,5 +48,8 @@ class BinaryLinear(BinaryLayer):
     def _apply_weight(self, a: Tensor, weight: Tensor) -> Tensor:
         return F.linear(a, weight)
 
+    def _apply_samples(self, a: Tensor, weights: Tensor) -> Tensor:
+        return torch.matmul(a.view(a.shape[0], -1, a.shape[-1]), weights.transpose(1, 2)).view(*a.shape[:-1], -1)
+
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}, method={self.method}, bias={self.bias is not None}"

@@ -228,7 +228,7 @@ def _row(name: str, module: nn.Module, calls: list[Any], seen: set[int]) -> Summ
             binary = module.weight.numel()
             extra = planes * _plane_bytes(module)
             fresh = [p for p in fresh if p is not module.weight]
-            floats += planes * module.shape.out_channels  # scales
+            floats += planes * module.weight_shape.out_channels  # scales
             if module.shape.kind != "embedding" and getattr(module, "bias", None) is None:
                 floats += module.shape.out_channels  # the packed operators always have a bias
             if module.activation is not None and not list(module.activation.parameters()):
@@ -267,7 +267,7 @@ def _belongs(parameter: Tensor, part: Any) -> bool:
 
 
 def _plane_bytes(layer: BinaryLayer) -> int:
-    shape = layer.shape
+    shape = layer.weight_shape
     return shape.out_channels * math.prod(shape.kernel_size) * packed_bytes(shape.in_channels // shape.groups)
 
 

@@ -8,7 +8,31 @@ from torch import Tensor
 
 from bitwright.binarize.codes import ActivationCode, LevelsCode, NotPackableError
 
-__all__ = ["ActivationCode", "BinarySpec", "LevelsCode", "NotPackableError"]
+__all__ = ["ActivationCode", "BinarySpec", "BinaryTerms", "LevelsCode", "NotPackableError", "WeightPlane"]
+
+
+@dataclass(frozen=True)
+class WeightPlane:
+    """One ±1 tensor of a layer's weight and its scales."""
+
+    bits: Tensor  # bool, shape of the weight that the layer convolves with; True = +1
+    scale: Tensor  # float32 [O]
+
+
+@dataclass(frozen=True)
+class BinaryTerms:
+    """A binary layer in eval mode, whatever its method.
+
+    With `z, factor = activation.prepare(x)`: the sum over `weights`, and inside over `activations`, of
+    `(plane.scale * term.scale) * conv(levels of z, ±1)`, times `factor`; then `output(y, x)` unless it is None; then
+    `+ bias`. Without `activations` the input stays real. Everything in float32, in this order.
+    """
+
+    weights: tuple[WeightPlane, ...]
+    activations: tuple[ActivationCode | LevelsCode, ...] | None
+    bias: Tensor | None  # float32 [O]
+    prepares: bool  # whether `activation.prepare` does anything
+    folded: bool  # whether the output rule is part of the scales already (or does nothing)
 
 
 @dataclass(frozen=True)

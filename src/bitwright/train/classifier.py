@@ -198,7 +198,10 @@ class Classifier(LightningModule):
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
-        binarize.clip_latent_(self.network)
+        binarize.after_step(self.network)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        binarize.before_step(self.network)
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> None:
         if self.optimizer_config.clip_norm:

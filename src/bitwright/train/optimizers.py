@@ -18,7 +18,8 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Op
         decay_vectors=config.decay_vectors,
     )
     for group in groups:
-        group["lr"] = config.lr * (config.binary_lr_factor if group["name"] == "binary" else 1.0)
+        own = group.pop("lr_factor") * (config.binary_lr_factor if group["name"] == "binary" else 1.0)
+        group["lr"] = config.lr * own
     if config.name == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov)
     kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam

@@ -1,4 +1,4 @@
-"""Estimators: the forward is always `bsign`, the backward is a choice of its own."""
+"""Estimators: the forward is always `bsign`, the backward is a choice of its own. Files are found."""
 
 from bitwright.binarize.estimators.annealed import EDE, TAA, Fourier
 from bitwright.binarize.estimators.base import (
@@ -14,6 +14,9 @@ from bitwright.binarize.estimators.base import (
 )
 from bitwright.binarize.estimators.smooth import DSQ, Arctan, Sigmoid, Softsign, SwishSign, Tanh
 from bitwright.binarize.estimators.windows import ApproxSign, Clipped, HalfRange, Identity, Poke, StateAware, Window
+from bitwright.binarize.registry import import_all
+
+import_all(__name__, __path__)
 
 __all__ = [
     "DSQ",

@@ -9,8 +9,6 @@ pass (schedules, extra losses, initialisation from data) is in `bitwright.binari
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+from bitwright.binarize.registry import import_all
 
-for _module in sorted(m.name for m in pkgutil.iter_modules(__path__)):
-    importlib.import_module(f"{__name__}.{_module}")
+import_all(__name__, __path__)

@@ -26,6 +26,16 @@ _GRADIENTS: dict[str, dict[str, Any]] = {
         binarizes=("weights", "activations"),
         weight_scale="mean |w| per filter",
         stages=("float", "full"),
+        formula={
+            "weight": "alpha bsign(w), alpha = mean|w| of the filter",
+            "weight gradient": "g alpha 1{|w| < 1}",
+            "activation": "bsign(x)",
+            "activation gradient": "g max(0, 2 - 2|x|)",
+        },
+        requires={
+            "pretrained": "the paper starts from a real-valued network (ReLU, then clip); its PyTorch code does not"
+        },
+        block="sign, convolution, batch norm, with a shortcut around every convolution",
         provenance={"weight": "paper read", "weight gradient": "paper read", "activation": "code read", "init": "ours"},
         notes="The paper multiplies the weight gradient by the scale; the authors' PyTorch code does not, their Caffe "
         "code has no mask either: weight_gradient='pytorch' or 'caffe'. The shortcuts belong to the network.",

@@ -15,6 +15,14 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
         summary="sign of weights and activations, clipped straight-through, latent weights clipped to [-1, 1]",
         binarizes=("weights", "activations"),
         weight_scale="none",
+        formula={
+            "weight": "bsign(w)",
+            "weight gradient": "g, and w is clipped to [-1, 1] after every step",
+            "activation": "bsign(x)",
+            "activation gradient": "g 1{|x| <= 1}",
+        },
+        requires={"loss": "squared hinge loss in the paper; cross-entropy in the ports"},
+        block="convolution, max pool, batch norm, sign",
         provenance={"weight": "code read", "activation": "code read", "init": "code read"},
         notes="Latent weights are clipped after every step, as the Theano code does and the PyTorch port does not.",
     )

@@ -16,7 +16,15 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
         summary="one scale a layer, activations 0 or 1 with threshold 1/2; k-bit weights, activations, gradients",
         binarizes=("weights", "activations"),
         weight_scale="mean |w| of the layer",
-        packable="yes with 1-bit weights: k-bit activations are k bit planes; k-bit weights need k weight planes",
+        packable="yes; k-bit activations are k bit planes, k-bit weights are k weight planes",
+        formula={
+            "weight": "1 bit: mean|w| of the layer times bsign(w); k bits: 2 quantize_k(tanh w / (2 max|tanh w|) + 1/2) - 1",
+            "weight gradient": "1 bit: g; k bits: g through tanh and the maximum",
+            "activation": "quantize_k(clip(x, 0, 1)), quantize_k(r) = round((2^k - 1) r) / (2^k - 1)",
+            "activation gradient": "g 1{0 <= x <= 1}",
+            "gradient": "2m (quantize_k(g / 2m + 1/2 + noise) - 1/2), m = max|g| of the sample",
+        },
+        block="convolution, batch norm, max pool, clip to [0, 1]",
         provenance={"weight": "code read", "activation": "code read", "gradient": "code read", "init": "ours"},
         notes="Rounding is half to even, so an activation of exactly 0.5 becomes 0. The default g_bits=32 leaves "
         "gradients alone.",

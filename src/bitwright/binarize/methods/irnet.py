@@ -15,6 +15,13 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
         binarizes=("weights", "activations"),
         weight_scale="2^round(log2(mean |w|)) per filter, of the standardised weight",
         needs_epoch=True,
+        formula={
+            "weight": "2^s bsign(v), v = (w - mean) / std of the filter, s = round(log2 mean|v|)",
+            "weight gradient": "2^s g k t (1 - tanh^2(t v)), then through the standardisation",
+            "activation": "bsign(x)",
+            "activation gradient": "g k t (1 - tanh^2(t x))",
+        },
+        block="convolution, batch norm, shortcut around every convolution, hardtanh",
         provenance={"weight": "code read", "activation": "code read", "schedule": "code read", "init": "ours"},
         notes="t_min is 0.1 in the paper and the VGG-Small code, 0.001 in the ResNet-20 code. Needs set_progress every "
         "epoch; k and t are saved in the checkpoint.",

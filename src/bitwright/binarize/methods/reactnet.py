@@ -17,6 +17,17 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
         weight_scale="mean |w| per filter",
         learned=("activation shift per input channel",),
         stages=("activations", "full"),
+        formula={
+            "weight": "mean|w| of the filter times bsign(w)",
+            "weight gradient": "g 1{|w| <= 1}",
+            "activation": "bsign(x + b), b learned per channel",
+            "activation gradient": "g max(0, 2 - 2|x + b|)",
+        },
+        requires={
+            "two stages": "binary activations with real weights first, then everything binary",
+            "teacher": "only the distribution loss against a real-valued ResNet-34",
+        },
+        block="bitwright.nn.RPReLU behind the shortcut of every convolution",
         provenance={"weight": "code read", "activation": "code read", "init": "ours"},
         notes="The weight gradient is not multiplied by the scale (code). The authors start from U(0, 0.001), all "
         "signs +1: init='tiny_positive'. RPReLU belongs to the block: bitwright.nn.RPReLU.",

@@ -26,7 +26,15 @@ _GRADIENTS: dict[str, dict[str, Any]] = {
         summary="per-filter mean-absolute scale; optional input scale map K; activation=None is BWN",
         binarizes=("weights", "activations"),
         weight_scale="mean |w| per filter (after centring)",
-        packable="yes; with use_k=True no: K needs the real input",
+        packable="yes; use_k=True adds a float map per layer, computed from the real input",
+        formula={
+            "weight": "alpha bsign(v), v = w - mean over the input channels, alpha = mean|v| of the filter",
+            "weight gradient": "to v: alpha g 1{|v| <= 1} + sign(v)/n sum(g sign(v)), then through the centring",
+            "activation": "bsign(x)",
+            "activation gradient": "g 1{|x| < 1}",
+            "output": "y K with use_k, K = box filter of the mean |x| over channels",
+        },
+        block="batch norm, sign, convolution, max pool",
         provenance={
             "weight": "paper read",
             "weight gradient": "code read",

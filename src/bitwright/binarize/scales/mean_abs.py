@@ -1,20 +1,11 @@
-"""Scale rules: from a (normalised) weight in filter form to one positive number per filter, `[O, 1, ...]`."""
+"""Scales computed from absolute values: none, per filter, per layer, a power of two."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from bitwright.binarize.registry import Registry
-
-ScaleRule = Callable[[Tensor], Tensor]
-SCALES: Registry[ScaleRule] = Registry("scale rule")
-
-
-def _filter_axes(weight: Tensor) -> tuple[int, ...]:
-    return tuple(range(1, weight.dim()))
+from bitwright.binarize.scales.base import SCALES, filter_axes
 
 
 @SCALES.register("none")
@@ -26,7 +17,7 @@ def none(weight: Tensor) -> Tensor:
 @SCALES.register("filter")
 def filter_mean_abs(weight: Tensor) -> Tensor:
     """Mean absolute value of each filter: the least-squares scale of XNOR-Net (equation 6)."""
-    return weight.abs().mean(dim=_filter_axes(weight), keepdim=True)
+    return weight.abs().mean(dim=filter_axes(weight), keepdim=True)
 
 
 @SCALES.register("layer")

@@ -1,18 +1,14 @@
-"""Initial values of latent weights, in filter form and in place."""
+"""Initial values drawn from one distribution."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from bitwright.binarize.inits.base import INITS
 from bitwright.binarize.part import LayerShape
-from bitwright.binarize.registry import Registry
-
-Init = Callable[[Tensor, LayerShape], None]
-INITS: Registry[Init] = Registry("weight initialisation")
 
 
 @INITS.register("default")

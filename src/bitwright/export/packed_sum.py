@@ -1,0 +1,72 @@
+"""A packed layer of several bit planes, or with float operations of its method before or behind them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TypeVar
+
+from torch import Tensor, nn
+
+from bitwright.export.packed import FrozenModule, PackedLayer
+from bitwright.nn.base import ActivationBinarizer, LayerShape, OutputRule
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class PackedSum(FrozenModule):
+    """`output(factor * (plane + plane + ...), x) + bias`, float32, in this order; every plane is a packed layer.
+
+    Args:
+        planes: packed layers of the same geometry, without bias.
+        bias: `[O]` or None.
+        shape: the layer's shape.
+        prepare: an activation binarizer whose `prepare` computes what the planes compare, and the factor; None: the
+            layer's input, no factor.
+        output: an output rule that could not be folded into scales, or None.
+    """
+
+    bias: Tensor | None
+    activation: ActivationBinarizer | None
+    output: OutputRule | None
+
+    def __init__(
+        self,
+        planes: Sequence[PackedLayer],
+        bias: Tensor | None,
+        shape: LayerShape,
+        prepare: ActivationBinarizer | None = None,
+        output: OutputRule | None = None,
+    ) -> None:
+        super().__init__()
+        self.planes = nn.ModuleList(planes)
+        self.shape = shape
+        self.register_buffer("bias", None if bias is None else bias.detach().clone())
+        self.activation = None if prepare is None else _without_parameters(prepare)
+        self.output = None if output is None else _without_parameters(output)
+        super().train(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z, factor = (x, None) if self.activation is None else self.activation.prepare(x)
+        y = self.planes[0](z)
+        for plane in self.planes[1:]:
+            y = y + plane(z)
+        if factor is not None:
+            y = y * factor
+        if self.output is not None:
+            y = self.output(y, x)
+        return y if self.bias is None else y + self.shape.per_channel(self.bias)
+
+    @property
+    def packed_bytes(self) -> int:
+        return sum(b.numel() * b.element_size() for b in self.buffers())
+
+
+def _without_parameters(module: M) -> M:
+    """A copy in eval mode whose parameters are buffers: it cannot train any more."""
+    result = copy.deepcopy(module).eval()
+    for part in result.modules():
+        for name, parameter in list(part.named_parameters(recurse=False)):
+            delattr(part, name)
+            part.register_buffer(name, parameter.detach().clone())
+    return result
