@@ -59,23 +59,30 @@ std::shared_ptr<const Table> make_table(const Geometry& g, const std::array<uint
   table->taps = g.taps();
   const Axis d = make_axis(g, 0, in[0], out[0]), h = make_axis(g, 1, in[1], out[1]), w = make_axis(g, 2, in[2], out[2]);
   const uint32_t kd = g.kernel[0], kh = g.kernel[1], kw = g.kernel[2];
-  table->offsets.reserve(size_t{table->pixels} * table->taps);
-  table->class_of.reserve(table->pixels);
+  const auto classes_h = static_cast<uint32_t>(h.missing.size()), classes_w = static_cast<uint32_t>(w.missing.size());
+  const auto inside = [](const Axis& axis) { return std::all_of(axis.source.begin(), axis.source.end(), [](int64_t x) { return x >= 0; }); };
+  table->has_padding = !inside(d) || !inside(h) || !inside(w);
+  table->offsets.resize(size_t{table->pixels} * table->taps);
+  table->class_of.resize(table->pixels);
+  int32_t* offset = table->offsets.data();
+  uint32_t* class_of = table->class_of.data();
+  const auto stride = static_cast<int64_t>(pixel_stride);
+  std::vector<int64_t> lines(size_t{kd} * kh);  // where the line of each tap begins, or -1
   for (uint32_t od = 0; od < out[0]; ++od)
-    for (uint32_t oh = 0; oh < out[1]; ++oh)
-      for (uint32_t ow = 0; ow < out[2]; ++ow) {
-        const auto classes_h = static_cast<uint32_t>(h.missing.size()), classes_w = static_cast<uint32_t>(w.missing.size());
-        table->class_of.push_back((d.class_of[od] * classes_h + h.class_of[oh]) * classes_w + w.class_of[ow]);
-        for (uint32_t i = 0; i < kd; ++i)
-          for (uint32_t j = 0; j < kh; ++j)
-            for (uint32_t k = 0; k < kw; ++k) {
-              const int64_t sd = d.source[size_t{od} * kd + i], sh = h.source[size_t{oh} * kh + j], sw = w.source[size_t{ow} * kw + k];
-              const bool inside = sd >= 0 && sh >= 0 && sw >= 0;
-              table->has_padding |= !inside;
-              const int64_t pixel = (sd * in[1] + sh) * in[2] + sw;
-              table->offsets.push_back(inside ? static_cast<int32_t>(pixel * static_cast<int64_t>(pixel_stride)) : padding);
-            }
+    for (uint32_t oh = 0; oh < out[1]; ++oh) {
+      for (uint32_t i = 0; i < kd; ++i)
+        for (uint32_t j = 0; j < kh; ++j) {
+          const int64_t sd = d.source[size_t{od} * kd + i], sh = h.source[size_t{oh} * kh + j];
+          lines[size_t{i} * kh + j] = sd >= 0 && sh >= 0 ? (sd * in[1] + sh) * in[2] : -1;
+        }
+      const int64_t* source = w.source.data();
+      for (uint32_t ow = 0; ow < out[2]; ++ow, source += kw) {
+        *class_of++ = (d.class_of[od] * classes_h + h.class_of[oh]) * classes_w + w.class_of[ow];
+        for (const int64_t line : lines)
+          for (uint32_t k = 0; k < kw; ++k)
+            *offset++ = line >= 0 && source[k] >= 0 ? static_cast<int32_t>((line + source[k]) * stride) : padding;
       }
+    }
   for (const auto& md : d.missing)
     for (const auto& mh : h.missing)
       for (const auto& mw : w.missing) {

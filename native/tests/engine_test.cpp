@@ -1,12 +1,14 @@
 // The engine below Python: checksums, kernel selection, the C ABI.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <numeric>
+#include <random>
 #include <vector>
 
 #include "bitwright.h"
@@ -15,6 +17,7 @@
 #include "functional.h"
 #include "selection.h"
 #include "session.h"
+#include "storage.h"
 
 namespace bitwright {
 namespace {
@@ -24,6 +27,39 @@ TEST(Crc32, KnownValues) {
   EXPECT_EQ(crc32("123456789", 9), 0xCBF43926u);
   const std::vector<uint8_t> zeros(1000);
   EXPECT_EQ(crc32(zeros.data(), 32), 0x190A55ADu);
+}
+
+TEST(Crc32, LargeDataInPartsIsTheSame) {
+  std::mt19937 random(1);
+  std::vector<uint8_t> data(100'003);
+  for (auto& byte : data) byte = static_cast<uint8_t>(random());
+  uint32_t crc = 0xFFFFFFFFu;  // bit by bit
+  std::vector<uint32_t> expected{0};
+  for (uint8_t byte : data) {
+    crc ^= byte;
+    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) ? 0xEDB88320u : 0u);
+    expected.push_back(~crc);
+  }
+  for (size_t size : {size_t{16383}, size_t{16384}, size_t{16385}, size_t{16391}, size_t{32767}, size_t{65543}, size_t{99'999}, data.size()})
+    EXPECT_EQ(crc32(data.data(), size), expected[size]) << size;
+  for (int i = 0; i < 200; ++i) {
+    const size_t size = random() % (data.size() + 1);
+    ASSERT_EQ(crc32(data.data(), size), expected[size]) << size;
+  }
+}
+
+TEST(Storage, BuffersOfAnySizeAreAligned) {
+  for (size_t size : {size_t{1}, size_t{4096}, size_t{131'071}, size_t{131'072}, size_t{1'000'001}, (size_t{64} << 20) + 1}) {
+    AlignedBuffer buffer(size, true);
+    auto* bytes = buffer.as<uint8_t>();
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(bytes) % 64, 0u);
+    EXPECT_EQ(std::count(bytes, bytes + size, 0), static_cast<std::ptrdiff_t>(size));
+    bytes[size - 1] = 1;
+    AlignedBuffer moved(std::move(buffer));
+    EXPECT_EQ(moved.as<uint8_t>()[size - 1], 1);
+    buffer = std::move(moved);
+    EXPECT_EQ(buffer.size(), size);
+  }
 }
 
 TEST(Selection, UnknownNamesListTheKnown) {
