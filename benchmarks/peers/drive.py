@@ -50,7 +50,9 @@ class Worker:
             env=environment,
         )
         try:
-            self.first = float(self._answer("ready"))
+            answer = self._answer("ready")
+            self.first = float(answer["ready"])
+            self.resident = int(answer["resident"])  # bytes that the library's task added to the process
         except PeerError as error:
             self.close()
             raise PeerError(f"{entry.peer}, {entry.task['kind']}: {error}") from None
@@ -64,14 +66,16 @@ class Worker:
         answer = json.loads(line)
         if "error" in answer:
             raise PeerError(answer["error"])
-        return answer[key]
+        if key not in answer:
+            raise PeerError(f"the worker answered {line.strip()!r}, {key!r} is expected")
+        return answer
 
     def sample(self, seconds: float) -> float:
         """Mean seconds a call."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"seconds": seconds}) + "\n")
         self._process.stdin.flush()
-        return float(self._answer("mean"))
+        return float(self._answer("mean")["mean"])
 
     def close(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):

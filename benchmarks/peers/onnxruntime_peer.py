@@ -73,12 +73,14 @@ def make(task: dict[str, Any]) -> Callable[[], None]:
         if task["kind"].startswith("conv"):
             _conv(task, path)
         elif task["kind"] == "onnx int8":
-            _quantized(task["path"], path)
+            path = Path(task.get("quantized", path))  # kept there, if named
+            if not path.exists():
+                _quantized(task["path"], path)
         else:
             path = Path(task["path"])
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     given = session.get_inputs()[0]
-    shape = [d if isinstance(d, int) else 1 for d in given.shape]
+    shape = [d if isinstance(d, int) else task.get("batch", 1) for d in given.shape]
     rng = np.random.default_rng(0)
     pixels = "uint8" in given.type
     x = rng.integers(0, 256, shape, dtype=np.uint8) if pixels else rng.standard_normal(shape, dtype=np.float32)

@@ -2,7 +2,7 @@
 
     python worker.py PEER TASK_JSON
 
-First line out: {"ready": seconds of the first calls} or {"error": text}. Then each line in, {"seconds": s}, repeats
+First line out: {"ready": seconds of the first calls, "resident": bytes of memory that the task took} or {"error": text}. Then each line in, {"seconds": s}, repeats
 the task for about s seconds and answers {"mean": seconds a call}. What libraries print goes to standard error.
 """
 
@@ -30,6 +30,15 @@ def timed(run: Callable[[], float | None], seconds: float) -> float:
     return total / calls
 
 
+def resident() -> int:
+    """Bytes of memory that this process holds; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -38,12 +47,13 @@ def main() -> None:
         peer = importlib.import_module(sys.argv[1])
         if task["kind"] not in peer.KINDS:
             raise ValueError(f"{sys.argv[1]} cannot do {task['kind']!r}; it can do {sorted(peer.KINDS)}")
+        before = resident()
         run = peer.make(task)
         mean = timed(run, 0.1)
     except Exception as error:  # whatever it is, the driver reports it and goes on without this peer
         print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=answers)
         return
-    print(json.dumps({"ready": mean}), file=answers)
+    print(json.dumps({"ready": mean, "resident": resident() - before}), file=answers)
     for line in sys.stdin:
         print(json.dumps({"mean": timed(run, json.loads(line)["seconds"])}), file=answers)
 
