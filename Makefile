@@ -90,10 +90,13 @@ bench-native: install   ## the kernels' own benchmark, build/native/native/bitwr
 	$(CMAKE) -S . -B build/native -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(VENV)/bin/ninja" -DCMAKE_BUILD_TYPE=Release -DBITWRIGHT_PYTHON=OFF -DBITWRIGHT_TESTS=ON
 	$(CMAKE) --build build/native --target bitwright_bench
 
-bench: install bench-peers bench-native   ## kernels, shapes, the engine against its peers: results/{kernels,grid,engine,targets}.csv, plots (about 30 minutes, quiet machine)
+bench: install bench-peers bench-native   ## kernels, shapes, the engine against its peers: results/{kernels,grid,engine,targets,threads,throughput,cold_start}.csv, plots (about 30 minutes, quiet machine)
 	$(PY) benchmarks/kernels.py
 	$(PY) benchmarks/grid.py
 	$(PY) benchmarks/engine.py
+	$(PY) benchmarks/threads.py
+	$(PY) benchmarks/throughput.py
+	$(PY) benchmarks/cold_start.py
 
 clean:   ## remove what was built (not .venv)
 	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,6 @@
-"""Cold start: from nothing to the first answer of a 4 MB network, through the C interface. Writes results/cold_start.csv.
+"""Cold start: from nothing to the first answer of a 4 MB network, through the C interface.
+
+Writes results/cold_start.csv.
 
     python benchmarks/cold_start.py [--quick]
 

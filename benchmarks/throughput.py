@@ -20,13 +20,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.cold_start import models
-from benchmarks.engine import EXACT, PEERS, peer
-from benchmarks.latency import build
-from benchmarks.peers.drive import Entry, PeerError, Worker
+from benchmarks.cold_start import models  # noqa: E402
+from benchmarks.engine import EXACT, PEERS, peer  # noqa: E402
+from benchmarks.latency import build  # noqa: E402
+from benchmarks.peers.drive import Entry, PeerError, Worker  # noqa: E402
 
-from bitwright.bench.results import write_results
-from bitwright.runtime import Session, available_cpus
+from bitwright.bench.results import write_results  # noqa: E402
+from bitwright.runtime import Session, available_cpus  # noqa: E402
 
 ENGINE = "bitwright, int8 stem, int16 residual"
 BATCHES = (1, 8, 32)

@@ -2,8 +2,9 @@
 
     python worker.py PEER TASK_JSON
 
-First line out: {"ready": seconds of the first calls, "resident": bytes of memory that the task took} or {"error": text}. Then each line in, {"seconds": s}, repeats
-the task for about s seconds and answers {"mean": seconds a call}. What libraries print goes to standard error.
+First line out: {"ready": seconds of the first calls, "resident": bytes of memory that the task took} or {"error":
+text}. Then each line in, {"seconds": s}, repeats the task for about s seconds and answers {"mean": seconds a call}.
+What libraries print goes to standard error.
 """
 
 from __future__ import annotations
