@@ -1,5 +1,5 @@
-// int8 and depthwise convolution at the shapes around binary networks, as the executor calls the kernels: chunks of pixels, gathered first where a
-// stem has few channels, then panel by panel. One thread. `share`: of the machine's vpdpbusd rate (zmm registers only, measured once in this run;
+// int8 and depthwise convolution at the shapes around binary networks, as the executor calls the kernels: chunks of pixels, panel by panel; lines of the
+// kernel as taps where a stem has few channels. One thread. `share`: of the machine's vpdpbusd rate (zmm registers only, measured once in this run;
 // absent without AVX-512 VNNI).
 //
 //   bitwright_bench --benchmark_filter='qconv|depthwise'
@@ -93,8 +93,8 @@ void bench_int8(benchmark::State& state, const Int8Kernel* k, Layer l) {
   const Problem problem(l, map);
   const Table& table = *problem.table;
   const bool gathers = l.channels < 16 && l.channels % 4 != 0;
-  const std::shared_ptr<const Gather> gather = gathers ? make_gather(table, l.channels, map) : nullptr;
-  const uint32_t taps = gathers ? 1 : problem.taps, depth = gathers ? problem.taps * l.channels : l.channels;
+  const std::shared_ptr<const Gather> gather = gathers ? make_gather(table, l.channels, l.kernel, map) : nullptr;
+  const uint32_t taps = gathers ? l.kernel : problem.taps, depth = gathers ? l.kernel * l.channels : l.channels;
   const uint32_t panels = (l.outputs + k->panel - 1) / k->panel, chunk = kMost / k->mr * k->mr;
   const AlignedBuffer input(static_cast<size_t>(map) + l.channels + 64, true);
   for (int32_t i = 0; i < map; ++i) input.as<uint8_t>()[i] = static_cast<uint8_t>(random());
@@ -103,24 +103,26 @@ void bench_int8(benchmark::State& state, const Int8Kernel* k, Layer l) {
   const size_t bytes = l.depthwise ? (static_cast<size_t>(taps) * k->panel + 63) / 64 * 64 : k->panel_bytes(taps, depth);
   const AlignedBuffer packed(bytes * panels, true), rows(gathers ? gather->row_bytes * kMost + 64 : 64), out(static_cast<size_t>(k->mr) * k->panel * 4);
   if (!l.depthwise) k->pack(packed.data(), weights.data(), l.outputs, taps, depth);
-  static const int32_t nowhere = 0;
   for (auto _ : state)
     for (uint32_t first = 0; first < table.pixels; first += chunk) {
       const uint32_t pixels = std::min(chunk, table.pixels - first);
       const uint8_t* base[kMost];
       const int32_t* offset[kMost];
-      if (gathers) {
-        GatherWindow windows[kMost];
-        for (uint32_t i = 0; i < pixels; ++i) {
-          const uint32_t p = first + i, run = gather->first[gather->pattern[p]];
-          windows[i] = {input.as<uint8_t>() + gather->origin[p], input.as<uint8_t>(), gather->runs.data() + run, gather->first[gather->pattern[p] + 1] - run};
-        }
-        k->gather(rows.as<uint8_t>(), gather->row_bytes, windows, pixels);
-      }
+      GatherWindow windows[kMost];
+      uint32_t copied = 0;
       for (uint32_t i = 0; i < pixels; ++i) {
-        base[i] = gathers ? rows.as<uint8_t>() + i * gather->row_bytes : input.as<uint8_t>();
-        offset[i] = gathers ? &nowhere : table.row(first + i);
+        base[i] = input.as<uint8_t>();
+        offset[i] = table.row(first + i);
+        if (!gathers) continue;
+        const uint32_t pattern = gather->pattern[first + i], run = gather->first[pattern];
+        base[i] += gather->origin[first + i];
+        offset[i] = gather->offsets.data() + static_cast<size_t>(pattern) * gather->lines;
+        if (gather->whole[pattern]) continue;
+        windows[copied] = {base[i], input.as<uint8_t>(), gather->runs.data() + run, gather->first[pattern + 1] - run};
+        base[i] = rows.as<uint8_t>() + copied++ * gather->row_bytes;
+        offset[i] = gather->packed.data();
       }
+      if (gathers) k->gather(rows.as<uint8_t>(), gather->row_bytes, windows, copied);
       for (uint32_t panel = 0; panel < panels; ++panel) {
         if (l.depthwise)
           for (uint32_t i = 0; i < pixels; ++i) base[i] = input.as<uint8_t>() + static_cast<size_t>(panel) * k->panel;

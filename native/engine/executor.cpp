@@ -251,14 +251,24 @@ void run_float(const RunContext& run, const OpInfo& info, const PreparedOp& op) 
   });
 }
 
-// The windows of a chunk as rows, so that the kernel sees one long tap.
-void gather_chunk(const Int8Kernel& kernel, const Gather& gather, const Chunk& chunk, uint8_t* rows) {
+// Windows as lines: where they lie, or copied into rows if they reach into the padding.
+void gather_chunk(const Int8Kernel& kernel, const Gather& gather, Chunk& chunk, uint8_t* rows) {
   GatherWindow windows[kChunk];
+  uint32_t copied = 0;
   for (uint32_t i = 0; i < chunk.pixels; ++i) {
-    const uint32_t pattern = gather.pattern[chunk.p[i]], first = gather.first[pattern];
-    windows[i] = {chunk.base[i] + gather.origin[chunk.p[i]], chunk.base[i], gather.runs.data() + first, gather.first[pattern + 1] - first};
+    const uint32_t pattern = gather.pattern[chunk.p[i]];
+    const uint8_t* origin = chunk.base[i] + gather.origin[chunk.p[i]];
+    if (gather.whole[pattern]) {
+      chunk.base[i] = origin;
+      chunk.offsets[i] = gather.offsets.data() + size_t{pattern} * gather.lines;
+      continue;
+    }
+    const uint32_t first = gather.first[pattern];
+    windows[copied] = {origin, chunk.base[i], gather.runs.data() + first, gather.first[pattern + 1] - first};
+    chunk.base[i] = rows + copied++ * gather.row_bytes;
+    chunk.offsets[i] = gather.packed.data();
   }
-  kernel.gather(rows, gather.row_bytes, windows, chunk.pixels);
+  kernel.gather(rows, gather.row_bytes, windows, copied);
 }
 
 void run_int8(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
@@ -269,19 +279,12 @@ void run_int8(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
   if (op.table->has_padding)
     for (uint32_t n = 0; n < run.samples; ++n)
       std::memset(static_cast<uint8_t*>(view.data) + n * view.sample_stride * 4 + in.pixels() * in.channels(), static_cast<int>(op.fill), in.channels());
-  static const int32_t nowhere = 0;
   const StepList steps(run, op);
   for_items(run, op, kernel.mr, [&](size_t first, uint32_t pixels, uint32_t unit_begin, uint32_t unit_end, unsigned thread) {
     uint8_t* scratch = run.scratch + thread * run.prepared->scratch_bytes;
     Chunk chunk;
     fill_chunk(chunk, run, op, view, first, pixels);
-    if (op.gather) {
-      gather_chunk(kernel, *op.gather, chunk, scratch + op.gather_at);
-      for (uint32_t i = 0; i < pixels; ++i) {
-        chunk.base[i] = scratch + op.gather_at + i * op.gather->row_bytes;
-        chunk.offsets[i] = &nowhere;
-      }
-    }
+    if (op.gather) gather_chunk(kernel, *op.gather, chunk, scratch + op.gather_at);
     const auto compute = [&](int32_t* out, uint32_t group, uint32_t panel, uint32_t i, uint32_t count) {
       const uint8_t* base[kMaxTilePixels];
       const size_t at = first_channel(op, group, panel);

@@ -5,33 +5,53 @@
 #include <tuple>
 
 namespace bitwright {
+namespace {
 
-size_t Gather::bytes() const { return (origin.size() + pattern.size() + first.size()) * 4 + runs.size() * sizeof(GatherRun); }
+using Key = std::vector<std::tuple<int32_t, uint32_t, bool>>;  // runs: offset, bytes, fixed
 
-std::shared_ptr<const Gather> make_gather(const Table& table, uint32_t channels, int32_t padding) {
+// The runs of a window: taps that follow each other in memory, within a line.
+void runs_of(Key& key, const int32_t* offsets, const Table& table, uint32_t channels, uint32_t width, int32_t padding, int32_t origin) {
+  key.clear();
+  for (uint32_t t = 0; t < table.taps; ++t) {
+    const bool fixed = offsets[t] == padding;
+    const int32_t offset = fixed ? padding : offsets[t] - origin;
+    if (t % width != 0 && !fixed && !std::get<2>(key.back()) && std::get<0>(key.back()) + static_cast<int32_t>(std::get<1>(key.back())) == offset)
+      std::get<1>(key.back()) += channels;
+    else
+      key.emplace_back(offset, channels, fixed);
+  }
+}
+
+}  // namespace
+
+size_t Gather::bytes() const {
+  return (origin.size() + pattern.size() + first.size() + offsets.size() + packed.size()) * 4 + whole.size() + runs.size() * sizeof(GatherRun);
+}
+
+std::shared_ptr<const Gather> make_gather(const Table& table, uint32_t channels, uint32_t width, int32_t padding) {
   auto gather = std::make_shared<Gather>();
-  gather->row_bytes = (size_t{table.taps} * channels + 3) / 4 * 4;
+  gather->lines = table.taps / width;
+  gather->line_bytes = width * channels;
+  gather->row_bytes = (size_t{gather->lines} * gather->line_bytes + 3) / 4 * 4;
+  for (uint32_t line = 0; line < gather->lines; ++line) gather->packed.push_back(static_cast<int32_t>(line * gather->line_bytes));
   gather->first.push_back(0);
-  using Key = std::vector<std::tuple<int32_t, uint32_t, bool>>;
   std::map<Key, uint32_t> known;
   Key key;
   for (uint32_t p = 0; p < table.pixels; ++p) {
     const int32_t* offsets = table.row(p);
     const int32_t* inside = std::find_if(offsets, offsets + table.taps, [&](int32_t o) { return o != padding; });
     const int32_t origin = inside == offsets + table.taps ? 0 : *inside;
-    key.clear();
-    for (uint32_t t = 0; t < table.taps; ++t) {
-      const bool fixed = offsets[t] == padding;
-      const int32_t offset = fixed ? padding : offsets[t] - origin;
-      if (!key.empty() && !fixed && !std::get<2>(key.back()) && std::get<0>(key.back()) + static_cast<int32_t>(std::get<1>(key.back())) == offset)
-        std::get<1>(key.back()) += channels;
-      else
-        key.emplace_back(offset, channels, fixed);
-    }
+    runs_of(key, offsets, table, channels, width, padding, origin);
     const auto [it, fresh] = known.emplace(key, static_cast<uint32_t>(known.size()));
     if (fresh) {
-      for (const auto& [offset, bytes, fixed] : key) gather->runs.push_back({offset, bytes, fixed});
+      bool whole = key.size() == gather->lines;
+      for (const auto& [offset, bytes, fixed] : key) {
+        gather->runs.push_back({offset, bytes, fixed});
+        whole = whole && !fixed;
+      }
       gather->first.push_back(static_cast<uint32_t>(gather->runs.size()));
+      gather->whole.push_back(whole);
+      for (uint32_t line = 0; line < gather->lines; ++line) gather->offsets.push_back(whole ? std::get<0>(key[line]) : 0);
     }
     gather->origin.push_back(origin);
     gather->pattern.push_back(it->second);

@@ -1,5 +1,5 @@
-// Convolutions of few channels (a stem reads 3): their windows are copied into rows, so that the 49 taps of 3 bytes of a 7x7 stem fill 37 words of
-// 4 bytes instead of 49.
+// Convolutions of few channels (a stem reads 3): the taps of one line of the kernel lie one after the other in memory, so that they become one tap: the
+// 49 taps of 3 bytes of a 7x7 stem are 7 of 21. Windows that reach into the padding have no such lines; they are copied into rows that do.
 #pragma once
 
 #include <cstdint>
@@ -13,16 +13,21 @@ namespace bitwright {
 
 // Windows that lie alike differ only in their origin: they share a pattern.
 struct Gather {
-  size_t row_bytes = 0;           // taps * channels, rounded up to 4
+  uint32_t lines = 0;             // of the kernel: the taps that the micro-kernel sees
+  uint32_t line_bytes = 0;        // their channels
+  size_t row_bytes = 0;           // lines * line_bytes, rounded up to 4
   std::vector<int32_t> origin;    // [pixels]: from the sample's first byte
   std::vector<uint32_t> pattern;  // [pixels]
   std::vector<uint32_t> first;    // [patterns + 1]: its runs are [first[i], first[i + 1])
   std::vector<GatherRun> runs;
+  std::vector<uint8_t> whole;     // [patterns]: every line lies in the map
+  std::vector<int32_t> offsets;   // [patterns][lines] of whole patterns, from the origin
+  std::vector<int32_t> packed;    // [lines] of a copied window
 
   size_t bytes() const;
 };
 
-// `table` has the offsets in bytes, the padding pixel's included; `channels`: bytes of a tap.
-std::shared_ptr<const Gather> make_gather(const Table& table, uint32_t channels, int32_t padding);
+// `table` has the offsets in bytes, with `padding` for the padding pixel; `channels`: bytes of a tap; `width`: taps of a line.
+std::shared_ptr<const Gather> make_gather(const Table& table, uint32_t channels, uint32_t width, int32_t padding);
 
 }  // namespace bitwright

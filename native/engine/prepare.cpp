@@ -468,11 +468,12 @@ class Preparer {
       pack_depthwise(p, canonical);
       return;
     }
-    if (!dense && groups == 1 && p.taps > 1 && p.depth % 4 != 0 && p.depth < 16) {
-      p.gather = make_gather(*p.table, p.depth, static_cast<int32_t>(in.pixels() * in.pixel_stride()));
+    const uint32_t width = op.geometry.kernel[2];
+    if (!dense && groups == 1 && width > 1 && (p.depth < 16 || (p.depth % 4 != 0 && p.depth < 32))) {
+      p.gather = make_gather(*p.table, p.depth, width, static_cast<int32_t>(in.pixels() * in.pixel_stride()));
       charge(p.gather->bytes());
-      p.depth *= p.taps;
-      p.taps = 1;
+      p.taps = p.gather->lines;
+      p.depth = p.gather->line_bytes;
     }
     cut(op, p, kernel->panel, kernel->mr, groups);
     if (p.gather) {

@@ -269,7 +269,7 @@ struct Int8Kernel {
   void (*run)(int32_t* out, const Int8Tile& tile);
   // Depthwise: out[i*panel + j] = sum over taps of q[channel j] * w[tap][j] for j < channels. Weights: int8 [taps][panel], 0 past the last channel.
   void (*depthwise)(int32_t* out, const Int8Tile& tile);
-  // Copies windows one after the other into rows of row_bytes, so that a convolution of few channels becomes one long tap. May write up to 64
+  // Copies windows one after the other into rows of row_bytes: those of a convolution of few channels that reach into the padding. May write up to 64
   // bytes past the last row and read as many past a run.
   void (*gather)(uint8_t* rows, size_t row_bytes, const GatherWindow* windows, uint32_t pixels);
 };

@@ -22,7 +22,7 @@ constexpr uint32_t kPixels = 4;
 struct Simd {
   using I = __m256i;
   struct A {
-    I all, even, odd;  // what is not used is not computed
+    I both, even, odd;  // what is not used is not computed
   };
   static constexpr int kLanes = 8;
   static constexpr size_t kStep = 64;  // of kind 0 the first half
@@ -32,10 +32,13 @@ struct Simd {
   static BITWRIGHT_INLINE I add(I a, I b) { return _mm256_add_epi32(a, b); }
   static BITWRIGHT_INLINE void store(int32_t* p, I x) { _mm256_storeu_si256(reinterpret_cast<I*>(p), x); }
   static BITWRIGHT_INLINE A activations(const uint8_t* p) {
-    int32_t four;
+    uint32_t four;
     std::memcpy(&four, p, sizeof four);
-    const I all = _mm256_set1_epi32(four);
-    return {all, _mm256_and_si256(all, _mm256_set1_epi16(0xff)), _mm256_srli_epi16(all, 8)};
+    return all(four);
+  }
+  static BITWRIGHT_INLINE A all(uint32_t four) {
+    const I x = _mm256_set1_epi32(static_cast<int32_t>(four));
+    return {x, _mm256_and_si256(x, _mm256_set1_epi16(0xff)), _mm256_srli_epi16(x, 8)};
   }
   // Pairs as vpmaddubsw sees them. The weights of one sign of a pair, together, are at most 128.
   static uint32_t kind_of(const int8_t* w, int n) {
@@ -60,7 +63,7 @@ struct Simd {
   static BITWRIGHT_INLINE void dot(I& acc, const A& a, const uint8_t* w) {
     const I* from = reinterpret_cast<const I*>(w);
     if (kKind == 0) {
-      const I pairs = _mm256_maddubs_epi16(a.all, _mm256_load_si256(from));
+      const I pairs = _mm256_maddubs_epi16(a.both, _mm256_load_si256(from));
       acc = add(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
     } else {
       acc = add(acc, add(_mm256_madd_epi16(a.even, _mm256_load_si256(from)), _mm256_madd_epi16(a.odd, _mm256_load_si256(from + 1))));

@@ -31,6 +31,7 @@ struct Simd {
     std::memcpy(&four, p, sizeof four);
     return _mm512_set1_epi32(four);
   }
+  static BITWRIGHT_INLINE A all(uint32_t four) { return _mm512_set1_epi32(static_cast<int32_t>(four)); }
   static uint32_t kind_of(const int8_t*, int) { return 0; }
   static void pack4(uint8_t* to, const int8_t* w, uint32_t) { std::memcpy(to, w, kStep); }
   template <uint32_t kKind>

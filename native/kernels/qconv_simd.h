@@ -2,7 +2,7 @@
 // unit per instruction set, inside namespace bitwright and an unnamed namespace, after it has defined kPanel, kPixels and `struct Simd`:
 //
 //   I, kLanes            integer vector, its 32-bit lanes
-//   A, activations(p)    4 bytes of one pixel, for all lanes
+//   A, activations(p)    4 bytes of one pixel, for all lanes; all(u): of a u32
 //   kStep                bytes of a vector's weights for 4 input channels
 //   pack4(to, w, kind)   kLanes channels of 4 weights, in `dot`'s order; w: [kLanes][4]
 //   dot<Kind>(acc, a, w) acc += products of 4 channels, w: kStep bytes in memory
@@ -10,7 +10,8 @@
 //   zero, store, bytes(p) and weights(p): kLanes u8 or i8 as 32-bit lanes; multiply_add(acc, x, w): acc + x*w of such lanes
 //
 // A panel: 64 bytes (its kind), then [taps][ceil(channels/4)][kVectors][kStep]. Weights past the last channel are 0, so that the bytes read there, of
-// the next pixel, do not count.
+// the next pixel, do not count. Where the last channel of a tap would stand alone (lines of 21 bytes of a 7x7 stem), those of four taps are put
+// together instead: [taps][channels/4], then [ceil(taps/4)].
 
 constexpr int kVectors = static_cast<int>(kPanel) / Simd::kLanes;
 constexpr size_t kHeader = 64;
@@ -20,9 +21,15 @@ struct Header {
   uint32_t vectors;  // that hold real output channels
 };
 
-size_t dwords(uint32_t channels) { return (static_cast<size_t>(channels) + 3) / 4; }
+// Whether the last channels of the taps are put together: worth it only where taps are short.
+bool lonely(uint32_t taps, uint32_t channels) { return taps > 1 && channels % 4 == 1 && channels > 1 && channels < 64; }
 
-size_t panel_bytes(uint32_t taps, uint32_t channels) { return kHeader + taps * dwords(channels) * kVectors * Simd::kStep; }
+size_t dwords(uint32_t taps, uint32_t channels) { return lonely(taps, channels) ? channels / 4 : (static_cast<size_t>(channels) + 3) / 4; }
+
+size_t panel_bytes(uint32_t taps, uint32_t channels) {
+  const size_t together = lonely(taps, channels) ? (taps + 3) / 4 : 0;
+  return kHeader + (taps * dwords(taps, channels) + together) * kVectors * Simd::kStep;
+}
 
 void pack(void* panels, const int8_t* weights, uint32_t outputs, uint32_t taps, uint32_t channels) {
   const size_t row = static_cast<size_t>(taps) * channels, bytes = panel_bytes(taps, channels);
@@ -34,22 +41,26 @@ void pack(void* panels, const int8_t* weights, uint32_t outputs, uint32_t taps, 
     // Twice over the weights: what kind the panel is, then its bytes.
     for (int pass = 0; pass < 2; ++pass) {
       uint8_t* at = to + kHeader;
-      for (uint32_t tap = 0; tap < taps; ++tap)
-        for (uint32_t k = 0; k < channels; k += 4)
-          for (int v = 0; v < kVectors; ++v, at += Simd::kStep) {
-            int8_t w[Simd::kLanes][4] = {};
-            for (uint32_t lane = 0; lane < Simd::kLanes; ++lane) {
-              const uint32_t channel = static_cast<uint32_t>(v) * Simd::kLanes + lane;
-              for (uint32_t b = 0; b < 4 && k + b < channels && channel < real; ++b)
-                w[lane][b] = weights[(first + channel) * row + static_cast<size_t>(tap) * channels + k + b];
-            }
-            if (pass == 0) {
-              const uint32_t kind = Simd::kind_of(&w[0][0], Simd::kLanes);
-              header.kind = kind > header.kind ? kind : header.kind;
-            } else {
-              Simd::pack4(at, &w[0][0], header.kind);
-            }
+      // Four weights of each channel, from place k of its row on, `step` apart, at most `count` of them.
+      const auto four = [&](size_t k, size_t step, uint32_t count) {
+        for (int v = 0; v < kVectors; ++v, at += Simd::kStep) {
+          int8_t w[Simd::kLanes][4] = {};
+          for (uint32_t lane = 0; lane < Simd::kLanes; ++lane) {
+            const uint32_t channel = static_cast<uint32_t>(v) * Simd::kLanes + lane;
+            for (uint32_t b = 0; b < 4 && b < count && channel < real; ++b) w[lane][b] = weights[(first + channel) * row + k + b * step];
           }
+          if (pass == 1) {
+            Simd::pack4(at, &w[0][0], header.kind);
+          } else if (const uint32_t kind = Simd::kind_of(&w[0][0], Simd::kLanes); kind > header.kind) {
+            header.kind = kind;
+          }
+        }
+      };
+      const auto n = static_cast<uint32_t>(dwords(taps, channels));
+      for (uint32_t tap = 0; tap < taps; ++tap)
+        for (uint32_t k = 0; k < n; ++k) four(static_cast<size_t>(tap) * channels + 4 * k, 1, channels - 4 * k);
+      for (uint32_t tap = 0; tap < taps && lonely(taps, channels); tap += 4)
+        four(static_cast<size_t>(tap) * channels + channels - 1, channels, taps - tap);
     }
     std::memcpy(to, &header, sizeof header);
   }
@@ -77,6 +88,25 @@ BITWRIGHT_INLINE void accumulate(Simd::I (&acc)[kSets][P][V], const uint8_t* con
     }
 }
 
+// The last channels of four taps at a time.
+template <uint32_t kKind, int P, int V>
+BITWRIGHT_INLINE void accumulate_last(Simd::I (&acc)[P][V], const Int8Tile& t, const uint8_t* w) {
+  const uint32_t last = t.channels - 1;
+  for (uint32_t tap = 0; tap < t.taps; tap += 4, w += kVectors * Simd::kStep) {
+    const uint32_t more = t.taps - tap;
+    BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) {
+      const uint8_t* x = t.base[i] + last;
+      const int32_t* offset = t.offset[i] + tap;
+      uint32_t four = x[offset[0]];
+      if (more > 1) four |= static_cast<uint32_t>(x[offset[1]]) << 8;
+      if (more > 2) four |= static_cast<uint32_t>(x[offset[2]]) << 16;
+      if (more > 3) four |= static_cast<uint32_t>(x[offset[3]]) << 24;
+      const Simd::A a = Simd::all(four);
+      BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) Simd::dot<kKind>(acc[i][v], a, w + v * Simd::kStep);
+    }
+  }
+}
+
 template <uint32_t kKind, int P, int V>
 void tile(int32_t* out, const Int8Tile& t) {
   constexpr int kSets = sets_of(P * V);
@@ -84,13 +114,14 @@ void tile(int32_t* out, const Int8Tile& t) {
   BITWRIGHT_UNROLL for (int s = 0; s < kSets; ++s)
     BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
       BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) acc[s][i][v] = Simd::zero();
-  const size_t n = dwords(t.channels);
+  const size_t n = dwords(t.taps, t.channels);
   const uint8_t* w = static_cast<const uint8_t*>(t.weights) + kHeader;
   for (uint32_t tap = 0; tap < t.taps; ++tap, w += n * kVectors * Simd::kStep) {
     const uint8_t* x[P];
     BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) x[i] = t.base[i] + t.offset[i][tap];
     accumulate<kKind, P, V, kSets>(acc, x, w, n);
   }
+  if (lonely(t.taps, t.channels)) accumulate_last<kKind>(acc[0], t, w);
   BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
     BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) {
       Simd::I sum = acc[0][i][v];
