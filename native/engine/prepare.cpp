@@ -437,7 +437,7 @@ class Preparer {
     p.table = table(op, in, dense, in.channels(), -1);
     p.taps = dense ? 1 : op.geometry.taps();
     p.depth = dense ? op.geometry.taps() * in.channels() : in.channels() / op.geometry.groups;
-    p.depthwise = kernel->depthwise != nullptr && is_depthwise(op, in);
+    p.depthwise = is_depthwise(op, in);
     cut(op, p, kernel->panel, kernel->mr, p.depthwise ? 1 : op.geometry.groups);
     const auto panel_bytes = [&](uint32_t taps, uint32_t depth) { return kernel->panel_floats(taps, depth) * sizeof(float); };
     if (model_.constants[op.weight].dtype == ConstType::kF32) {

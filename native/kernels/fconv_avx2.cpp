@@ -21,6 +21,11 @@ constexpr uint32_t kPixels = 6;
 constexpr int kRegisters = 16;
 constexpr int kLanes = 8;
 BITWRIGHT_INLINE F load(const float* p) { return _mm256_load_ps(p); }
+BITWRIGHT_INLINE F load_any(const float* p) { return _mm256_loadu_ps(p); }
+BITWRIGHT_INLINE F load_first(const float* p, uint32_t n) {
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), lane));
+}
 BITWRIGHT_INLINE void store(float* p, F x) { _mm256_storeu_ps(p, x); }
 BITWRIGHT_INLINE F broadcast(const float* p) { return _mm256_broadcast_ss(p); }
 BITWRIGHT_INLINE F zero() { return _mm256_setzero_ps(); }
@@ -29,7 +34,7 @@ BITWRIGHT_INLINE F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
 #include "fconv_simd.h"
 
 const FloatKernel kernel = {
-    "fconv_avx2", "avx2", "fused multiply-add, tile 6x16", kRankAvx2, supports_avx2, kPanel, kPixels, panel_floats, pack, run, nullptr,
+    "fconv_avx2", "avx2", "fused multiply-add, tile 6x16", kRankAvx2, supports_avx2, kPanel, kPixels, panel_floats, pack, run, depthwise,
 };
 
 }  // namespace

@@ -21,6 +21,8 @@ constexpr uint32_t kPixels = 8;
 constexpr int kRegisters = 32;
 constexpr int kLanes = 16;
 BITWRIGHT_INLINE F load(const float* p) { return _mm512_load_ps(p); }
+BITWRIGHT_INLINE F load_any(const float* p) { return _mm512_loadu_ps(p); }
+BITWRIGHT_INLINE F load_first(const float* p, uint32_t n) { return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p); }
 BITWRIGHT_INLINE void store(float* p, F x) { _mm512_storeu_ps(p, x); }
 BITWRIGHT_INLINE F broadcast(const float* p) { return _mm512_set1_ps(*p); }
 BITWRIGHT_INLINE F zero() { return _mm512_setzero_ps(); }
@@ -29,7 +31,7 @@ BITWRIGHT_INLINE F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
 #include "fconv_simd.h"
 
 const FloatKernel kernel = {
-    "fconv_avx512", "avx512", "fused multiply-add, tile 8x32", kRankAvx512, supports_avx512, kPanel, kPixels, panel_floats, pack, run, nullptr,
+    "fconv_avx512", "avx512", "fused multiply-add, tile 8x32", kRankAvx512, supports_avx512, kPanel, kPixels, panel_floats, pack, run, depthwise,
 };
 
 }  // namespace

@@ -20,6 +20,13 @@ constexpr uint32_t kPixels = 6;
 constexpr int kRegisters = 32;
 constexpr int kLanes = 4;
 BITWRIGHT_INLINE F load(const float* p) { return vld1q_f32(p); }
+BITWRIGHT_INLINE F load_any(const float* p) { return vld1q_f32(p); }
+BITWRIGHT_INLINE F load_first(const float* p, uint32_t n) {
+  F x = vld1q_lane_f32(p, vdupq_n_f32(0.0f), 0);
+  if (n > 1) x = vld1q_lane_f32(p + 1, x, 1);
+  if (n > 2) x = vld1q_lane_f32(p + 2, x, 2);
+  return x;
+}
 BITWRIGHT_INLINE void store(float* p, F x) { vst1q_f32(p, x); }
 BITWRIGHT_INLINE F broadcast(const float* p) { return vld1q_dup_f32(p); }
 BITWRIGHT_INLINE F zero() { return vdupq_n_f32(0.0f); }
@@ -93,7 +100,7 @@ BITWRIGHT_INLINE void accumulate(F (&acc)[P][V], const float* (&x)[P], const flo
 #include "fconv_simd.h"
 
 const FloatKernel kernel = {
-    "fconv_neon", "neon", "fused multiply-add by element, tile 6x16", kRankNeon, supports_neon, kPanel, kPixels, panel_floats, pack, run, nullptr,
+    "fconv_neon", "neon", "fused multiply-add by element, tile 6x16", kRankNeon, supports_neon, kPanel, kPixels, panel_floats, pack, run, depthwise,
 };
 
 }  // namespace

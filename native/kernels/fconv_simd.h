@@ -1,6 +1,6 @@
 // The float convolution of the SIMD instruction sets. Included by one translation unit per instruction set, inside namespace bitwright and an
-// unnamed namespace, after it has defined the vector F of kLanes floats, load, store,
-// broadcast, zero, fma, kRegisters (of the CPU), kPanel and kPixels.
+// unnamed namespace, after it has defined the vector F of kLanes floats, load (aligned), load_any, load_first(p, n) (n < kLanes floats, the other
+// lanes 0, nothing past them read), store, broadcast, zero, fma, kRegisters (of the CPU), kPanel and kPixels.
 
 constexpr int kVectors = static_cast<int>(kPanel) / kLanes;
 
@@ -116,3 +116,48 @@ BITWRIGHT_INLINE TileFn tile_of(uint32_t pixels, uint32_t channels) {
 }
 
 void run(float* out, const FloatTile& t) { tile_of(t.pixels, t.channels)(out, t); }
+
+// Depthwise: lanes are channels. V vectors of channels of P pixels, from channel c on; with `last`, as many of the last vector are real.
+template <int P, int V, bool kTail>
+BITWRIGHT_INLINE void depthwise_tile(float* out, const FloatTile& t, uint32_t pixel, uint32_t c, uint32_t last) {
+  F acc[P][V];
+  BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
+    BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) acc[i][v] = zero();
+  const float* w = t.weights + c;
+  for (uint32_t tap = 0; tap < t.taps; ++tap, w += kPanel) {
+    F b[V];
+    BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) b[v] = load(w + v * kLanes);
+    BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) {
+      const int32_t offset = t.offset[pixel + i][tap];
+      const float* x = offset < 0 ? zeros : t.base[pixel + i] + offset + c;
+      BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) {
+        const float* at = x + v * kLanes;
+        acc[i][v] = fma(kTail && v == V - 1 ? load_first(at, last) : load_any(at), b[v], acc[i][v]);
+      }
+    }
+  }
+  BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
+    BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) store(out + (pixel + i) * kPanel + c + v * kLanes, acc[i][v]);
+}
+
+template <int V, bool kTail>
+BITWRIGHT_INLINE void depthwise_pixels(float* out, const FloatTile& t, uint32_t c, uint32_t last) {
+  constexpr uint32_t kBlock = 4;  // with two vectors: as many sums as two pipes need to be busy
+  uint32_t i = 0;
+  for (; i + kBlock <= t.pixels; i += kBlock) depthwise_tile<kBlock, V, kTail>(out, t, i, c, last);
+  for (; i < t.pixels; ++i) depthwise_tile<1, V, kTail>(out, t, i, c, last);
+}
+
+void depthwise(float* out, const FloatTile& t) {
+  for (uint32_t c = 0; c < t.channels; c += 2 * kLanes) {
+    const uint32_t left = t.channels - c;
+    if (left >= 2 * kLanes)
+      depthwise_pixels<2, false>(out, t, c, 0);
+    else if (left > kLanes)
+      depthwise_pixels<2, true>(out, t, c, left - kLanes);
+    else if (left == kLanes)
+      depthwise_pixels<1, false>(out, t, c, 0);
+    else
+      depthwise_pixels<1, true>(out, t, c, left);
+  }
+}

@@ -228,7 +228,7 @@ struct FloatKernel {
   void (*pack)(float* panels, const float* weights, uint32_t outputs, uint32_t taps, uint32_t channels);  // canonical [O][taps][channels]
   void (*run)(float* out, const FloatTile& tile);
   // Depthwise: out[i*panel + j] = sum over taps of x[channel j] * w[tap][j] for j < tile.channels (the real channels of the panel; nothing past
-  // them is read). Weights: [taps][panel], 0 past the last channel. Null: the executor takes `run`, one group at a time.
+  // them is read). Weights: [taps][panel], 0 past the last channel.
   void (*depthwise)(float* out, const FloatTile& tile);
 };
 

@@ -107,19 +107,28 @@ BITWRIGHT_INLINE void accumulate_last(Simd::I (&acc)[P][V], const Int8Tile& t, c
   }
 }
 
-template <uint32_t kKind, int P, int V>
+// kLine: the dwords of a tap where that is known, so that the loop over them is unrolled; or 0.
+template <uint32_t kKind, int P, int V, uint32_t kLine = 0>
 void tile(int32_t* out, const Int8Tile& t) {
   constexpr int kSets = sets_of(P * V);
   Simd::I acc[kSets][P][V];
   BITWRIGHT_UNROLL for (int s = 0; s < kSets; ++s)
     BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
       BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) acc[s][i][v] = Simd::zero();
-  const size_t n = dwords(t.taps, t.channels);
+  const size_t n = kLine != 0 ? kLine : dwords(t.taps, t.channels);
   const uint8_t* w = static_cast<const uint8_t*>(t.weights) + kHeader;
   for (uint32_t tap = 0; tap < t.taps; ++tap, w += n * kVectors * Simd::kStep) {
     const uint8_t* x[P];
     BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) x[i] = t.base[i] + t.offset[i][tap];
-    accumulate<kKind, P, V, kSets>(acc, x, w, n);
+    if constexpr (kLine != 0) {
+      BITWRIGHT_UNROLL for (uint32_t k = 0; k < kLine; ++k) {
+        const uint8_t* at[P];
+        BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) at[i] = x[i] + 4 * k;
+        accumulate<kKind, P, V, kSets>(acc, at, w + k * kVectors * Simd::kStep, 1);
+      }
+    } else {
+      accumulate<kKind, P, V, kSets>(acc, x, w, n);
+    }
   }
   if (lonely(t.taps, t.channels)) accumulate_last<kKind>(acc[0], t, w);
   BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
@@ -148,14 +157,36 @@ BITWRIGHT_INLINE TileFn narrow_tile_of(uint32_t pixels, uint32_t vectors) {
   return tile_of<kKind, V>(pixels);
 }
 
+// Whole tiles of short taps: a loop of a few rounds within a loop of a few costs as much as it computes. The lines of 3 channels: kernels of width 3
+// (2 dwords and the last channel), 5 (4), 7 (5 and the last channel) and 11 (8 and the last channel).
+template <uint32_t kKind>
+BITWRIGHT_INLINE TileFn whole_tile_of(uint32_t taps, uint32_t channels) {
+  if (taps == 1) return nullptr;
+  switch (dwords(taps, channels)) {
+    case 1: return tile<kKind, static_cast<int>(kPixels), kVectors, 1>;
+    case 2: return tile<kKind, static_cast<int>(kPixels), kVectors, 2>;
+    case 4: return tile<kKind, static_cast<int>(kPixels), kVectors, 4>;
+    case 5: return tile<kKind, static_cast<int>(kPixels), kVectors, 5>;
+    case 8: return tile<kKind, static_cast<int>(kPixels), kVectors, 8>;
+    default: return nullptr;
+  }
+}
+
+template <uint32_t kKind>
+BITWRIGHT_INLINE TileFn best_tile_of(const Int8Tile& t, uint32_t vectors) {
+  TileFn fn = nullptr;
+  if (t.pixels == kPixels && 2 * vectors > kVectors) fn = whole_tile_of<kKind>(t.taps, t.channels);
+  return fn != nullptr ? fn : narrow_tile_of<kKind>(t.pixels, vectors);
+}
+
 void run(int32_t* out, const Int8Tile& t) {
   Header header;
   std::memcpy(&header, t.weights, sizeof header);
   TileFn fn = nullptr;
   if constexpr (Simd::kKinds > 1) {
-    if (header.kind != 0) fn = narrow_tile_of<1>(t.pixels, header.vectors);
+    if (header.kind != 0) fn = best_tile_of<1>(t, header.vectors);
   }
-  if (fn == nullptr) fn = narrow_tile_of<0>(t.pixels, header.vectors);
+  if (fn == nullptr) fn = best_tile_of<0>(t, header.vectors);
   fn(out, t);
 }
 

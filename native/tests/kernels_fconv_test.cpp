@@ -77,6 +77,39 @@ TEST_P(FloatKernelTest, AllTapsInThePadding) {
   for (uint32_t i = 0; i < k.mr * k.panel; ++i) ASSERT_EQ(out.data()[i], 0.0f);
 }
 
+TEST_P(FloatKernelTest, Depthwise) {
+  const FloatKernel& k = *GetParam();
+  for (uint32_t seed = 0; seed < 400; ++seed) {
+    Random random(seed);
+    const uint32_t pixels = between(random, 1, k.mr), taps = between(random, 1, 26), inputs = between(random, 1, 9);
+    const uint32_t channels = below(random, 4) == 0 ? k.panel : between(random, 1, k.panel), stride = channels + below(random, 70);
+    // Exactly as long as what may be read: a sanitizer sees a read past it.
+    std::vector<float> input(static_cast<size_t>(inputs - 1) * stride + channels);
+    Aligned<float> weights(static_cast<size_t>(taps) * k.panel), out(pixels * k.panel);
+    for (float& x : input) x = normal(random);
+    for (uint32_t i = 0; i < taps * k.panel; ++i) weights.data()[i] = i % k.panel < channels ? normal(random) : 0.0f;
+    std::vector<std::vector<int32_t>> offsets(pixels, std::vector<int32_t>(taps));
+    std::vector<const int32_t*> offset;
+    for (auto& row : offsets) {
+      for (int32_t& o : row) o = below(random, 4) == 0 ? -1 : static_cast<int32_t>(below(random, inputs) * stride);
+      offset.push_back(row.data());
+    }
+    const std::vector<const float*> base(pixels, input.data());
+    k.depthwise(out.data(), FloatTile{base.data(), offset.data(), pixels, taps, channels, weights.data()});
+    for (uint32_t i = 0; i < pixels; ++i)
+      for (uint32_t j = 0; j < channels; ++j) {
+        double sum = 0, size = 0;
+        for (uint32_t t = 0; t < taps; ++t) {
+          if (offsets[i][t] < 0) continue;
+          const double product = static_cast<double>(input[static_cast<size_t>(offsets[i][t]) + j]) * weights.data()[t * k.panel + j];
+          sum += product;
+          size += std::fabs(product);
+        }
+        ASSERT_NEAR(out.data()[i * k.panel + j], sum, 1e-5 * size) << "seed " << seed << ", pixel " << i << ", channel " << j << " of " << channels;
+      }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Kernels, FloatKernelTest, testing::ValuesIn(supported(float_kernels())), kernel_name<FloatKernel>);
 
 }  // namespace
