@@ -11,17 +11,15 @@
 namespace bitwright {
 namespace {
 
-const char* const kDimNames[3] = {"D", "H", "W"};
-
-class Checker {
+class Checker : OpChecks {
  public:
-  explicit Checker(Model& model) : model_(model), limits_(model.limits) {}
+  explicit Checker(Model& model) : OpChecks(model, ""), filled_(model), limits_(model.limits) {}
 
   void run() {
     values();
-    for (size_t i = 0; i < model_.ops.size(); ++i) {
-      where_ = text("op ", i, " (", bitwright::name_of(model_.ops[i].opcode), ")");
-      op(model_.ops[i]);
+    for (size_t i = 0; i < filled_.ops.size(); ++i) {
+      where_ = text("op ", i, " (", bitwright::name_of(filled_.ops[i].opcode), ")");
+      op(filled_.ops[i]);
     }
   }
 
@@ -41,7 +39,7 @@ class Checker {
       if (v.offset % 64 != 0) bad_model(where, ": arena offset ", v.offset, " is not a multiple of 64");
       if (v.offset > limits_.arena_bytes || v.bytes > limits_.arena_bytes - v.offset)
         bad_model(where, ": arena offset ", v.offset, " plus ", v.bytes, " bytes exceeds the limit of ", limits_.arena_bytes, " bytes a sample");
-      model_.arena_bytes = std::max(model_.arena_bytes, v.offset + v.bytes);
+      filled_.arena_bytes = std::max(filled_.arena_bytes, v.offset + v.bytes);
       axes(v, where);
       if (v.quantized()) quantization(v, where);
       if (v.dtype == DType::kI32 && !v.is_input) bad_model(where, ": an i32 value that is not a model input");
@@ -51,7 +49,7 @@ class Checker {
         const char* role = v.is_input ? "input" : "output";
         if (v.name.empty()) bad_model(where, ": a model ", role, " without a name");
         if (!names[v.is_output].insert(v.name).second) bad_model(where, ": two model ", role, "s have the name '", v.name, "'");
-        (v.is_input ? model_.inputs : model_.outputs).push_back(i);
+        (v.is_input ? filled_.inputs : filled_.outputs).push_back(i);
       }
     }
     if (model_.inputs.empty()) bad_model("the model has no input");
@@ -83,35 +81,6 @@ class Checker {
     if (!v.is_input && !v.is_output) return;
     for (int k = 0; k < 4; ++k)
       if (!named[k + 1] && v.dims[k] != 1) bad_model(where, ": dimension ", "DHWC"[k], " is ", v.dims[k], " but no external axis names it");
-  }
-
-  const ValueInfo& value(uint32_t id, DType dtype, const char* role) const {
-    const ValueInfo& v = value(id, role);
-    if (v.dtype != dtype)
-      bad_model(where_, ": ", role, " value ", id, " has dtype ", bitwright::name_of(v.dtype), ", ", bitwright::name_of(dtype), " is expected");
-    return v;
-  }
-
-  // f32 or i16.
-  // What stands for real numbers; `bytes`: u8 too.
-  const ValueInfo& real_value(uint32_t id, const char* role, bool bytes = true) const {
-    const ValueInfo& v = value(id, role);
-    if (v.dtype != DType::kF32 && v.dtype != DType::kI16 && !(bytes && v.dtype == DType::kU8))
-      bad_model(where_, ": ", role, " value ", id, " has dtype ", bitwright::name_of(v.dtype), bytes ? ", f32, u8 or i16 is expected" : ", f32 or i16 is expected");
-    return v;
-  }
-
-  const ValueInfo& value(uint32_t id, const char* role) const {
-    if (id >= model_.values.size()) bad_model(where_, ": ", role, " value id ", id, ", the file has ", model_.values.size());
-    return model_.values[id];
-  }
-
-  const ConstantInfo& constant(uint32_t id, ConstType type, uint64_t elements, const char* role) const {
-    if (id >= model_.constants.size()) bad_model(where_, ": ", role, " constant id ", id, ", the file has ", model_.constants.size());
-    const ConstantInfo& c = model_.constants[id];
-    if (c.dtype != type) bad_model(where_, ": ", role, " constant ", id, " has dtype ", bitwright::name_of(c.dtype), ", ", bitwright::name_of(type), " is expected");
-    if (c.elements != elements) bad_model(where_, ": ", role, " constant ", id, " has ", c.elements, " elements, ", elements, " are expected");
-    return c;
   }
 
   void op(OpInfo& op) {
@@ -200,7 +169,7 @@ class Checker {
         break;
       }
     }
-    steps(op, dims);
+    check_steps(model_, op, dims, where_);
   }
 
   // What a tap in the padding adds is no more than a tap inside the map can, so that every sum fits int32.
@@ -243,11 +212,6 @@ class Checker {
     op.out = {a.dims[0], a.dims[1], a.dims[2]};
     checked_product({a.pixels()}, limits_.table_entries, where_ + ": output pixels");
     return {op.out[0], op.out[1], op.out[2], op.out_channels};
-  }
-
-  void one_plane(uint32_t id, const char* role) const {
-    const ValueInfo& v = model_.values[id];
-    if (v.planes != 1) bad_model(where_, ": ", role, " value ", id, " has ", v.planes, " planes, 1 is expected");
   }
 
   uint64_t convolution(const OpInfo& op, const ValueInfo& in) const {
@@ -305,244 +269,42 @@ class Checker {
     op.out = {op.count[0], op.count[1], op.count[2]};
   }
 
-  void steps(const OpInfo& op, const std::array<uint32_t, 4>& dims) {
-    const std::string op_where = where_;
-    if (op.writes().empty()) bad_model(where_, ": writes no value");
-    std::set<uint32_t> written;
-    bool fixed = false;
-    for (size_t k = 0; k < op.steps.size(); ++k) {
-      const StepInfo& s = op.steps[k];
-      where_ = text(op_where, ", step ", k, " (", bitwright::name_of(s.kind), ")");
-      order(op, s.kind, k, fixed);
-      step(op, s, dims);
-      if (s.writes() && !written.insert(s.value).second) bad_model(where_, ": value ", s.value, " is written twice");
-    }
-    where_ = op_where;
-  }
-
-  // FIXED begins a chain of a BCONV, QUANTIZE_I16 ends the float part of any; after them there are only i16 steps. A POOL of kind max and a MAP of
-  // an i16 value may begin with i16 steps.
-  void order(const OpInfo& op, StepKind kind, size_t k, bool& fixed) const {
-    if (!is_fixed(kind)) {
-      if (fixed) bad_model(where_, ": a float step after an i16 step");
-      return;
-    }
-    if (kind == StepKind::kFixed) {
-      if (op.opcode != Opcode::kBconv || k != 0) bad_model(where_, ": is the first step of a BCONV only");
-    } else if (kind == StepKind::kQuantizeI16) {
-      if (fixed) bad_model(where_, ": follows an i16 step");
-    } else if (!fixed) {
-      const bool whole = op.opcode == Opcode::kMap || (op.opcode == Opcode::kPool && op.pool == PoolKind::kMax);
-      if (k != 0 || !whole || model_.values[op.in].dtype != DType::kI16)
-        bad_model(where_, ": an i16 step needs FIXED or QUANTIZE_I16 before it, or is the first of a MAP or max POOL of an i16 value");
-    }
-    fixed = true;
-  }
-
-  // An i32 constant whose elements fit 16 bits.
-  void shorts(uint32_t id, uint64_t elements, int32_t low, const char* role) const {
-    const ConstantInfo& c = constant(id, ConstType::kI32, elements, role);
-    const auto* data = static_cast<const int32_t*>(c.data);
-    for (uint64_t i = 0; i < c.elements; ++i)
-      if (data[i] < low || data[i] > 32767) bad_model(where_, ": ", role, " constant ", id, ": element ", i, " is ", data[i], ", ", low, " to 32767 is expected");
-  }
-
-  // |acc| << n and every count must fit 16 bits.
-  void fixed_room(const OpInfo& op, uint32_t before) const {
-    const ValueInfo& in = model_.values[op.in];
-    const uint64_t taps = op.geometry.taps();
-    if ((taps * in.group_channels() << before) > 32767 || taps * in.words() * 32 > 65535)
-      bad_model(where_, ": ", taps * in.group_channels(), " products shifted left by ", before, " do not fit 16 bits");
-  }
-
-  void unused(uint32_t id, const char* field) const {
-    if (id != kNone) bad_model(where_, ": field ", field, " is not used but not none");
-  }
-
-  void target(const StepInfo& s, DType dtype, const std::array<uint32_t, 4>& dims, bool gate = false) const {
-    const ValueInfo& v = value(s.value, dtype, "step");
-    if (s.kind != StepKind::kStoreLevels) one_plane(s.value, "step");
-    for (int k = 0; k < 4; ++k) {
-      const uint32_t expected = gate && k < 3 ? 1 : dims[k];
-      if (v.dims[k] != expected) bad_model(where_, ": value ", s.value, " has ", v.dims[k], " in ", "DHWC"[k], ", ", expected, " is expected");
-    }
-  }
-
-  void step(const OpInfo& op, const StepInfo& s, const std::array<uint32_t, 4>& dims) const {
-    const uint64_t channels = dims[3];
-    const auto floats = [&](uint32_t id, const char* role) {
-      if (id != kNone) constant(id, ConstType::kF32, channels, role);
-    };
-    const auto flip = [&] {
-      if (s.b != kNone) constant(s.b, ConstType::kU32, (channels + 31) / 32, "flip");
-    };
-    switch (s.kind) {
-      case StepKind::kThreshold:
-        if (op.opcode != Opcode::kBconv || op.steps.size() != 1) bad_model(where_, ": stands alone and only in a BCONV");
-        constant(s.a, ConstType::kI32, channels, "threshold");
-        flip();
-        target(s, DType::kBits, dims);
-        break;
-      case StepKind::kAffine:
-        floats(s.a, "factor");
-        floats(s.b, "offset");
-        unused(s.value, "value");
-        break;
-      case StepKind::kAdd:
-        unused(s.a, "a");
-        unused(s.b, "b");
-        target(s, real_value(s.value, "step", false).dtype, dims);
-        break;
-      case StepKind::kStoreLevels:
-        floats(s.a, "factor");
-        floats(s.b, "offset");
-        target(s, DType::kBits, dims);
-        if (s.n != model_.values[s.value].planes) bad_model(where_, ": n ", s.n, ", value ", s.value, " has ", model_.values[s.value].planes, " planes");
-        break;
-      case StepKind::kFixed:
-        shorts(s.a, channels, -32767, "factor");
-        shorts(s.b, channels, -32768, "offset");
-        unused(s.value, "value");
-        if ((s.n & 0xFF) > 15 || s.n >> 8 > 15) bad_model(where_, ": n ", s.n, ", two shifts of 0 to 15 are expected");
-        fixed_room(op, s.n & 0xFF);
-        break;
-      case StepKind::kQuantizeI16:
-        unused(s.a, "a");
-        unused(s.b, "b");
-        unused(s.value, "value");
-        if (!(s.p0 > 0 && std::isfinite(s.p0))) bad_model(where_, ": factor ", s.p0, ", a finite number > 0 is expected");
-        break;
-      case StepKind::kAddI16:
-      case StepKind::kStoreI16:
-        unused(s.a, "a");
-        unused(s.b, "b");
-        target(s, DType::kI16, dims);
-        break;
-      case StepKind::kPreluI16:
-        shorts(s.a, channels, -32767, "slope");
-        unused(s.b, "b");
-        unused(s.value, "value");
-        if (s.n > 15) bad_model(where_, ": n ", s.n, ", a shift of 0 to 15 is expected");
-        break;
-      case StepKind::kBiasI16:
-        unused(s.a, "a");
-        shorts(s.b, channels, -32768, "offset");
-        unused(s.value, "value");
-        break;
-      case StepKind::kClampI16:
-        unused(s.a, "a");
-        unused(s.b, "b");
-        unused(s.value, "value");
-        for (float p : {s.p0, s.p1})
-          if (!(p >= -32768 && p <= 32767 && p == std::nearbyint(p))) bad_model(where_, ": bound ", p, ", an integer of 16 bits is expected");
-        if (s.p0 > s.p1) bad_model(where_, ": lower bound ", s.p0, " is not <= upper bound ", s.p1);
-        break;
-      case StepKind::kStoreBitsI16:
-        shorts(s.a, channels, -32768, "threshold");
-        flip();
-        target(s, DType::kBits, dims);
-        break;
-      case StepKind::kMul:
-        unused(s.a, "a");
-        unused(s.b, "b");
-        if (s.n > 1) bad_model(where_, ": n ", s.n, ", known are 0 and 1");
-        target(s, DType::kF32, dims, s.n == 1);
-        break;
-      case StepKind::kPrelu:
-        floats(s.a, "slope");
-        unused(s.b, "b");
-        unused(s.value, "value");
-        break;
-      case StepKind::kClamp:
-        unused(s.a, "a");
-        unused(s.b, "b");
-        unused(s.value, "value");
-        if (!(s.p0 <= s.p1)) bad_model(where_, ": lower bound ", s.p0, " is not <= upper bound ", s.p1);
-        break;
-      case StepKind::kUnary:
-        unused(s.a, "a");
-        unused(s.b, "b");
-        unused(s.value, "value");
-        if (s.n < 1 || s.n > 9) bad_model(where_, ": function ", s.n, ", known are 1 to 9");
-        break;
-      case StepKind::kStore:
-        unused(s.a, "a");
-        unused(s.b, "b");
-        target(s, DType::kF32, dims);
-        break;
-      case StepKind::kStoreU8:
-        unused(s.a, "a");
-        unused(s.b, "b");
-        target(s, DType::kU8, dims);
-        break;
-      case StepKind::kStoreBits:
-        floats(s.a, "threshold");
-        flip();
-        target(s, DType::kBits, dims);
-        break;
-    }
-  }
-
-  Model& model_;
+  Model& filled_;  // model_, to write to
   const Limits& limits_;
-  std::string where_;
 };
-
-uint64_t kernel_taps(const Geometry& g, const Limits& limits, const std::string& where) {
-  for (int k = 0; k < 3; ++k)
-    if (g.kernel[k] == 0 || g.stride[k] == 0 || g.dilation[k] == 0)
-      bad_model(where, ": kernel ", g.kernel[k], ", stride ", g.stride[k], ", dilation ", g.dilation[k], " in ", kDimNames[k], ", each must be >= 1");
-  return checked_product({g.kernel[0], g.kernel[1], g.kernel[2]}, limits.taps, where + ": number of taps");
-}
-
-void check_size(int k, uint64_t said, uint64_t needed, const std::string& where) {
-  if (said != needed) bad_model(where, ": output ", kDimNames[k], " is ", said, ", its geometry gives ", needed);
-}
 
 }  // namespace
 
-uint64_t check_conv_geometry(const Geometry& g, const ValueInfo& in, const std::array<uint32_t, 3>& out, const Limits& limits,
-                             const std::string& where) {
-  const uint64_t taps = kernel_taps(g, limits, where);
-  if (g.transposed && g.pad_mode != PadMode::kZero)
-    bad_model(where, ": pad_mode ", static_cast<uint32_t>(g.pad_mode), " of a transposed convolution, 0 is expected");
-  for (int k = 0; k < 3; ++k) {
-    const uint64_t extent = g.extent(k);
-    if (g.transposed) {
-      if (g.pad_end[k] != 0) bad_model(where, ": pad_end ", g.pad_end[k], " of a transposed convolution, 0 is expected");
-      // (in-1)*stride < 2^64 - 2^33: two factors below 2^32, and extent < 2^49 (kernel <= 65536).
-      const uint64_t full = std::min<uint64_t>(uint64_t{in.dims[k] - 1} * g.stride[k], uint64_t{1} << 62) + extent;
-      const uint64_t bound = full + std::max(g.stride[k], g.dilation[k]);
-      if (out[k] == 0 || uint64_t{out[k]} + g.pad_begin[k] >= bound)
-        bad_model(where, ": output ", kDimNames[k], " is ", out[k], ", its geometry allows 1 to ",
-                  bound - 1 > g.pad_begin[k] ? bound - 1 - g.pad_begin[k] : 0);
-      continue;
-    }
-    const uint64_t padded = uint64_t{in.dims[k]} + g.pad_begin[k] + g.pad_end[k];
-    if (padded < extent) bad_model(where, ": the kernel spans ", extent, " in ", kDimNames[k], ", the padded map has ", padded);
-    check_size(k, out[k], (padded - extent) / g.stride[k] + 1, where);
-  }
-  checked_product({out[0], out[1], out[2], taps}, limits.table_entries, where + ": output pixels * taps");
-  return taps;
+const ValueInfo& OpChecks::value(uint32_t id, DType dtype, const char* role) const {
+  const ValueInfo& v = value(id, role);
+  if (v.dtype != dtype)
+    bad_model(where_, ": ", role, " value ", id, " has dtype ", bitwright::name_of(v.dtype), ", ", bitwright::name_of(dtype), " is expected");
+  return v;
 }
 
-void check_pool_geometry(const Geometry& g, const ValueInfo& in, const std::array<uint32_t, 3>& out, const Limits& limits,
-                         const std::string& where) {
-  kernel_taps(g, limits, where);
-  for (int k = 0; k < 3; ++k) {
-    const uint64_t extent = g.extent(k), begin = g.pad_begin[k], size = in.dims[k];
-    const uint64_t padded = size + begin + g.pad_end[k];
-    const uint64_t floor = padded < extent ? 0 : (padded - extent) / g.stride[k] + 1;
-    const uint64_t ceil = padded < extent ? 1 : (padded - extent + g.stride[k] - 1) / g.stride[k] + 1;
-    if (out[k] == 0 || (out[k] != floor && out[k] != ceil))
-      bad_model(where, ": output ", kDimNames[k], " is ", out[k], ", its geometry gives ", floor, floor == ceil ? "" : text(" or ", ceil));
-    // A step of at most the map's size cannot jump over it, so only the first and the last window can miss it.
-    const uint64_t step = g.kernel[k] > 1 ? g.dilation[k] : 1;
-    if (step > size) bad_model(where, ": dilation ", step, " in ", kDimNames[k], " exceeds the map's ", size);
-    if (begin >= extent) bad_model(where, ": window 0 in ", kDimNames[k], " has no element inside the map");
-    const uint64_t last = (uint64_t{out[k]} - 1) * g.stride[k];
-    if (last >= begin + size) bad_model(where, ": window ", out[k] - 1, " in ", kDimNames[k], " has no element inside the map");
-  }
+const ValueInfo& OpChecks::real_value(uint32_t id, const char* role, bool bytes) const {
+  const ValueInfo& v = value(id, role);
+  if (v.dtype != DType::kF32 && v.dtype != DType::kI16 && !(bytes && v.dtype == DType::kU8))
+    bad_model(where_, ": ", role, " value ", id, " has dtype ", bitwright::name_of(v.dtype), bytes ? ", f32, u8 or i16 is expected" : ", f32 or i16 is expected");
+  return v;
+}
+
+const ValueInfo& OpChecks::value(uint32_t id, const char* role) const {
+  if (id >= model_.values.size()) bad_model(where_, ": ", role, " value id ", id, ", the file has ", model_.values.size());
+  return model_.values[id];
+}
+
+const ConstantInfo& OpChecks::constant(uint32_t id, ConstType type, uint64_t elements, const char* role) const {
+  if (id >= model_.constants.size()) bad_model(where_, ": ", role, " constant id ", id, ", the file has ", model_.constants.size());
+  const ConstantInfo& c = model_.constants[id];
+  if (c.dtype != type) bad_model(where_, ": ", role, " constant ", id, " has dtype ", bitwright::name_of(c.dtype), ", ", bitwright::name_of(type), " is expected");
+  if (c.elements != elements) bad_model(where_, ": ", role, " constant ", id, " has ", c.elements, " elements, ", elements, " are expected");
+  return c;
+}
+
+void OpChecks::one_plane(uint32_t id, const char* role) const {
+  const ValueInfo& v = model_.values[id];
+  if (v.planes != 1) bad_model(where_, ": ", role, " value ", id, " has ", v.planes, " planes, 1 is expected");
 }
 
 void check_model(Model& model) {
