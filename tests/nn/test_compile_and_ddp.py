@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import shutil
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,26 +13,36 @@ import torch
 import torch.multiprocessing as mp
 from torch import Tensor, nn
 
-from bitwright.binarize import clip_latent_, list_methods, set_progress, set_stage
+from bitwright.binarize import (
+    after_step,
+    before_step,
+    initialize_from_data,
+    list_methods,
+    method_info,
+    set_progress,
+    set_stage,
+)
 from bitwright.nn import BinaryConv2d, BinaryLinear, RPReLU, RSign
 
-METHODS = [info.name for info in list_methods()]
+METHODS = [info.name for info in list_methods() if not {"conv", "linear"} & set(info.refuses)]
 
 
 def network(method: str) -> nn.Module:
     torch.manual_seed(0)
+    sized = {"output_size": (6, 6)} if "output size" in method_info(method).requires else {}
     net = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1),
         nn.BatchNorm2d(8),
-        BinaryConv2d(8, 8, 3, padding=1, groups=2, method=method),
+        BinaryConv2d(8, 8, 3, padding=1, groups=2, method=method, **sized),  # type: ignore[arg-type]
         nn.BatchNorm2d(8),
         RPReLU(8),
         RSign(8),
-        BinaryConv2d(8, 4, 3, padding=1, pad_value=1, method=method),
+        BinaryConv2d(8, 4, 3, padding=1, pad_value=1, method=method, **sized),  # type: ignore[arg-type]
         nn.Flatten(),
         BinaryLinear(4 * 36, 5, method=method),
     )
     set_progress(net, epoch=0, epochs=4)
+    initialize_from_data(net, torch.randn(4, 3, 6, 6))
     return net
 
 
@@ -47,6 +58,7 @@ def test_compiled_without_graph_breaks(method: str) -> None:
     x = torch.randn(2, 3, 6, 6)
     results = []
     for model in (net, compiled):
+        torch.manual_seed(1)  # for methods that draw numbers
         y = model(x)
         y.square().sum().backward()
         results.append((y.detach(), [p.grad for p in model.parameters()]))
@@ -108,8 +120,9 @@ def train(model: nn.Module, batches: list[Tensor]) -> None:
     for x in batches:
         optimizer.zero_grad()
         model(x).square().mean().backward()
+        before_step(model)
         optimizer.step()
-        clip_latent_(model)
+        after_step(model)
 
 
 def flat_network(method: str) -> nn.Module:
@@ -129,6 +142,31 @@ def _worker(rank: int, port: int, method: str, folder: str) -> None:
     train(model, [x[4 * rank : 4 * rank + 4] for x in batches])
     torch.save(model.module.state_dict(), Path(folder) / f"{rank}.pt")
     torch.distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def one_process() -> Iterator[None]:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
+@pytest.mark.parametrize("method", METHODS)
+def test_distributed_training_is_the_same(method: str, one_process: None) -> None:
+    """Every parameter takes part in the gradient exchange, and all hooks work behind the wrapper."""
+    plain = network(method)
+    wrapped = nn.parallel.DistributedDataParallel(copy.deepcopy(plain))
+    batches = [torch.randn(2, 3, 6, 6) for _ in range(3)]
+    torch.manual_seed(1)
+    train(plain, batches)
+    torch.manual_seed(1)
+    train(wrapped, batches)
+    for name, value in plain.state_dict().items():
+        assert torch.equal(wrapped.module.state_dict()[name], value), name
 
 
 @pytest.mark.slow

@@ -361,6 +361,7 @@ def test_facts_match_the_code() -> None:
         assert bool(info.learned) == bool(learned), info.name
         if info.packable.startswith("yes"):
             layer.eval().binary_terms()
+        assert info.packable.startswith(("yes", "onnx only: ", "no: ")), info.name
         if info.activation_bits == "32":
             assert layer.activation is None or layer.activation.planes == 0, info.name
         if info.weight_bits == "1":

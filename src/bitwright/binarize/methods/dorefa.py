@@ -18,7 +18,7 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
         weight_scale="mean |w| of the layer",
         packable="yes; k-bit activations are k bit planes, k-bit weights are k weight planes",
         formula={
-            "weight": "1 bit: mean|w| of the layer times bsign(w); k bits: 2 quantize_k(tanh w / 2 max|tanh w| + 1/2) - 1",
+            "weight": "mean|w| of the layer times bsign(w); k bits: 2 quantize_k(tanh w / 2 max|tanh w| + 1/2) - 1",
             "weight gradient": "1 bit: g; k bits: g through tanh and the maximum",
             "activation": "quantize_k(clip(x, 0, 1)), quantize_k(r) = round((2^k - 1) r) / (2^k - 1)",
             "activation gradient": "g 1{0 <= x <= 1}",

@@ -26,7 +26,7 @@ _GRADIENTS: dict[str, dict[str, Any]] = {
         summary="per-filter mean-absolute scale; optional input scale map K; activation=None is BWN",
         binarizes=("weights", "activations"),
         weight_scale="mean |w| per filter (after centring)",
-        packable="yes; use_k=True adds a float map per layer, computed from the real input",
+        packable="yes; use_k=True is onnx only: a float map per layer, computed from the real input",
         formula={
             "weight": "alpha bsign(v), v = w - mean over the input channels, alpha = mean|v| of the filter",
             "weight gradient": "to v: alpha g 1{|v| <= 1} + sign(v)/n sum(g sign(v)), then through the centring",
