@@ -10,7 +10,6 @@ namespace bitwright {
 namespace {
 
 constexpr uint32_t kMaxGroups = kMaxTilePixels / 8;
-constexpr size_t kStaysInL2 = size_t{384} << 10;
 constexpr size_t kItemBlocks = 4;  // blocks of features in a work item
 
 class SlicedRun {
@@ -80,74 +79,97 @@ class SlicedRun {
     run_.pool->run(panels * parts, [&](size_t item, unsigned thread) {
       const auto panel = static_cast<uint32_t>(item / parts);
       const size_t part = item % parts, first = part * groups / parts, end = (part + 1) * groups / parts;
-      // Weights that do not stay in L2 beside the features come from L3: the next panel's are fetched meanwhile.
-      const size_t next = panel + 1 < panels && op_.weights.size() > kStaysInL2 ? op_.panel_bytes : 0;
-      size_t fetched = 0;
       for (size_t i = first; i < end;) {
         const uint32_t n = s_.kernel->tile_groups(end - i);
-        tile(panel, i, n, thread, fetched < next ? op_.panel_bytes + fetched : 0);
-        fetched += size_t{s_.slice.steps} * 128;
+        tile(panel, i, n, thread);
         i += n;
       }
     }, cycles);
   }
 
   // Groups [first, first + count) of the slab x one panel.
-  void tile(uint32_t panel, size_t first, uint32_t count, unsigned thread, size_t ahead) {
+  void tile(uint32_t panel, size_t first, uint32_t count, unsigned thread) {
     const uint32_t channel_group = panel / op_.cut.panels_per_group, place = panel % op_.cut.panels_per_group * op_.cut.panel;
     const uint32_t channel0 = channel_group * op_.cut.group_outputs + place, channels = std::min(op_.cut.panel, op_.cut.group_outputs - place);
     const uint8_t* base[kMaxGroups];
-    const SlicedClass* classes[kMaxGroups];
-    uint32_t class_count[kMaxGroups], n[kMaxTilePixels], p[kMaxTilePixels];
+    Place at[kMaxGroups];
     for (uint32_t c = 0; c < count; ++c) {
-      if (l_.joined) {
-        static constexpr SlicedClass all{0, 0xFF};
-        base[c] = unit_features(channel_group) + (first + c) * 8;
-        classes[c] = &all;
-        class_count[c] = 1;
-        for (uint32_t j = 0; j < 8; ++j) {
-          const size_t position = (first + c) * 8 + j;
-          const bool real = position < size_t{count_} * l_.positions;
-          n[8 * c + j] = static_cast<uint32_t>(first_ + position / l_.positions);
-          p[8 * c + j] = real ? static_cast<uint32_t>(position % l_.positions) : kNone;
-        }
-        continue;
-      }
-      const size_t sample = (first + c) / l_.groups.size();
-      const SlicedLayout::Group& group = l_.groups[(first + c) % l_.groups.size()];
-      base[c] = unit_features(sample * l_.channel_groups + channel_group) + group.at;
-      classes[c] = l_.classes.data() + group.first_class;
-      class_count[c] = group.classes;
-      for (uint32_t j = 0; j < 8; ++j) {
-        n[8 * c + j] = static_cast<uint32_t>(first_ + sample);
-        p[8 * c + j] = group.pixel[j];
-      }
+      at[c] = place_of(first + c);
+      base[c] = unit_features(l_.joined ? channel_group : at[c].sample * l_.channel_groups + channel_group) + at[c].at;
     }
     const uint8_t* weights = op_.weights.as<uint8_t>() + panel * op_.panel_bytes;
-    const SlicedTile tile{base, l_.step.data(), count, l_.last, l_.plane_stride, weights, weights + ahead, ahead ? 128u : 0u};
-    if (s_.bits) {
-      uint64_t bits[kMaxTilePixels];
-      s_.kernel->threshold(bits, tile,
-                           {s_.limits.as<uint8_t>() + panel * s_.limit_bytes, s_.flips.as<uint8_t>() + size_t{panel} * op_.cut.panel, classes, class_count},
-                           s_.slice);
-      const ValueRef& out = steps_.data()[0].value;
-      for (uint32_t i = 0; i < 8 * count; ++i) {
-        if (p[i] == kNone) continue;
-        uint32_t* to = static_cast<uint32_t*>(out.data) + n[i] * out.sample_stride + p[i] * out.pixel_stride + channel0 / 32;
-        const uint64_t word = channels == 64 ? bits[i] : bits[i] & ((uint64_t{1} << channels) - 1);
-        std::memcpy(to, &word, channels > 32 ? 8 : 4);
+    const SlicedTile tile{base, l_.step.data(), count, l_.last, l_.plane_stride, weights};
+    s_.bits ? bits(panel, tile, at, channel0, channels) : counts(tile, at, channel0, channels, thread);
+  }
+
+  // A group: sample of the slab (not if joined), place of its features, classes and output pixels.
+  struct Place {
+    uint32_t sample, at, class_count;
+    const SlicedClass* classes;
+    const uint32_t* pixel;  // [8]; null if joined
+  };
+
+  Place place_of(size_t group) const {
+    static constexpr SlicedClass all{0, 0xFF};
+    if (l_.joined) return {0, static_cast<uint32_t>(group * 8), 1, &all, nullptr};
+    const SlicedLayout::Group& g = l_.groups[group % l_.groups.size()];
+    return {static_cast<uint32_t>(group / l_.groups.size()), g.at, g.classes, l_.classes.data() + g.first_class, g.pixel};
+  }
+
+  // The output pixel j of a group; kNone in gaps.
+  struct Pixel {
+    uint32_t n, p;
+  };
+  Pixel pixel_of(const Place& group, uint32_t j) const {
+    if (group.pixel) return {first_ + group.sample, group.pixel[j]};
+    const size_t position = size_t{group.at} + j;
+    if (position >= size_t{count_} * l_.positions) return {first_, kNone};
+    return {static_cast<uint32_t>(first_ + position / l_.positions), static_cast<uint32_t>(position % l_.positions)};
+  }
+
+  // The threshold, right from the bit planes.
+  void bits(uint32_t panel, const SlicedTile& tile, const Place* at, uint32_t channel0, uint32_t channels) const {
+    const SlicedClass* classes[kMaxGroups];
+    uint32_t class_count[kMaxGroups];
+    for (uint32_t c = 0; c < tile.groups; ++c) {
+      classes[c] = at[c].classes;
+      class_count[c] = at[c].class_count;
+    }
+    uint64_t words[kMaxTilePixels];
+    s_.kernel->threshold(words, tile,
+                         {s_.limits.as<uint8_t>() + panel * s_.limit_bytes, s_.flips.as<uint8_t>() + size_t{panel} * op_.cut.panel, classes, class_count},
+                         s_.slice);
+    const ValueRef& out = steps_.data()[0].value;
+    auto* to = static_cast<uint32_t*>(out.data) + channel0 / 32;
+    if (channels == 64 && !l_.joined) {  // the usual case, whose time matters
+      for (uint32_t c = 0; c < tile.groups; ++c) {
+        uint32_t* sample = to + (first_ + at[c].sample) * out.sample_stride;
+        for (uint32_t j = 0; j < 8; ++j)
+          if (at[c].pixel[j] != kNone) std::memcpy(sample + at[c].pixel[j] * out.pixel_stride, &words[8 * c + j], 8);
       }
       return;
     }
+    const uint64_t mask = channels == 64 ? ~uint64_t{0} : (uint64_t{1} << channels) - 1;
+    for (uint32_t i = 0; i < 8 * tile.groups; ++i) {
+      const Pixel pixel = pixel_of(at[i / 8], i % 8);
+      if (pixel.p == kNone) continue;
+      uint32_t* word = to + pixel.n * out.sample_stride + pixel.p * out.pixel_stride;
+      word[0] = static_cast<uint32_t>(words[i] & mask);
+      if (channels > 32) word[1] = static_cast<uint32_t>((words[i] & mask) >> 32);
+    }
+  }
+
+  void counts(const SlicedTile& tile, const Place* at, uint32_t channel0, uint32_t channels, unsigned thread) const {
     // Counts of real pixels one after the other; those of gaps go to a row behind them.
-    uint32_t row[kMaxTilePixels], pixels = 0;
+    uint32_t row[kMaxTilePixels], n[kMaxTilePixels], p[kMaxTilePixels], pixels = 0;
     const int32_t* rows[kMaxTilePixels];
-    for (uint32_t i = 0; i < 8 * count; ++i) {
-      row[i] = 8 * count;
-      if (p[i] == kNone) continue;
-      rows[pixels] = op_.rows.as<int32_t>() + (op_.row_classes == 1 ? 0 : op_.table->class_of[p[i]] * op_.rows_stride);
-      n[pixels] = n[i];
-      p[pixels] = p[i];
+    for (uint32_t i = 0; i < 8 * tile.groups; ++i) {
+      const Pixel pixel = pixel_of(at[i / 8], i % 8);
+      row[i] = 8 * tile.groups;
+      if (pixel.p == kNone) continue;
+      rows[pixels] = op_.rows.as<int32_t>() + (op_.row_classes == 1 ? 0 : op_.table->class_of[pixel.p] * op_.rows_stride);
+      n[pixels] = pixel.n;
+      p[pixels] = pixel.p;
       row[i] = pixels++;
     }
     auto* counts = reinterpret_cast<uint16_t*>(run_.scratch + thread * run_.prepared->scratch_bytes);

@@ -20,12 +20,12 @@ namespace bitwright {
 namespace {
 
 constexpr uint32_t kPanel = 64;
-constexpr uint32_t kGroups = 4;  // of a tile, at most
+constexpr uint32_t kGroups = 3;  // of a tile, at most
 
 // The channel in byte b of a weight vector: unpacking bytes (count16) then gives the channels in order.
 constexpr uint32_t channel_of(uint32_t b) { return (b >> 4) * 8 + (b & 7) + ((b >> 3) & 1) * 32; }
 
-uint32_t tile_groups(size_t groups) { return groups == 4 || groups < 3 ? static_cast<uint32_t>(groups) : 3; }
+uint32_t tile_groups(size_t groups) { return groups == 4 ? 2 : groups < 3 ? static_cast<uint32_t>(groups) : 3; }
 
 size_t panel_bytes(const BitSlice& slice) { return (size_t{3} * slice.steps + 1) * kPanel; }
 
@@ -79,8 +79,7 @@ void count(Counter* counter, const SlicedTile& tile, const BitSlice& slice) {
   switch (tile.groups) {
     case 1: return count_groups<1>(counter, tile, slice);
     case 2: return count_groups<2>(counter, tile, slice);
-    case 3: return count_groups<3>(counter, tile, slice);
-    default: return count_groups<4>(counter, tile, slice);
+    default: return count_groups<3>(counter, tile, slice);
   }
 }
 
@@ -174,7 +173,7 @@ void threshold(uint64_t* bits, const SlicedTile& tile, const SlicedLimits& limit
 }
 
 const SlicedKernel kernel = {
-    "bconv_gfni", "gfni", "bit-sliced counting: carries as bilinear forms (vgf2p8affineqb), adders of bit planes (vpternlogd), tile 24x64 or 32x64",
+    "bconv_gfni", "gfni", "bit-sliced counting: carries as bilinear forms (vgf2p8affineqb), adders of bit planes (vpternlogd), tile 24x64",
     kRankGfni, supports_gfni, kPanel, kGroups, tile_groups, panel_bytes, pack, limit_bytes, pack_limits, pack_flip, features, joint, count16, threshold,
 };
 

@@ -39,10 +39,25 @@ BITWRIGHT_INLINE void full_add(V& s, V& a, const V& b) {  // s = the sum, a = th
   ternary<truth(sum_of)>(s, a, b);
   ternary<truth(carry_of)>(a, s, b);
 }
-BITWRIGHT_INLINE V load_matrix(const uint8_t* from) {
+BITWRIGHT_INLINE V load(const uint8_t* from) {
+#if BITWRIGHT_GNU_ASM
+  V r;
+  __asm__("vmovdqa64 %1, %0" : "=v"(r) : "m"(*reinterpret_cast<const V*>(from)));
+  return r;
+#else
+  return _mm512_load_si512(from);
+#endif
+}
+BITWRIGHT_INLINE V broadcast(const uint8_t* from) {
+#if BITWRIGHT_GNU_ASM
+  V r;
+  __asm__("vpbroadcastq %1, %0" : "=v"(r) : "m"(*reinterpret_cast<const uint64_t*>(from)));
+  return r;
+#else
   int64_t word;
   std::memcpy(&word, from, sizeof word);
   return _mm512_set1_epi64(word);
+#endif
 }
 BITWRIGHT_INLINE V parity(const V& x, const uint8_t* matrix) {
 #if BITWRIGHT_GNU_ASM
@@ -50,7 +65,7 @@ BITWRIGHT_INLINE V parity(const V& x, const uint8_t* matrix) {
   __asm__("vgf2p8affineqb $0, %2%{1to8%}, %1, %0" : "=v"(r) : "v"(x), "m"(*reinterpret_cast<const uint64_t*>(matrix)));
   return r;
 #else
-  return _mm512_gf2p8affine_epi64_epi8(x, load_matrix(matrix), 0);
+  return _mm512_gf2p8affine_epi64_epi8(x, broadcast(matrix), 0);
 #endif
 }
 
@@ -64,72 +79,48 @@ struct Counting {
   V s2[Groups], s4[Groups];  // planes of weight 2 and 4; the others are in memory
   const uint8_t* weights;
   const int32_t* offset;
-  const uint8_t* base[Groups];
-  size_t plane_stride;
+  const uint8_t *base[Groups], *second[Groups];  // of the first feature byte and of the second, a plane further
   Counter* counter;
-  const char* ahead;
-  size_t ahead_step;
 
-  struct Weights {
-    V x0, x1, x2;
-    const uint8_t* at[Groups];
-  };
-  BITWRIGHT_INLINE Weights load(int step) const {
-    Weights w;
-    w.x0 = _mm512_load_si512(weights + 192 * step);
-    w.x1 = _mm512_load_si512(weights + 192 * step + 64);
-    w.x2 = _mm512_load_si512(weights + 192 * step + 128);
-    BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) w.at[c] = base[c] + offset[step];
-    return w;
+  // One step of all groups: their bits of weight 2 and 4. Weights are loaded once for all groups, by assembly lest gcc load them for each again:
+  // loads are what limits this loop.
+  BITWRIGHT_INLINE void step(int index, V (&e2)[Groups], V (&e4)[Groups]) const {
+    const ptrdiff_t at = offset[index];
+    const uint8_t* w = weights + 192 * index;
+    V a[Groups];
+    BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) a[c] = broadcast(base[c] + at);
+    V x = load(w);
+    BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) e4[c] = _mm512_gf2p8affine_epi64_epi8(x, a[c], 0);
+    x = load(w + 64);
+    BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) a[c] = _mm512_gf2p8affine_epi64_epi8(x, a[c], 0);
+    x = load(w + 128);
+    BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) e2[c] = parity(x, second[c] + at);
+    BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) ternary<truth(pair_of)>(e4[c], a[c], e2[c]);
   }
-  // One step of one group: its bits of weight 2 and 4.
-  BITWRIGHT_INLINE void step(const Weights& w, int c, V& e2, V& e4) const {
-    const V a = load_matrix(w.at[c]);
-    V c1 = _mm512_gf2p8affine_epi64_epi8(w.x0, a, 0);
-    const V c2 = _mm512_gf2p8affine_epi64_epi8(w.x1, a, 0);
-    e2 = parity(w.x2, w.at[c] + plane_stride);
-    ternary<truth(pair_of)>(c1, c2, e2);
-    e4 = c1;
+  BITWRIGHT_INLINE static void add(V (&s)[Groups], V (&a)[Groups], const V (&b)[Groups]) {  // s = the sums, a = the carries
+    BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) ternary<truth(sum_of)>(s[c], a[c], b[c]);
+    BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) ternary<truth(carry_of)>(a[c], s[c], b[c]);
   }
   // Four steps -> three bits of weight 8.
   BITWRIGHT_INLINE void four(int first, V (&out)[3][Groups]) {
-    V p2[Groups], p4[Groups], q2[Groups], q4[Groups];
-    BITWRIGHT_UNROLL for (int k = 0; k < 4; ++k) {
-      _mm_prefetch(ahead, _MM_HINT_T1);
-      _mm_prefetch(ahead + 64, _MM_HINT_T1);
-      ahead += ahead_step;
-    }
-    Weights w = load(first);
-    BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) step(w, c, p2[c], p4[c]);
-    w = load(first + 1);
-    BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) {
-      V e2, e4;
-      step(w, c, e2, e4);
-      full_add(s2[c], p2[c], e2);
-      full_add(s4[c], p4[c], e4);
-      out[0][c] = p4[c];
-    }
-    w = load(first + 2);
-    BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) step(w, c, q2[c], q4[c]);
-    w = load(first + 3);
-    BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) {
-      V e2, e4;
-      step(w, c, e2, e4);
-      full_add(s2[c], q2[c], e2);
-      full_add(s4[c], q4[c], e4);
-      full_add(s4[c], p2[c], q2[c]);
-      out[1][c] = q4[c];
-      out[2][c] = p2[c];
-    }
+    V p2[Groups], q2[Groups], e2[Groups], e4[Groups];
+    step(first, p2, out[0]);
+    step(first + 1, e2, e4);
+    add(s2, p2, e2);
+    add(s4, out[0], e4);
+    step(first + 2, q2, out[1]);
+    step(first + 3, e2, e4);
+    add(s2, q2, e2);
+    add(s4, out[1], e4);
+    add(s4, p2, q2);
+    BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) out[2][c] = p2[c];
   }
   BITWRIGHT_INLINE void add(int plane, V (&a)[Groups], const V (&b)[Groups]) {
-    BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) {
-      V s = counter[c].plane[plane];
-      full_add(s, a[c], b[c]);
-      counter[c].plane[plane] = s;
-    }
+    V s[Groups];
+    BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) s[c] = counter[c].plane[plane];
+    add(s, a, b);
+    BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) counter[c].plane[plane] = s[c];
   }
-  // 4 << Level steps -> three bits of weight 8 << Level: six bits of half of that weight and three full adders.
   template <int Level>
   BITWRIGHT_INLINE void block(int first, V (&out)[3][Groups]) {
     if constexpr (Level == 0) {
@@ -183,19 +174,17 @@ BITWRIGHT_NOINLINE void count_groups(Counter* counter, const SlicedTile& tile, c
   Counting<Groups> k;
   k.weights = static_cast<const uint8_t*>(tile.weights);
   k.offset = tile.offset;
-  k.plane_stride = tile.plane_stride;
   k.counter = counter;
-  k.ahead = static_cast<const char*>(tile.ahead);
-  k.ahead_step = tile.ahead_step;
   BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) {
     k.base[c] = tile.base[c];
+    k.second[c] = tile.base[c] + tile.plane_stride;
     k.s2[c] = k.s4[c] = _mm512_setzero_si512();
   }
   k.template blocks<3>(slice.steps / 32, slice.planes);
   const uint32_t rest = slice.steps % 32;
   k.template blocks<1>(rest / 8, slice.planes);
   k.template blocks<0>(rest % 8 / 4, slice.planes);
-  const V last = _mm512_load_si512(k.weights);
+  const V last = load(k.weights);
   BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) {
     counter[c].plane[0] = parity(last, tile.base[c] + tile.last);
     counter[c].plane[1] = k.s2[c];

@@ -129,9 +129,6 @@ struct SlicedTile {
   int32_t last;                // offset of the plane of the last xor
   size_t plane_stride;
   const void* weights;         // one packed panel
-  // What to fetch into L2 meanwhile: 128 bytes a step from `ahead` on, or with ahead_step 0 the same line again and again.
-  const void* ahead;
-  uint32_t ahead_step;         // 0 or 128
 };
 
 // Which limits the pixels of a group have: pixel j that of the class whose mask has bit 7 - j.
