@@ -7,13 +7,15 @@
 #include "error.h"
 #include "reader.h"
 #include "session.h"
+#include "tune.h"
 
 struct bitwright_model {
   std::shared_ptr<const bitwright::Model> model;
 };
 
 struct bitwright_session {
-  bitwright::Session session;
+  bitwright::SessionOptions options;
+  std::unique_ptr<bitwright::Session> session;
 };
 
 namespace {
@@ -71,7 +73,7 @@ void describe(const bitwright_model* model, const std::vector<uint32_t>& ids, si
 
 extern "C" {
 
-uint32_t bitwright_version(void) { return 1001; }
+uint32_t bitwright_version(void) { return 1002; }
 
 const char* bitwright_error(void) { return last_error().c_str(); }
 
@@ -124,7 +126,16 @@ bitwright_status bitwright_session_create(const bitwright_model* model, unsigned
     bitwright::SessionOptions options;
     options.threads = threads;
     if (kernel) options.kernel = kernel;
-    *session = new bitwright_session{{model->model, options}};
+    *session = new bitwright_session{options, std::make_unique<bitwright::Session>(model->model, options)};
+  });
+}
+
+bitwright_status bitwright_session_tune(bitwright_session* session, size_t batch) {
+  return guarded([&] {
+    need(session, "session");
+    if (batch == 0 || batch > UINT32_MAX) bitwright::fail(Status::kArgument, "batch ", batch, ": 1 to ", UINT32_MAX, " samples are possible");
+    session->options.choices = bitwright::tune_all(*session->session, static_cast<uint32_t>(batch));
+    session->session = std::make_unique<bitwright::Session>(session->session->prepared().model, session->options);
   });
 }
 
@@ -136,10 +147,10 @@ bitwright_status bitwright_session_run(bitwright_session* session, size_t batch,
     need(inputs, "inputs");
     need(outputs, "outputs");
     if (batch == 0) return;
-    const bitwright::Model& model = session->session.model();
+    const bitwright::Model& model = session->session->model();
     for (size_t i = 0; i < model.inputs.size(); ++i) need(inputs[i], "an input");
     for (size_t i = 0; i < model.outputs.size(); ++i) need(outputs[i], "an output");
-    session->session.run_contiguous(batch, inputs, outputs);
+    session->session->run_contiguous(batch, inputs, outputs);
   });
 }
 

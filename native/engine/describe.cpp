@@ -10,20 +10,20 @@ OpFacts facts_of(const PreparedModel& prepared, size_t index) {
   OpFacts f;
   const uint64_t outputs = uint64_t{op.out_pixels()} * op.out_channels;
   const uint64_t per_output = uint64_t{op.geometry.taps()} * (model.values[op.in].channels() / op.geometry.groups);
-  f.epilogue = prepared.kernels.epilogue->name;
+  f.epilogue = prepared.ops[index].kernels.epilogue->name;
   switch (op.opcode) {
     case Opcode::kBconv: {
       const PreparedOp& p = prepared.ops[index];
-      f.kernel = p.bit_depthwise ? prepared.kernels.depthwise->name : p.sliced ? p.sliced->kernel->name : p.binary->name;
+      f.kernel = p.bit_depthwise ? prepared.ops[index].kernels.depthwise->name : p.sliced ? p.sliced->kernel->name : p.binary->name;
       f.binary_macs = outputs * per_output;
       break;
     }
     case Opcode::kFconv:
-      f.kernel = prepared.kernels.floats->name;
+      f.kernel = prepared.ops[index].kernels.floats->name;
       f.float_macs = outputs * per_output;
       break;
     case Opcode::kQconv:
-      f.kernel = prepared.kernels.int8->name;
+      f.kernel = prepared.ops[index].kernels.int8->name;
       f.int8_macs = outputs * per_output;
       break;
     case Opcode::kBmatmul:

@@ -173,7 +173,7 @@ void run_fused_bits(const RunContext& run, const PreparedOp& op, const View& in,
 
 template <class Count>
 void run_binary(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
-  const Kernels& kernels = run.prepared->kernels;
+  const Kernels& kernels = op.kernels;
   const BinaryKernel& kernel = *op.binary;
   const ValueInfo& in = run.prepared->model->values[info.in];
   const View& view = run.views[info.in];
@@ -228,7 +228,7 @@ uint32_t channels_of(const PreparedOp& op, uint32_t panel) {
 }
 
 void run_float(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
-  const Kernels& kernels = run.prepared->kernels;
+  const Kernels& kernels = op.kernels;
   const FloatKernel& kernel = *kernels.floats;
   const View& view = run.views[info.in];
   const StepList steps(run, op);
@@ -272,7 +272,7 @@ void gather_chunk(const Int8Kernel& kernel, const Gather& gather, Chunk& chunk, 
 }
 
 void run_int8(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
-  const Kernels& kernels = run.prepared->kernels;
+  const Kernels& kernels = op.kernels;
   const Int8Kernel& kernel = *kernels.int8;
   const ValueInfo& in = run.prepared->model->values[info.in];
   const View& view = run.views[info.in];

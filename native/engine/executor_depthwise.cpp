@@ -26,8 +26,8 @@ void for_runs(const PreparedOp& op, size_t first, size_t pixels, size_t most, co
 void run_depthwise(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
   const ValueInfo& in = run.prepared->model->values[info.in];
   const View& view = run.views[info.in];
-  const DepthwiseKernel& kernel = *run.prepared->kernels.depthwise;
-  const EpilogueKernel& epilogue = *run.prepared->kernels.epilogue;
+  const DepthwiseKernel& kernel = *op.kernels.depthwise;
+  const EpilogueKernel& epilogue = *op.kernels.epilogue;
   const PreparedDepthwise& own = *op.bit_depthwise;
   const Table& table = *op.table;
   if (table.has_padding) fill_padding(run, in, view, op.fill);

@@ -25,7 +25,7 @@ void run_matmul(const RunContext& run, const OpInfo& info, const PreparedOp& op)
   const ValueInfo& b = run.prepared->model->values[info.rhs];
   const View& view = run.views[info.rhs];
   const BinaryKernel& kernel = *op.binary;
-  const ProductKernel& product = *run.prepared->kernels.product;
+  const ProductKernel& product = *op.kernels.product;
   const Cut& cut = op.cut;
   auto* origins = reinterpret_cast<int32_t*>(run.shared + op.origins_of_rhs);
   const auto bits = static_cast<int32_t>(run.prepared->model->values[info.in].group_channels());

@@ -38,17 +38,27 @@ bool covers_map(const Geometry& g, const ValueInfo& in) {
 
 class Preparer {
  public:
-  Preparer(std::shared_ptr<const Model> model, const Kernels& kernels) : model_(*model) {
+  Preparer(std::shared_ptr<const Model> model, const Kernels& kernels, const Choices& choices) : model_(*model), choices_(choices) {
     result_->model = std::move(model);
     result_->kernels = kernels;
   }
 
-  std::shared_ptr<const PreparedModel> run() {
+  // All ops, or one alone.
+  std::shared_ptr<const PreparedModel> run(size_t only = SIZE_MAX) {
+    for (const auto& [op, name] : choices_)
+      if (op >= model_.ops.size()) fail(Status::kArgument, "kernel '", name, "' is chosen for op ", op, ": the model has ", model_.ops.size());
     result_->ops.reserve(model_.ops.size());
     for (size_t i = 0; i < model_.ops.size(); ++i) {
       const OpInfo& op = model_.ops[i];
       where_ = text("op ", i, " (", name_of(op.opcode), ")");
       PreparedOp p;
+      p.kernels = result_->kernels;
+      if (only != SIZE_MAX && i != only) {
+        result_->ops.push_back(std::move(p));
+        continue;
+      }
+      const auto choice = choices_.find(i);
+      if (choice != choices_.end()) choose_for(op, p, choice->second);
       steps(op, p);
       switch (op.opcode) {
         case Opcode::kBconv: binary(op, p); break;
@@ -131,6 +141,16 @@ class Preparer {
       field = to;
       to += stride(id);
     });
+  }
+
+  // A kernel of the op's own operation: its sum's kernel, not its epilogue.
+  void choose_for(const OpInfo& op, PreparedOp& p, const std::string& name) const {
+    const char* operation = operation_of(op, model_.values[op.in]);
+    if (!*operation) fail(Status::kKernel, where_, ": kernel '", name, "' is chosen, but this kind of op has no choice of kernels");
+    for (const KernelFacts& k : list_kernels())
+      if (k.name == name && k.operation != operation)
+        fail(Status::kKernel, where_, ": kernel '", name, "' is of the operation ", k.operation, "; one of ", operation, " is needed");
+    choose_kernel(p.kernels, name);
   }
 
   static bool is_bits(StepKind kind) { return StepInfo{kind}.writes_bits(); }
@@ -286,7 +306,7 @@ class Preparer {
   void binary(const OpInfo& op, PreparedOp& p) {
     const ValueInfo& in = model_.values[op.in];
     if (op.depthwise(in)) return depthwise(op, p, in);
-    const BinaryKernel* kernel = fitting(result_->kernels.binary, op.out_channels / op.geometry.groups);
+    const BinaryKernel* kernel = fitting(p.kernels.binary, op.out_channels / op.geometry.groups);
     p.binary = kernel;
     p.planes = in.planes;
     const bool dense = covers_map(op.geometry, in) && (in.planes == 1 || in.pixels() == 1);  // planes lie between the pixels
@@ -322,8 +342,9 @@ class Preparer {
   void matmul(const OpInfo& op, PreparedOp& p) {
     const ValueInfo& in = model_.values[op.in];
     const uint32_t outputs = op.out_channels / op.geometry.groups;
-    const BinaryKernel* kernel = fitting(result_->kernels.binary, outputs);
-    if (kernel->panel % 32 != 0) kernel = result_->kernels.binary;  // B is transposed by whole words
+    const BinaryKernel* kernel = fitting(p.kernels.binary, outputs);
+    if (kernel->panel % 32 != 0) kernel = p.kernels.binary;  // B is transposed by whole words
+    if (kernel->panel % 32 != 0) kernel = find_binary_kernel(kernel->isa);  // a narrow one was forced
     p.binary = kernel;
     p.planes = in.planes;
     p.table = table(op, in, false, in.pixel_stride(), 0);
@@ -345,14 +366,14 @@ class Preparer {
 
   // The sliced kernel's part, or null if the popcount kernel takes the layer.
   std::unique_ptr<PreparedSliced> make_sliced(const OpInfo& op, const PreparedOp& p, const ValueInfo& in, bool dense, bool one_class) const {
-    const SlicedKernel* kernel = result_->kernels.sliced;
+    const SlicedKernel* kernel = p.kernels.sliced;
     const Geometry& g = op.geometry;
     if (!kernel || p.planes != 1 || straddles(p) || (g.groups > 1 && op.out_channels / g.groups % 32 != 0)) return nullptr;
     auto s = std::make_unique<PreparedSliced>();
     s->kernel = kernel;
     const bool whole_map = dense && in.pixels() > 1;
     s->slice = BitSlice(p.taps, whole_map ? p.depth * 32 : in.group_channels(), p.depth);
-    if (!result_->kernels.sliced_forced && !worth_slicing(op, p, s->slice)) return nullptr;
+    if (!p.kernels.sliced_forced && !worth_slicing(op, p, s->slice)) return nullptr;
     const SlicedProblem problem{g, {in.dims[0], in.dims[1], in.dims[2]}, op.out, dense, p.table.get(), in.pixel_stride(),
                                 static_cast<int32_t>(in.pixels() * in.pixel_stride()), one_class};
     s->layout = make_sliced_layout(problem, s->slice);
@@ -432,7 +453,7 @@ class Preparer {
 
   void floats(const OpInfo& op, PreparedOp& p) {
     const ValueInfo& in = model_.values[op.in];
-    const FloatKernel* kernel = result_->kernels.floats;
+    const FloatKernel* kernel = p.kernels.floats;
     const bool dense = covers_map(op.geometry, in);
     p.table = table(op, in, dense, in.channels(), -1);
     p.taps = dense ? 1 : op.geometry.taps();
@@ -453,7 +474,7 @@ class Preparer {
 
   void int8(const OpInfo& op, PreparedOp& p) {
     const ValueInfo& in = model_.values[op.in];
-    const Int8Kernel* kernel = result_->kernels.int8;
+    const Int8Kernel* kernel = p.kernels.int8;
     const auto* canonical = constant<int8_t>(model_, op.weight);
     const uint32_t groups = op.geometry.groups;
     const bool dense = covers_map(op.geometry, in);
@@ -571,6 +592,7 @@ class Preparer {
   }
 
   const Model& model_;
+  const Choices& choices_;
   std::shared_ptr<PreparedModel> result_ = std::make_shared<PreparedModel>();
   std::map<std::string, std::shared_ptr<const Table>> tables_;
   std::string where_;
@@ -578,8 +600,22 @@ class Preparer {
 
 }  // namespace
 
-std::shared_ptr<const PreparedModel> prepare(std::shared_ptr<const Model> model, const Kernels& kernels) {
-  return Preparer(std::move(model), kernels).run();
+const char* operation_of(const OpInfo& op, const ValueInfo& input) {
+  switch (op.opcode) {
+    case Opcode::kBconv: return op.depthwise(input) ? "bdepthwise" : "bconv";
+    case Opcode::kBmatmul: return "bconv";
+    case Opcode::kFconv: return "fconv";
+    case Opcode::kQconv: return "qconv";
+    default: return "";
+  }
+}
+
+std::shared_ptr<const PreparedModel> prepare(std::shared_ptr<const Model> model, const Kernels& kernels, const Choices& choices) {
+  return Preparer(std::move(model), kernels, choices).run();
+}
+
+std::shared_ptr<const PreparedModel> prepare_op(std::shared_ptr<const Model> model, const Kernels& kernels, const Choices& choices, size_t op) {
+  return Preparer(std::move(model), kernels, choices).run(op);
 }
 
 }  // namespace bitwright

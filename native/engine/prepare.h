@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "chain.h"
@@ -55,6 +57,7 @@ struct PreparedDepthwise {
 };
 
 struct PreparedOp {
+  Kernels kernels;                // the model's, but for those chosen for this op
   std::vector<PreparedStep> steps;
   // Convolutions
   std::shared_ptr<const Table> table;
@@ -99,6 +102,15 @@ struct PreparedModel {
   uint64_t weight_bytes = 0;  // packed weights alone
 };
 
-std::shared_ptr<const PreparedModel> prepare(std::shared_ptr<const Model> model, const Kernels& kernels);
+// The operation of the kernels that compute an op's sums, as list_kernels() names it; "" where there is only one way.
+const char* operation_of(const OpInfo& op, const ValueInfo& input);
+
+// Kernels, by name, of single ops, by index, in place of those of the model's choice.
+using Choices = std::map<size_t, std::string>;
+
+std::shared_ptr<const PreparedModel> prepare(std::shared_ptr<const Model> model, const Kernels& kernels, const Choices& choices = {});
+
+// One op alone, to try kernels on it: only ops[op] of the result can run.
+std::shared_ptr<const PreparedModel> prepare_op(std::shared_ptr<const Model> model, const Kernels& kernels, const Choices& choices, size_t op);
 
 }  // namespace bitwright

@@ -28,15 +28,20 @@ std::string known_names() {
   return known;
 }
 
-void choose(Kernels& kernels, const std::string& name, const std::string& origin) {
-  for (const char* const* isa = isa_names(); *isa; ++isa) {
-    if (name != *isa) continue;
-    if (!isa_supported(*isa)) fail(Status::kKernel, "kernel '", name, "'", origin, ": this CPU does not support the instruction set ", name);
-    const SlicedKernel* sliced = find_sliced_kernel(*isa);
-    kernels = {find_binary_kernel(*isa), sliced, sliced && name == sliced->isa, find_float_kernel(*isa), find_int8_kernel(*isa),
-               find_epilogue_kernel(*isa), find_product_kernel(*isa), find_depthwise_kernel(*isa)};
-    return;
-  }
+// The best of an instruction set and those below, or of the CPU (null).
+Kernels best_of(const char* isa) {
+  Kernels k;
+  k.binary = find_binary_kernel(isa);
+  k.sliced = find_sliced_kernel(isa);
+  k.floats = find_float_kernel(isa);
+  k.int8 = find_int8_kernel(isa);
+  k.epilogue = find_epilogue_kernel(isa);
+  k.product = find_product_kernel(isa);
+  k.depthwise = find_depthwise_kernel(isa);
+  return k;
+}
+
+void choose_name(Kernels& kernels, const std::string& name, const std::string& origin) {
   for (const KernelFacts& k : list_kernels()) {
     if (k.name != name || k.operation == "pack") continue;
     if (!k.supported) fail(Status::kKernel, "kernel '", name, "'", origin, " needs the instruction set ", k.isa, ", which this CPU does not support");
@@ -55,6 +60,17 @@ void choose(Kernels& kernels, const std::string& name, const std::string& origin
   fail(Status::kKernel, "unknown kernel '", name, "'", origin, "; known: ", known_names());
 }
 
+void choose(Kernels& kernels, const std::string& name, const std::string& origin) {
+  for (const char* const* isa = isa_names(); *isa; ++isa) {
+    if (name != *isa) continue;
+    if (!isa_supported(*isa)) fail(Status::kKernel, "kernel '", name, "'", origin, ": this CPU does not support the instruction set ", name);
+    kernels = best_of(*isa);
+    kernels.sliced_forced = kernels.sliced && name == kernels.sliced->isa;
+    return;
+  }
+  choose_name(kernels, name, origin);
+}
+
 }  // namespace
 
 std::vector<KernelFacts> list_kernels() {
@@ -70,6 +86,8 @@ std::vector<KernelFacts> list_kernels() {
   return facts;
 }
 
+void choose_kernel(Kernels& kernels, const std::string& name) { choose_name(kernels, name, ""); }
+
 Kernels select_kernels(const std::string& request) {
   std::string names = request;
   std::string origin;
@@ -80,14 +98,13 @@ Kernels select_kernels(const std::string& request) {
       origin = " (from the environment variable BITWRIGHT_KERNEL)";
     }
   }
-  Kernels kernels{find_binary_kernel(nullptr), find_sliced_kernel(nullptr),   false,
-                  find_float_kernel(nullptr),  find_int8_kernel(nullptr),     find_epilogue_kernel(nullptr),
-                  find_product_kernel(nullptr), find_depthwise_kernel(nullptr)};
+  Kernels kernels = best_of(nullptr);
   for (size_t at = 0; at < names.size();) {
     const size_t comma = std::min(names.find(',', at), names.size());
     choose(kernels, names.substr(at, comma - at), origin);
     at = comma + 1;
   }
+  kernels.forced = !names.empty();
   if (!kernels.binary || !kernels.floats || !kernels.int8 || !kernels.epilogue || !kernels.product || !kernels.depthwise)
     fail(Status::kInternal, "this build has no portable kernels");
   if (std::max({kernels.binary->mr, kernels.floats->mr, kernels.int8->mr}) > kMaxTilePixels ||

@@ -11,6 +11,7 @@ namespace bitwright {
 struct Kernels {
   const BinaryKernel* binary = nullptr;
   const SlicedKernel* sliced = nullptr;  // may be null; `binary` runs what it does not take
+  bool forced = false;                   // by a request: not open to tuning
   bool sliced_forced = false;            // by its name or its instruction set: it runs whatever it can, not only where it is expected to win
   const FloatKernel* floats = nullptr;
   const Int8Kernel* int8 = nullptr;
@@ -23,6 +24,9 @@ struct Kernels {
 // kernel uses more than that) or kernel names separated by commas ("bconv_avx2,epilogue_portable"; other operations keep the best).
 // Throws Error(kKernel) for an unknown name or one that this CPU cannot run.
 Kernels select_kernels(const std::string& request);
+
+// Puts one kernel in the place of those of its operation. `name`: as in list_kernels(), but none of "pack". Throws as select_kernels does.
+void choose_kernel(Kernels& kernels, const std::string& name);
 
 struct KernelFacts {
   std::string name, operation, isa, about;

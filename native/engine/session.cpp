@@ -157,7 +157,7 @@ ExternalTensor contiguous(const ValueInfo& value) {
 }  // namespace
 
 Session::Session(std::shared_ptr<const Model> model, const SessionOptions& options)
-    : prepared_(prepare(std::move(model), select_kernels(options.kernel))),
+    : prepared_(prepare(std::move(model), select_kernels(options.kernel), options.choices)),
       pool_(options.threads ? options.threads : available_cpus()),
       micro_batch_(micro_batch_for(*prepared_, options.cache_bytes)) {}
 

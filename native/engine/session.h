@@ -31,6 +31,7 @@ void contiguous_strides(const ValueInfo& value, int64_t (&strides)[5]);
 struct SessionOptions {
   unsigned threads = 1;  // 0: as many as the process may use
   std::string kernel;    // see select_kernels
+  Choices choices;       // kernels of single ops, see tune.h
   uint64_t cache_bytes = 0;  // what a micro-batch's arena may take; 0: the L2 cache, or the packed weights if they are larger
 };
 
@@ -60,6 +61,10 @@ class Session {
   std::vector<MachineRate> measure_machine(uint64_t bytes, const std::vector<const RooflineLoop*>& loops) {
     return bitwright::measure_machine(pool_, bytes, loops);
   }
+
+  // Nanoseconds of each run of the op by each of the prepared variants of it, one after the other in each of `rounds` rounds: [variant][round].
+  std::vector<std::vector<uint64_t>> time_variants(size_t op, uint32_t samples, const std::vector<std::shared_ptr<const PreparedModel>>& variants,
+                                                   uint32_t rounds);
 
  private:
   struct Arena;

@@ -1,4 +1,5 @@
 // Timing one op of a session alone, on values that are made up: the time does not depend on them.
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 
@@ -37,7 +38,8 @@ void make_up(const ValueInfo& v, uint32_t samples, uint8_t* data) {
 
 }  // namespace
 
-std::vector<uint64_t> Session::time_op(size_t op, uint32_t samples, uint32_t repeats) {
+std::vector<std::vector<uint64_t>> Session::time_variants(size_t op, uint32_t samples, const std::vector<std::shared_ptr<const PreparedModel>>& variants,
+                                                          uint32_t rounds) {
   const Model& m = model();
   if (op >= m.ops.size()) fail(Status::kArgument, "op ", op, ": the model has ", m.ops.size());
   if (samples == 0) fail(Status::kArgument, "the batch is empty: there is nothing to time");
@@ -52,18 +54,29 @@ std::vector<uint64_t> Session::time_op(size_t op, uint32_t samples, uint32_t rep
       make_up(v, samples, at->second.as<uint8_t>());
       views[id] = {at->second.data(), v.bytes / 4};
     }
-  const AlignedBuffer scratch(prepared_->scratch_bytes * threads()), shared(prepared_->shared_bytes);
-  std::vector<Step> steps(prepared_->max_steps);
-  const RunContext run{prepared_.get(), views.data(), samples, &pool_, scratch.as<uint8_t>(), steps.data(), shared.as<uint8_t>()};
-  std::vector<uint64_t> ns(repeats);
-  const Pool::Busy busy(pool_);
-  run_op(run, op);
-  for (uint64_t& t : ns) {
-    const auto start = std::chrono::steady_clock::now();
-    run_op(run, op);
-    t = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count());
+  size_t scratch_bytes = 0, shared_bytes = 0, max_steps = 0;
+  for (const auto& p : variants) {
+    scratch_bytes = std::max(scratch_bytes, p->scratch_bytes);
+    shared_bytes = std::max(shared_bytes, p->shared_bytes);
+    max_steps = std::max(max_steps, p->max_steps);
   }
+  const AlignedBuffer scratch(scratch_bytes * threads()), shared(shared_bytes);
+  std::vector<Step> steps(max_steps);
+  const Pool::Busy busy(pool_);
+  const auto run = [&](const PreparedModel& p) {
+    const auto start = std::chrono::steady_clock::now();
+    run_op({&p, views.data(), samples, &pool_, scratch.as<uint8_t>(), steps.data(), shared.as<uint8_t>()}, op);
+    return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count());
+  };
+  std::vector<std::vector<uint64_t>> ns(variants.size());
+  for (const auto& p : variants) run(*p);
+  for (uint32_t round = 0; round < rounds; ++round)
+    for (size_t i = 0; i < variants.size(); ++i) ns[i].push_back(run(*variants[i]));
   return ns;
+}
+
+std::vector<uint64_t> Session::time_op(size_t op, uint32_t samples, uint32_t repeats) {
+  return time_variants(op, samples, {prepared_}, repeats).front();
 }
 
 }  // namespace bitwright

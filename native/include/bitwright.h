@@ -74,6 +74,9 @@ BITWRIGHT_API const char* bitwright_model_meta(const bitwright_model* model);
  * instruction set ("avx2"), or kernel names separated by commas ("bconv_avx2,epilogue_portable"). */
 BITWRIGHT_API bitwright_status bitwright_session_create(const bitwright_model* model, unsigned threads, const char* kernel,
                                                         bitwright_session** session);
+/* Times the kernels that this CPU has for each layer, with this batch size and the session's threads, and keeps the fastest ones for this session's
+ * further runs: some 20 ms a layer. The results of runs do not change. Not while another thread uses the session; not if kernels are forced. Since 1.2. */
+BITWRIGHT_API bitwright_status bitwright_session_tune(bitwright_session* session, size_t batch);
 BITWRIGHT_API void bitwright_session_close(bitwright_session* session); /* NULL is allowed */
 
 /* inputs[i], outputs[i]: contiguous arrays of batch * sample_elements elements, aligned to the element, of the i-th input's or output's type. Outputs

@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/array.h>
+#include <nanobind/stl/map.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
@@ -19,6 +20,7 @@
 #include "machine.h"
 #include "reader.h"
 #include "session.h"
+#include "tune.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -251,6 +253,29 @@ nb::list machine_rates(Session& session, uint64_t bytes, const std::vector<std::
   return list;
 }
 
+// What Session::tune of Python keeps: {op: kernel}.
+std::shared_ptr<Session> with_choices(const Session& session, const std::map<size_t, std::string>& choices) {
+  SessionOptions options;
+  options.threads = session.threads();
+  options.choices = choices;
+  return std::make_shared<Session>(session.prepared().model, options);
+}
+
+nb::dict tuned_dict(Session& session, size_t op, uint32_t samples) {
+  TunedOp tuned;
+  {
+    nb::gil_scoped_release release;
+    tuned = tune_op(session, op, samples);
+  }
+  nb::dict ns;
+  for (const KernelTime& t : tuned.times) ns[nb::str(t.kernel.c_str())] = t.ns;
+  nb::dict d;
+  d["standard"] = tuned.standard;
+  d["kernel"] = tuned.chosen;
+  d["ns"] = ns;
+  return d;
+}
+
 std::shared_ptr<Session> make_session(std::shared_ptr<const Model> model, unsigned threads, const std::string& kernel) {
   SessionOptions options;
   options.threads = threads;
@@ -343,6 +368,13 @@ NB_MODULE(_native, m) {
       }, "index"_a, "samples"_a, "repeats"_a)
       .def("measure_machine", &machine_rates, "bytes"_a, "wishes"_a)
       .def("ops", &ops)
+      .def("tune_op", &tuned_dict, "index"_a, "samples"_a)
+      .def("kernels_for", &kernels_for, "index"_a)
+      .def("layer_text", [](const Session& s, size_t op) { return layer_text(s.model(), op); }, "index"_a)
+      .def("with_choices", [](const Session& s, const std::map<size_t, std::string>& choices) {
+        nb::gil_scoped_release release;
+        return with_choices(s, choices);
+      }, "choices"_a)
       .def("value", [](const Session& s, uint32_t id) { return value_dict(s.model(), id); })
       .def_prop_ro("value_count", [](const Session& s) { return s.model().values.size(); })
       .def_prop_ro("inputs", [](const Session& s) { return s.model().inputs; })

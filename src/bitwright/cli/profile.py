@@ -23,6 +23,7 @@ def profile(
     threads: int = 1,
     repeats: int = 50,
     kernel: str | None = None,
+    tune: bool = False,
     seed: int = 0,
     json: bool = False,
     html: str | None = None,
@@ -35,6 +36,7 @@ def profile(
         threads: threads of the engine; 0 for as many as the process may use.
         repeats: timed calls; the table gives their median.
         kernel: force a kernel or an instruction set by name (see `bitwright kernels`).
+        tune: time the kernels for each layer first and take the fastest; results are kept in the user's cache.
         seed: of the random inputs.
         json: print everything as JSON instead of the table.
         html: write a page with a flame chart to this file.
@@ -43,6 +45,8 @@ def profile(
     from bitwright.runtime import Session
 
     session = Session(model, threads=threads, kernel=kernel)
+    if tune:
+        session.tune(batch=batch)
     result = session.profile(*random_inputs(session, batch, seed), repeats=repeats)
     # Paths in the PyTorch network, if known.
     paths = [str(entry.get("module", "")) for entry in session.meta.get("ops", [])]

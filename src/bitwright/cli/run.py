@@ -17,6 +17,7 @@ def run(
     *,
     threads: int = 1,
     kernel: str | None = None,
+    tune: bool = False,
     top: int = 1,
     json: bool = False,
     output: str | None = None,
@@ -28,6 +29,7 @@ def run(
         inputs: images, and .npy arrays: float32 as the network wants them, or uint8 pixels [N,H,W,C] or [N,H,W].
         threads: threads of the engine.
         kernel: force a kernel or an instruction set by name (see `bitwright kernels`).
+        tune: time the kernels for each layer first and take the fastest; results are kept in the user's cache.
         top: how many classes to print for each input.
         json: print one JSON object a line instead of text.
         output: also write all raw outputs to this .npy file.
@@ -40,7 +42,7 @@ def run(
 
     if top < 1:
         raise ValueError(f"--top {top}: must be 1 or more")
-    session = Session(model, threads=threads, kernel=kernel)
+    session = Session(model, threads=threads, kernel=kernel, tune=tune)
     if len(session.inputs) != 1:
         names = ", ".join(i.name for i in session.inputs)
         raise ValueError(

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,9 @@ import numpy.typing as npt
 from bitwright.runtime._load import native
 from bitwright.runtime.errors import InputError, ModelError
 from bitwright.runtime.profiling import Machine, Peak, Profile, account, wishes
+
+if TYPE_CHECKING:
+    from bitwright.runtime.tuning import Entry, TunedOp
 
 __all__ = ["Session", "TensorInfo"]
 
@@ -38,11 +41,15 @@ class Session:
         kernel: forces kernels: an instruction set ("portable", "avx2", "avx512", ...) or kernel names
             separated by commas, see `bitwright.runtime.kernels`. Without it, the environment variable
             ``BITWRIGHT_KERNEL``; without that, the best for this CPU.
+        tune: True times the kernels for each layer, as `tune` does, and keeps the results in the user's cache
+            (`bitwright.runtime.tuning.default_cache_path`); a path keeps them in that file. Layers whose results are
+            there already cost nothing. False: kernels are chosen by rules, without timing, the same on each start.
 
     Raises:
         ModelError: the file is damaged, unsupported, newer or too large.
         KernelError: the kernel is unknown, or this CPU cannot run it.
         OSError: the file cannot be read.
+        ValueError: ``tune`` together with forced kernels.
 
     A session may be shared by threads: every call has memory of its own, and the interpreter lock is released while
     the engine works. Results do not depend on the number of threads or on how a batch is cut.
@@ -53,6 +60,7 @@ class Session:
         model: str | os.PathLike[str] | bytes | bytearray | memoryview,
         threads: int = 1,
         kernel: str | None = None,
+        tune: bool | str | os.PathLike[str] = False,
     ) -> None:
         if isinstance(threads, bool) or not isinstance(threads, int) or not 0 <= threads <= 1024:
             raise ValueError(f"threads is {threads!r}; an integer from 0 (all CPUs of the process) to 1024 is expected")
@@ -69,6 +77,8 @@ class Session:
             self._meta = json.loads(self._native.meta)
         except (ValueError, RecursionError) as error:
             raise ModelError(f"section META: the JSON cannot be read: {error}") from None
+        if tune is not False:
+            self.tune(cache=tune)
 
     def _describe(self, value: int) -> TensorInfo:
         facts = self._values[value]
@@ -196,6 +206,66 @@ class Session:
         if not 0 <= index < len(self._native.ops()):
             raise ValueError(f"op {index}: the model has ops 0 to {len(self._native.ops()) - 1}")
         return list(self._native.time_op(index, batch, repeats))
+
+    def tune(
+        self, *, batch: int = 1, cache: bool | str | os.PathLike[str] = True, again: bool = False
+    ) -> list[TunedOp]:
+        """Chooses the kernel of each op by timing, for this session's further runs.
+
+        Each kernel that can run an op is timed on it (real shape, made-up values, this session's threads), in turn; the
+        one that rules choose stays unless another is faster by more than 3 % in the median, so that noise changes
+        nothing. Takes some 20 ms a layer. Outputs stay the same bit for bit: float convolutions, whose kernels add in
+        different orders, are left as they are.
+
+        Args:
+            batch: samples that go through a layer together, as in the runs to come.
+            cache: where results are kept beside this process: True for the user's cache, False for nowhere, or a file.
+                They hold for the CPU's model, its instruction sets, the engine's build, the layer, batch and threads.
+            again: measures layers whose results are known too.
+
+        Returns:
+            One entry for each op with a choice of kernels.
+
+        Raises:
+            ValueError: the kernels are forced (``kernel=`` or ``BITWRIGHT_KERNEL``), or ``batch`` is below 1.
+
+        A damaged cache file is ignored with a `RuntimeWarning`.
+        """
+        if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch < 2**32:
+            raise ValueError(f"batch is {batch!r}; an integer of at least 1 is expected")
+        from bitwright.runtime.tuning import TuningCache, default_cache_path  # imports that a mere run does without
+
+        path = default_cache_path() if cache is True else None if cache is False else cache
+        store = TuningCache(path)
+        tuned: list[TunedOp] = []
+        fresh: dict[str, Entry] = {}
+        for op in self._native.ops():
+            index = op["index"]
+            possible = self._native.kernels_for(index)
+            if not possible:
+                continue
+            layer = f"{self._native.layer_text(index)} | batch {batch} | threads {self.threads}"
+            known = (fresh[layer], "measured") if layer in fresh else None if again else store.get(layer, possible)
+            if known is None:
+                result = self._native.tune_op(index, batch)
+                fresh[layer] = {"kernel": result["kernel"], "ns": result["ns"]}
+                known = (fresh[layer], "measured")
+            entry, source = known
+            tuned.append(
+                {
+                    "index": index,
+                    "name": op["name"],
+                    "kind": op["kind"],
+                    "standard": possible[0],
+                    "kernel": entry["kernel"],
+                    "ns": dict(entry["ns"]),
+                    "source": source,
+                }
+            )
+        store.put(fresh)
+        choices = {t["index"]: t["kernel"] for t in tuned if t["kernel"] != t["standard"]}
+        self._native = self._native.with_choices(choices)
+        return tuned
 
     def ops(self) -> list[dict[str, Any]]:
         """Facts about each op, in the order of execution.
