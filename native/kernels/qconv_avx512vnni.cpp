@@ -1,5 +1,10 @@
 // int8 convolution for AVX-512 with VNNI (Cascade Lake and later, Zen 4 and later): vpdpbusd multiplies 4 bytes of activations with 4 of weights in
 // each 32-bit lane and adds the exact sum. Tile 6 pixels x 64 channels in 24 zmm accumulators.
+//
+// Cost per 4 input channels: 24 vpdpbusd (12 cycles on two pipes), 4 weight loads and 6 broadcast loads; per tile 24 stores, which overlap with
+// nothing (some 30 to 50 cycles). A 7x7 stem of 3 channels: 147 products of a pixel take 37 vpdpbusd of 4 (148).
+// Measured (Zen 5 server, 3.6 GHz, gcc 12, one core, bitwright_bench), share of the vpdpbusd rate of that run: 93 % for 3x3 of 64 channels, 91 % for
+// 1x1 of 256, 64 to 78 % for 1x1 of 64, 71 to 76 % for the 7x7 stem (tiles alone, rows in L1: 80 %).
 #include "isa.h"
 
 #include <cstring>
