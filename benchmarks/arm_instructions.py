@@ -49,9 +49,12 @@ CONVOLUTIONS = [
     ("bdepthwise_neon", 16 + 9, 256, "3x3 into counts, 256 channels"),
 ]
 ELEMENTWISE = [
-    ("epilogue_neon", 0, 256, "threshold, 256 channels"),
-    ("epilogue_neon", 1, 256, "affine, add, prelu, store, bits, 256 channels"),
-    ("pack_neon", 0, 256, "float32 by channel, 256 channels"),
+    ("epilogue_neon", 0, 256, "threshold"),
+    ("epilogue_neon", 1, 256, "affine, add, RPReLU, store, bits"),
+    ("epilogue_neon", 2, 256, "the same step by step"),
+    ("epilogue_neon", 3, 256, "int16: fixed, add, PReLU, store, bits"),
+    ("epilogue_neon", 4, 256, "int8: affine, store"),
+    ("pack_neon", 0, 256, "float32 by channel"),
 ]
 
 _VECTOR = re.compile(r"\b[vqd]\d+\b|\bv\d+\.")

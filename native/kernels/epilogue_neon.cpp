@@ -94,14 +94,13 @@ struct Simd {
   static BITWRIGHT_INLINE F to_float(I x) { return vcvtq_f32_s32(x); }
   static BITWRIGHT_INLINE I add_i32(I a, I b) { return vaddq_s32(a, b); }
   static BITWRIGHT_INLINE I set_i32(int32_t x) { return vdupq_n_s32(x); }
-  // 32 channels of one pixel as u8: clamped (the bounds are integers), then fcvtns, which rounds half to even and makes NaN 0.
+  // 32 channels of one pixel as u8: fcvtns rounds half to even and makes NaN 0; everything after it saturates, so that nothing needs clamping.
   template <bool kFull>
-  static BITWRIGHT_INLINE void store_u8(uint8_t* p, const Tail& tail, const F* x, F factor, F low, F high, I zero) {
+  static BITWRIGHT_INLINE void store_u8(uint8_t* p, const Tail& tail, const F* x, F factor, F, F, I zero) {
     uint8x8_t q[4];
     BITWRIGHT_UNROLL for (int h = 0; h < 4; ++h) {
       uint16x4_t half[2];
-      BITWRIGHT_UNROLL for (int k = 0; k < 2; ++k)
-        half[k] = vqmovun_s32(vaddq_s32(vcvtnq_s32_f32(above(below(mul(x[2 * h + k], factor), low), high)), zero));
+      BITWRIGHT_UNROLL for (int k = 0; k < 2; ++k) half[k] = vqmovun_s32(vqaddq_s32(vcvtnq_s32_f32(mul(x[2 * h + k], factor)), zero));
       q[h] = vqmovn_u16(vcombine_u16(half[0], half[1]));
     }
     uint8_t part[32];

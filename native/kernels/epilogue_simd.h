@@ -105,6 +105,16 @@ BITWRIGHT_INLINE void store_bits_step(const Simd::F (&x)[P][W * Simd::kVectors],
 
 #include "epilogue_levels.h"
 
+// A copy for functions that are not inlined: if x itself had an address, it would lie in memory from step to step.
+template <int P, int V>
+struct Held {
+  Simd::F x[P][V];
+  BITWRIGHT_INLINE explicit Held(const Simd::F (&from)[P][V]) {
+    BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
+      BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) x[i][v] = from[i][v];
+  }
+};
+
 template <int P, int W, bool kFull>
 void quantized_steps(const Simd::F (&x)[P][W * Simd::kVectors], const Place& b, const Step* steps, size_t n_steps);  // epilogue_fixed.h
 
@@ -128,7 +138,7 @@ void block(const Source& source, const Place& b, const Step* steps, size_t n_ste
   for (const Step *step = steps, *end = steps + n_steps; step != end; ++step) {
     const Step& s = *step;
     switch (s.kind) {
-      case StepKind::kQuantizeI16: return quantized_steps<P, W, kFull>(x, b, step, static_cast<size_t>(end - step));
+      case StepKind::kQuantizeI16: return quantized_steps<P, W, kFull>(Held<P, V>(x).x, b, step, static_cast<size_t>(end - step));
       default: break;  // no other i16 step follows a float step
       case StepKind::kThreshold: break;  // the threshold functions do it: it is never a step of a chain
       case StepKind::kAffine:
@@ -181,7 +191,7 @@ void block(const Source& source, const Place& b, const Step* steps, size_t n_ste
       }
       case StepKind::kStoreBits: store_bits_step<P, W, kFull>(x, s, b, tail); break;
       case StepKind::kStoreU8: store_u8_step<P, W, kFull>(x, s, b, tail); break;
-      case StepKind::kStoreLevels: store_levels_step<P, W, kFull>(x, s, b, tail); break;
+      case StepKind::kStoreLevels: store_levels_step<P, W, kFull>(Held<P, V>(x).x, s, b, tail); break;
       case StepKind::kUnary: {  // through memory: the functions are shared scalar code
         alignas(64) float spill[P * V * Simd::kLanes];
         BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)

@@ -1,4 +1,4 @@
-"""Writes what the corpus' models answer: `python -m tests.runtime.golden` (from the checkout's root).
+"""Writes what the corpus' models answer: `python -m tests.runtime.golden [CORPUS GOLDEN]` (from the checkout's root).
 
 ``native/tests/golden/<model>.golden`` holds the inputs of a batch and the outputs of the portable kernels, array after
 array, little-endian. The native tests compare every kernel of every machine with it, so that a model answers the same
@@ -7,6 +7,7 @@ on AArch64 (under qemu-user) as here.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,12 @@ def golden(path: Path) -> bytes:
     return b"".join(a.astype(a.dtype.newbyteorder("<")).tobytes() for arrays in answers(path) for a in arrays)
 
 
+def write(corpus: Path, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(corpus.glob("*.bwm")):
+        (folder / path.name).with_suffix(".golden").write_bytes(golden(path))
+
+
 if __name__ == "__main__":
-    GOLDEN.mkdir(exist_ok=True)
-    for path in sorted(CORPUS.glob("*.bwm")):
-        (GOLDEN / path.name).with_suffix(".golden").write_bytes(golden(path))
+    folders = [Path(a) for a in sys.argv[1:]] or [CORPUS, GOLDEN]
+    write(*folders)

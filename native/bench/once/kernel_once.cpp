@@ -4,15 +4,16 @@
 //   bitwright_once KERNEL TAPS CHANNELS REPEATS
 //
 // bconv_*, fconv_* and qconv_*: a full tile of TAPS taps and CHANNELS input channels (qconv_*, 0: a depthwise one). bdepthwise_*: 16 pixels, below 16
-// TAPS into bits, else TAPS - 16 taps into counts. epilogue_* (thresholds of 16-bit counts, then the chain AFFINE, ADD,
-// PRELU, STORE, STORE_BITS) and pack_*: 12 pixels of CHANNELS channels; TAPS 0 takes the threshold, 1 the chain. Prints the multiply-accumulates,
-// or elements, of one repetition.
+// TAPS into bits, else TAPS - 16 taps into counts. epilogue_* and pack_*: 48 pixels of CHANNELS channels, TAPS chooses the chain (see below). Prints
+// the multiply-accumulates, or elements, of one repetition.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <vector>
 
+#include "chain.h"
 #include "kernel.h"
 
 using namespace bitwright;
@@ -26,7 +27,7 @@ T* aligned(size_t n) {
   return static_cast<T*>(p);
 }
 
-constexpr uint32_t kPixels = 12;
+constexpr uint32_t kPixels = 48;  // of an epilogue and of packing
 
 struct Shape {
   uint32_t taps, channels, repeats;
@@ -97,23 +98,60 @@ size_t int8_depthwise(const Int8Kernel& k, const Shape& s) {
   return size_t{pixels} * channels * s.taps;
 }
 
+// 0: thresholds of counts of 16 bits into bits. 1: the chain of a Bi-Real block, AFFINE, ADD, PRELU with shifts, STORE, STORE_BITS. 2: the same without
+// its plan, step by step. 3: the chain in 16 bits, FIXED, ADD_I16, PRELU_I16, STORE_I16, STORE_BITS_I16. 4: int8, AFFINE, STORE_U8 of sums.
 size_t epilogue(const EpilogueKernel& k, const Shape& s) {
   const size_t elements = size_t{kPixels} * s.channels;
   auto* counts = aligned<uint16_t>(elements);
   auto* row = aligned<int32_t>(s.channels);
-  auto* per_channel = aligned<float>(s.channels);
-  auto* map = aligned<float>(elements);
-  ValueRef bits, floats_ref;
+  auto* per_channel = aligned<float>(s.channels + 32);
+  auto* shorts = aligned<int16_t>(s.channels + 32);
+  ValueRef bits, map, map16, map8;
   bits.data = aligned<uint32_t>(elements / 32);
   bits.pixel_stride = s.channels / 32;
-  floats_ref.data = map;
-  floats_ref.pixel_stride = s.channels;
-  Step steps[5] = {};
-  steps[0].kind = StepKind::kAffine, steps[0].a = steps[0].b = per_channel;
-  steps[1].kind = StepKind::kAdd, steps[1].value = floats_ref;
-  steps[2].kind = StepKind::kPrelu, steps[2].a = per_channel;
-  steps[3].kind = StepKind::kStore, steps[3].value = floats_ref;
-  steps[4].kind = StepKind::kStoreBits, steps[4].a = per_channel, steps[4].value = bits;
+  map.data = aligned<float>(elements + 16 * s.channels);
+  map16.data = aligned<int16_t>(elements + 16 * s.channels);
+  map8.data = aligned<uint8_t>(elements);
+  map.pixel_stride = map16.pixel_stride = map8.pixel_stride = s.channels;
+  std::vector<Step> steps;
+  const auto step = [&](StepKind kind) -> Step& {
+    steps.emplace_back();
+    steps.back().kind = kind;
+    return steps.back();
+  };
+  if (s.taps == 1 || s.taps == 2) {
+    Step& affine = step(StepKind::kAffine);
+    affine.a = affine.b = per_channel;
+    step(StepKind::kAdd).value = map;
+    Step& before = step(StepKind::kAffine);
+    before.p0 = 1, before.b = per_channel;
+    step(StepKind::kPrelu).a = per_channel;
+    Step& after = step(StepKind::kAffine);
+    after.p0 = 1, after.b = per_channel;
+    step(StepKind::kStore).value = map;
+    Step& store = step(StepKind::kStoreBits);
+    store.a = per_channel, store.value = bits;
+  } else if (s.taps == 3) {
+    Step& fixed = step(StepKind::kFixed);
+    fixed.a16 = fixed.b16 = shorts;
+    step(StepKind::kAddI16).value = map16;
+    step(StepKind::kPreluI16).a16 = shorts;
+    step(StepKind::kStoreI16).value = map16;
+    Step& store = step(StepKind::kStoreBitsI16);
+    store.a16 = shorts, store.value = bits;
+  } else if (s.taps == 4) {
+    Step& affine = step(StepKind::kAffine);
+    affine.a = affine.b = per_channel;
+    Step& store = step(StepKind::kStoreU8);
+    store.p0 = 1, store.value = map8;
+  }
+  std::unique_ptr<const ChainPlan> plan;
+  if (s.taps == 1 || s.taps == 3) {
+    plan = plan_chain(steps.data(), steps.size(), s.channels);
+    if (plan == nullptr) return 0;
+    steps[0].plan = plan.get();
+  }
+  auto* sums = aligned<int32_t>(elements);
   std::vector<uint32_t> n(kPixels, 0), p(kPixels);
   for (uint32_t i = 0; i < kPixels; ++i) p[i] = i;
   const std::vector<const int32_t*> rows(kPixels, row);
@@ -121,8 +159,10 @@ size_t epilogue(const EpilogueKernel& k, const Shape& s) {
   for (uint32_t i = 0; i < s.repeats; ++i)
     if (s.taps == 0)
       k.threshold16(counts, tile, rows.data(), nullptr, bits);
+    else if (s.taps == 4)
+      k.from_int32(sums, tile, rows.data(), steps.data(), steps.size());
     else
-      k.from_counts16(counts, tile, rows.data(), 2, steps, 5);
+      k.from_counts16(counts, tile, rows.data(), 2, steps.data(), steps.size());
   return elements;
 }
 
