@@ -1,7 +1,7 @@
 """Whole networks on emulated AArch64: every answer as on x86-64.
 
     make arm-test                                # builds build/arm
-    python benchmarks/arm_networks.py            # about three minutes
+    python benchmarks/arm_networks.py            # about a minute
 
 Networks of the zoo, with random weights and batch-norm statistics, are compiled and run by the portable kernels of
 this machine; then the native test `Golden` runs the files under qemu-user with every instruction set (portable, neon,

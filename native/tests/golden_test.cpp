@@ -29,7 +29,7 @@ Bytes read(const fs::path& path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-// Other models and answers than the repository's, from the environment: benchmarks/arm_networks.py.
+// Other models and answers than the repository's, from the environment (benchmarks/arm_networks.py).
 fs::path folder(const char* variable, const char* usual) {
   const char* given = std::getenv(variable);
   return given != nullptr ? given : usual;

@@ -84,7 +84,9 @@ TEST(Tune, EveryKernelOfEveryOpGivesTheSameBits) {
     const auto expected = run(standard, 3);
     for (size_t op = 0; op < model->ops.size(); ++op) {
       const std::vector<std::string> names = kernels_for(standard, op);
-      if (!names.empty()) EXPECT_EQ(names.front(), facts_of(standard.prepared(), op).kernel);
+      if (!names.empty()) {
+        EXPECT_EQ(names.front(), facts_of(standard.prepared(), op).kernel);
+      }
       for (const std::string& name : names) {
         Session other = session_of(model, {{op, name}}, 2);
         EXPECT_EQ(facts_of(other.prepared(), op).kernel, name) << path << " op " << op;
@@ -124,7 +126,9 @@ TEST(Tune, LayersAreToldApart) {
         const bool same_shape = x.opcode == y.opcode && model->values[x.in].dims == model->values[y.in].dims && x.out_channels == y.out_channels &&
                                 std::memcmp(&x.geometry.kernel, &y.geometry.kernel, sizeof x.geometry.kernel) == 0 &&
                                 std::memcmp(&x.geometry.stride, &y.geometry.stride, sizeof x.geometry.stride) == 0;
-        if (!same_shape) EXPECT_NE(layer_text(*model, a), layer_text(*model, b)) << path;
+        if (!same_shape) {
+          EXPECT_NE(layer_text(*model, a), layer_text(*model, b)) << path;
+        }
       }
   }
 }
