@@ -28,7 +28,7 @@ BINARY = ROOT / "build/native/native/bitwright_bench"
 KERNELS = "(bconv_[a-z0-9]*|classic_avx2)"
 SHAPES = "(3x3_.*(64_64|64_128_s2|128_128|128_256_s2|256_256|256_512_s2|512_512)|1x1_.*4096_192)"
 LAYERS = f"^{KERNELS}/{SHAPES}/counts"
-DENSE = "^(dense_read|dense/bconv_(avx2|avx512|avx512vpopcnt|neon|neondot|sse42|portable))/"
+DENSE = "^(dense_read|dense/bconv_(avx2|avx512|avx512vpopcnt|neon|neondot))/"
 CLASSIC, OURS = "classic_avx2", "bconv_avx2"
 
 Row = dict[str, object]
@@ -115,7 +115,7 @@ def print_rows(rows: list[Row]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--binary", type=Path, default=BINARY)
-    parser.add_argument("--repetitions", type=int, default=11)
+    parser.add_argument("--repetitions", type=int, default=9)
     parser.add_argument("--quick", action="store_true", help="few repetitions, nothing written")
     arguments = parser.parse_args()
     if not arguments.binary.exists():
