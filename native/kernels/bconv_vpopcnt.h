@@ -10,8 +10,9 @@
 //   Zen 4 (analysis): four 256-bit pipes, vpopcntd on two: 1.5 cycles, 341 MAC/cycle.
 //   Zen 5 (measured issue rate of the three): 690 MAC/cycle.
 // What lost (Zen 5, measured): carry-save addition of two words by three VPTERNLOG (5 operations for 2 words instead of 6) reached 440 to 500
-// MAC/cycle in any tile shape and order, its twice as long chains and 24 registers of state cost more than the sixth operation; 16-bit lanes
-// with a rotation per broadcast 560.
+// MAC/cycle in any tile shape and order, its twice as long chains and 24 registers of state cost more than the sixth operation. With pairs of
+// activations and of weights combined beforehand, as bare assembly on data in L1, it reached 710 (4 to 8 pixels x 1 or 2 vectors) where xor, popcount
+// and add reach 665 to 678: not worth another pass over the activations. 16-bit lanes with a rotation per broadcast: 560.
 // Measured (Zen 5 server, 3.6 GHz, gcc 12, one core, bitwright_bench counts): 2,130 GMAC/s (3x3, 64 channels) to 2,350 (K = 4096), 590 to 650
 // MAC/cycle; at its best moments 98 % of the 690.
 #pragma once
