@@ -190,15 +190,18 @@ TEST(Pool, SeveralPoolsInSeveralThreads) {
 #if defined(__unix__) && !defined(__SANITIZE_THREAD__)
 TEST(Pool, AForkedChildRunsAlone) {
   Pool pool(2);
-  const Pool::Busy busy(pool);
   // A thread that is just starting may hold a lock of the allocator (AddressSanitizer's does not know of forks): wait until it works.
+  // Each try is a new Busy, since one that begins while a crowd is remembered gets no workers.
   std::atomic<bool> helped{false};
-  while (!helped) {
+  for (int tries = 0; !helped; ++tries) {
+    ASSERT_LT(tries, 10000) << "the worker does not take part";
+    const Pool::Busy busy(pool);
     pool.run(2, [&](size_t, unsigned thread) {
       if (thread > 0) helped = true;
       for (int i = 0; i < 1000 && !helped; ++i) std::this_thread::yield();
     });
   }
+  const Pool::Busy busy(pool);
   const pid_t child = fork();
   ASSERT_GE(child, 0);
   if (child == 0) {
