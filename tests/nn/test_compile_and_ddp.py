@@ -30,6 +30,7 @@ METHODS = [info.name for info in list_methods() if not {"conv", "linear"} & set(
 def network(method: str) -> nn.Module:
     torch.manual_seed(0)
     sized = {"output_size": (6, 6)} if "output size" in method_info(method).requires else {}
+    pad = 1 if method_info(method).activation_bits == "1" else 0
     net = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1),
         nn.BatchNorm2d(8),
@@ -37,7 +38,7 @@ def network(method: str) -> nn.Module:
         nn.BatchNorm2d(8),
         RPReLU(8),
         RSign(8),
-        BinaryConv2d(8, 4, 3, padding=1, pad_value=1, method=method, **sized),  # type: ignore[arg-type]
+        BinaryConv2d(8, 4, 3, padding=1, pad_value=pad, method=method, **sized),  # type: ignore[arg-type]
         nn.Flatten(),
         BinaryLinear(4 * 36, 5, method=method),
     )

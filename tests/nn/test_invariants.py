@@ -58,9 +58,9 @@ LAYERS: dict[str, Case] = {
         maps(2, 6, 7, 6),
     ),
     "conv2d_depthwise": (lambda **k: BinaryConv2d(4, 4, 3, padding=1, groups=4, **k), maps(2, 4, 6, 6)),
-    "conv2d_one": (lambda **k: BinaryConv2d(40, 3, 1, padding=1, pad_value=1, **k), maps(2, 40, 3, 3)),
+    "conv2d_one": (lambda **k: BinaryConv2d(40, 3, 1, padding=1, **{"pad_value": 1, **k}), maps(2, 40, 3, 3)),
     "conv2d_even_same": (lambda **k: BinaryConv2d(3, 4, 2, padding="same", **k), maps(2, 3, 5, 5)),
-    "conv3d": (lambda **k: BinaryConv3d(3, 4, 2, padding=1, pad_value=1, **k), maps(2, 3, 4, 4, 4)),
+    "conv3d": (lambda **k: BinaryConv3d(3, 4, 2, padding=1, **{"pad_value": 1, **k}), maps(2, 3, 4, 4, 4)),
     "transposed": (
         lambda **k: BinaryConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2, bias=True, **k),
         maps(2, 4, 5, 5),
@@ -92,7 +92,12 @@ def build(method: str, name: str) -> tuple[BinaryLayer, Tensor]:
         probe = make(method="bnn")
         options["output_size"] = tuple(probe(example()).shape[2:])
         torch.manual_seed(1)
-    layer = make(method=method, **options)
+    try:
+        layer = make(method=method, **options)
+    except ValueError as error:  # activations of several bits are padded with zeros only
+        if "pad_value must be 0" not in str(error):
+            raise
+        layer = make(method=method, pad_value=0, **options)
     x = example()
     set_progress(layer, epoch=1, epochs=3)
     if x.is_floating_point():
@@ -257,8 +262,11 @@ def test_eval_is_exact_under_autocast_and_with_gradients(case: tuple[BinaryLayer
 def test_latent_weight_gets_a_gradient(case: tuple[BinaryLayer, Tensor]) -> None:
     layer, x = case
     leave_out(layer, "latent gradient")
-    y = layer.train()(x)
-    y.backward(torch.randn_like(y))
+    layer.train()
+    # larger inputs too: a clipping value has a gradient only where something is clipped
+    for example in (x, 8 * x) if x.is_floating_point() else (x,):
+        y = layer(example)
+        y.backward(torch.randn_like(y))
     for name, parameter in layer.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
@@ -345,7 +353,9 @@ def test_nan_and_signed_zero_inputs(method: str) -> None:
         pytest.skip("the activation is not a comparison with fixed thresholds")
     with torch.no_grad():
         lowest, nan = torch.full_like(x, -torch.inf), torch.full_like(x, torch.nan)
-        assert torch.equal(evaluate(layer, nan), evaluate(layer, lowest))
+        if len(a.terms()) == 1:
+            assert torch.equal(evaluate(layer, nan), evaluate(layer, lowest))
+        assert not torch.isnan(evaluate(layer, nan)).any()
         assert torch.equal(evaluate(layer, torch.zeros_like(x)), evaluate(layer, -torch.zeros_like(x)))
         for value in (nan, lowest, torch.full_like(x, torch.inf), torch.zeros_like(x)):
             if "train equals eval" not in method_info(method).departs:

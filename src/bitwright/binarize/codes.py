@@ -38,7 +38,7 @@ class LevelsCode:
     bits: int
     gain: Tensor  # float32 [C] or [1]
     offset: Tensor  # float32 [C] or [1]
-    scale: float
+    scale: float | Tensor  # float or a tensor [1]
 
     @property
     def top(self) -> int:

@@ -40,8 +40,8 @@ class _ReplaceValue(torch.autograd.Function):
 def replace_value(x: Tensor, value: Tensor, slope: Tensor) -> Tensor:
     """`value` in the forward pass; in the backward pass the gradient to `x` is the upstream gradient times `slope`.
 
-    All three have the same shape; `value` and `slope` get no gradient. Unlike `value + slope * (x - x.detach())` the
-    result is exact for infinite and NaN `x` too.
+    All three have the same shape (`slope` may be a scalar); `value` and `slope` get no gradient. Unlike
+    `value + slope * (x - x.detach())` the result is exact for infinite and NaN `x` too.
     """
     if not (torch.is_grad_enabled() and x.requires_grad):
         return value

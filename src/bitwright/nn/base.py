@@ -81,6 +81,13 @@ class BinaryLayer(BinaryModule):
     def _check_padding(self) -> None:
         if self.activation is not None and self.activation.low == 0 and self.shape.pad_value == -1:
             raise ValueError("pad_value=-1, but this method's activations are 0 or 1; use pad_value 0 or 1")
+        if self.activation is not None and self.activation.planes > 0 and self.shape.pad_value != 0:
+            terms = self.activation.terms()
+            if len(terms) > 1 or isinstance(terms[0], LevelsCode):
+                raise ValueError(
+                    f"pad_value={self.shape.pad_value:g}, but activations of several bits are padded with zeros: "
+                    "pad_value must be 0"
+                )
 
     def reset_parameters(self) -> None:
         """Draws the latent weight anew by the method's rule and sets the bias to 0."""
@@ -88,7 +95,7 @@ class BinaryLayer(BinaryModule):
             filters = torch.empty(
                 self.weight_binarizer.latent_shape(), device=self.weight.device, dtype=self.weight.dtype
             )
-            INITS.get(self._initializer)(filters, self.weight_shape)
+            self.weight_binarizer.initialize(filters, INITS.get(self._initializer))
             self.set_latent(self._from_latent(filters))
             if self.bias is not None:
                 self.bias.zero_()
@@ -105,22 +112,21 @@ class BinaryLayer(BinaryModule):
 
     def adopt(self, weight: nn.Parameter, bias: nn.Parameter | None) -> None:
         """Makes another layer's parameters this layer's own: the same objects, so optimizers and tied weights stay
-        valid. Where the method's latent weight has another shape it starts from `weight` instead.
+        valid. Where the method's latent weight is something else it starts from `weight`, or stays if it is fixed.
 
         Raises:
             ValueError: shapes that do not fit, or a latent weight that a float weight does not determine.
         """
         if (bias is None) != (self.bias is None):
             raise ValueError("adopt: the layer and the adopted parameters disagree about having a bias")
-        if self._latent_is_filters():
+        binarizer = self.weight_binarizer
+        if binarizer.trainable and binarizer.adopts and self._latent_is_filters():
             if weight.shape != self.weight.shape:
                 raise ValueError(f"the latent weight has shape {tuple(self.weight.shape)}, got {tuple(weight.shape)}")
-            weight.requires_grad_(weight.requires_grad and self.weight_binarizer.trainable)
             self.weight = weight
-        else:
+        elif binarizer.trainable:
             with torch.no_grad():
-                latent = self.weight_binarizer.latent_from(self._to_filters(weight.detach()))
-                self.weight.copy_(latent)
+                self.weight.copy_(self._from_latent(binarizer.latent_from(self._to_filters(weight.detach()))))
         self.bias = bias
         self._tell_latent()
 

@@ -25,18 +25,30 @@ class SignActivation(ActivationBinarizer):
         estimator: backward rule, evaluated at `x + shift`.
         shift: "none", "channel" (learned, RSign of ReActNet) or "layer" (one learned number). Starts at 0.
         low: lower level, -1 or 0.
+        real: what the "float" stage computes: "clip" to the levels' range, or "tanh".
+        stochastic: in training the upper level is drawn with probability `clip((x + shift + 1) / 2, 0, 1)` (BNN's Lua
+            code); eval mode is the sign.
     """
 
     shift: nn.Parameter | None
 
     def __init__(
-        self, shape: LayerShape, estimator: EstimatorSpec = "clipped", shift: str = "none", low: float = -1.0
+        self,
+        shape: LayerShape,
+        estimator: EstimatorSpec = "clipped",
+        shift: str = "none",
+        low: float = -1.0,
+        real: str = "clip",
+        stochastic: bool = False,
     ) -> None:
         super().__init__(shape)
         if shift not in SHIFTS:
             raise UnknownNameError("activation shift", shift, SHIFTS)
         if low not in (-1.0, 0.0):
             raise ValueError(f"the lower level of an activation is -1 or 0, got {low}")
+        if real not in ("clip", "tanh"):
+            raise UnknownNameError("real activation", real, ("clip", "tanh"))
+        self.real_function, self.stochastic = real, bool(stochastic)
         self.estimator = make_estimator(estimator)
         self.low = float(low)
         size = {"none": 0, "channel": shape.in_channels, "layer": 1}[shift]
@@ -48,14 +60,19 @@ class SignActivation(ActivationBinarizer):
     def forward(self, x: Tensor) -> Tensor:
         # half precision would round x + shift, and the bit could differ from x >= -shift
         z = self._shifted(at_least_float32(x))
-        value = bsign(z.detach())
+        if self.training and self.stochastic:
+            chance = ((z.detach() + 1) / 2).clamp(0, 1)
+            value = (torch.rand_like(chance) < chance).to(z.dtype) * 2 - 1
+        else:
+            value = bsign(z.detach())
         if self.low == 0:
             value = (value + 1) / 2
         out: Tensor = self.estimator(z, value)
         return out.to(x.dtype)
 
     def real(self, x: Tensor) -> Tensor:
-        return self._shifted(x).clamp(self.low, 1)
+        z = self._shifted(x)
+        return torch.tanh(z) if self.real_function == "tanh" else z.clamp(self.low, 1)
 
     @torch.no_grad()
     def codes(self) -> tuple[ActivationCode, ...]:

@@ -15,6 +15,19 @@ _GRADIENTS: dict[str, dict[str, Any]] = {
 }
 
 
+def weight_part(method: str, gradient: str, center: bool) -> dict[str, Any]:
+    """The weights of XNOR-Net and BWN: `alpha bsign(w)` with one of four gradients."""
+    if gradient not in _GRADIENTS:
+        raise UnknownNameError(f"weight gradient of method {method!r}", gradient, _GRADIENTS)
+    return {
+        "kind": "sign",
+        "scale": "filter",
+        "center": "input" if center else "none",
+        "latent_range": (-1.0, 1.0),
+        **_GRADIENTS[gradient],
+    }
+
+
 @register_method(
     MethodInfo(
         name="xnornet",
@@ -64,19 +77,10 @@ def xnornet(
         use_k: multiply the output with K, the mean absolute input under each window.
         estimator: backward rule of the activations; None: clipped with the ends outside, as in the code.
     """
-    if gradient not in _GRADIENTS:
-        raise UnknownNameError("weight gradient of method 'xnornet'", gradient, _GRADIENTS)
     if estimator is None:
         estimator = {"name": "clipped", "strict": True}
-    weight: dict[str, Any] = {
-        "kind": "sign",
-        "scale": "filter",
-        "center": "input" if center else "none",
-        "latent_range": (-1.0, 1.0),
-        **_GRADIENTS[gradient],
-    }
     return MethodParts(
-        weight=weight,
+        weight=weight_part("xnornet", gradient, center),
         activation={"kind": "sign", "estimator": estimator},
         output={"kind": "input_scale_map"} if use_k else None,
         init="he",

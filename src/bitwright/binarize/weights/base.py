@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from bitwright.binarize.codes import NotPackableError, WeightCode
+from bitwright.binarize.inits.base import Init
 from bitwright.binarize.part import LayerShape, Part
 
 
@@ -17,6 +18,8 @@ class WeightBinarizer(Part):
     """`clip_latent_` clamps the latent weight to it after the optimizer's step; None: never."""
     planes: int = 1
     """Bit planes of `codes`. 0: the weight cannot be expressed by bit planes at all."""
+    adopts: bool = True
+    """Whether the latent weight may be a float layer's own weight; False: `latent_from` derives it."""
     trainable: bool = True
     """False: the latent weight is fixed (no gradient, no weight decay)."""
     per_sample: bool = False
@@ -40,6 +43,12 @@ class WeightBinarizer(Part):
         """The weight of the stages in which weights are real."""
         return latent
 
+    def initialize(self, latent: Tensor, init: Init) -> None:
+        """Draws the latent weight, in place. `init` is the method's initialisation; a binarizer whose latent weight is
+        no ordinary weight may do otherwise.
+        """
+        init(latent, self.shape)
+
     def sample_weights(self, latent: Tensor, x: Tensor) -> Tensor:
         """`[N, *filter_shape]`: the weights of each sample of the layer's real input `x` (only if `per_sample`)."""
         raise NotImplementedError(f"{type(self).__name__} says per_sample but has no sample_weights")
@@ -54,11 +63,11 @@ class WeightBinarizer(Part):
         Raises:
             ValueError: the latent weight has another shape and cannot be derived from one weight.
         """
-        if tuple(filters.shape) == tuple(self.latent_shape()):
+        if self.adopts and tuple(filters.shape) == tuple(self.latent_shape()):
             return filters
         raise ValueError(
             f"{type(self).__name__} has a latent weight of shape {tuple(self.latent_shape())}, which a float weight of "
-            f"shape {tuple(filters.shape)} does not determine; build the binary layer instead of converting one"
+            f"shape {tuple(filters.shape)} does not determine; build the binary layer instead of converting a float one"
         )
 
     def codes(self, latent: Tensor) -> tuple[WeightCode, ...]:
