@@ -203,7 +203,7 @@ def test_a_network_of_integers_is_equal_on_every_input(tmp_path: Path) -> None:
 def test_what_has_no_planes_is_refused_with_a_reason() -> None:
     with pytest.raises(NotPackableError, match="a transposed convolution of 2-bit activations has no packed twin"):
         freeze(BinaryConvTranspose2d(3, 4, 3, method="dorefa", a_bits=2))
-    with pytest.raises(NotPackableError, match="pad_value 1 of a convolution of 2-bit activations; their padding is 0"):
+    with pytest.raises(ValueError, match="activations of several bits are padded with zeros: pad_value must be 0"):
         freeze(BinaryConv2d(3, 4, 3, padding=1, pad_value=1, method="dorefa", a_bits=2))
 
 

@@ -87,7 +87,7 @@ def test_affine_weights_are_close_and_have_a_zero(bits: int, symmetric: bool) ->
     w, value = layer.weight.detach(), layer.binary
     step = (w.amax((1, 2, 3)) - w.amin((1, 2, 3))) / (2**bits - 2)
     assert ((w - value).abs().amax((1, 2, 3)) <= step + 1e-6).all()
-    assert (value[:, 0, 0, 0].abs() <= 1e-6 * step).all()
+    assert (value[:, 0, 0, 0].abs() <= 1e-4 * step).all()  # a sum of float planes
     for row in value:
         assert len(row.unique()) <= 2**bits
 
