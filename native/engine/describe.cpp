@@ -30,7 +30,7 @@ OpFacts facts_of(const PreparedModel& prepared, size_t index) {
       f.kernel = prepared.ops[index].binary->name;
       f.binary_macs = outputs * per_output;
       break;
-    case Opcode::kPool: f.kernel = "pool"; break;
+    case Opcode::kPool: f.kernel = prepared.kernels.pool->name; break;
     case Opcode::kBpool:
       f.kernel = "bpool";
       f.epilogue = "";

@@ -9,8 +9,6 @@
 namespace bitwright {
 namespace {
 
-constexpr uint32_t kPoolBlock = 256;  // channels whose window is gathered at a time
-
 void emit(const EpilogueKernel& epilogue, const float* rows, const EpilogueTile& tile, const StepList& steps) {
   epilogue.from_float(rows, tile, steps.data(), steps.size());
 }
@@ -48,41 +46,6 @@ void for_tiles(const RunContext& run, const PreparedOp& op, size_t pixels, uint3
 // A chain of i16 steps from its beginning: the elements stay integers.
 bool stays_fixed(const PreparedOp& op) { return is_fixed(op.steps[0].step.kind) && op.steps[0].step.kind != StepKind::kQuantizeI16; }
 
-// Taps of one window in one dimension that lie in [0, size): first, count; and how many lie in the padded map.
-struct Window {
-  int64_t start;  // coordinate of tap 0
-  uint32_t first, count, padded;
-};
-
-Window window(const Geometry& g, int dim, int64_t size, int64_t o) {
-  Window w{};
-  const int64_t step = g.dilation[dim], kernel = g.kernel[dim];
-  w.start = o * g.stride[dim] - g.pad_begin[dim];
-  const auto taps_below = [&](int64_t bound) {  // taps with coordinate < bound
-    return bound <= w.start ? int64_t{0} : std::min(kernel, (bound - w.start + step - 1) / step);
-  };
-  const int64_t first = taps_below(0), end = taps_below(size);
-  w.first = static_cast<uint32_t>(first);
-  w.count = static_cast<uint32_t>(end - first);
-  w.padded = static_cast<uint32_t>(taps_below(size + g.pad_end[dim]));
-  return w;
-}
-
-// A NaN wins and stays.
-void pool_max(float* row, const float* x, uint32_t width) {
-  for (uint32_t c = 0; c < width; ++c) row[c] = ((x[c] > row[c]) | (x[c] != x[c])) ? x[c] : row[c];
-}
-
-template <class Integer>
-void pool_max(Integer* row, const Integer* x, uint32_t width) {
-  for (uint32_t c = 0; c < width; ++c) row[c] = std::max(row[c], x[c]);
-}
-
-template <class Sum, class Element>
-void pool_sum(Sum* row, const Element* x, uint32_t width) {
-  for (uint32_t c = 0; c < width; ++c) row[c] += x[c];
-}
-
 // Samples of a value, as elements of its type.
 template <class Element>
 const Element* sample(const View& view, size_t n) {
@@ -107,73 +70,6 @@ void unpack_row(float* row, const uint32_t* pixel, const ValueInfo& v, uint32_t 
 }
 
 }  // namespace
-
-namespace {
-
-// Calls use(first element of the pixel, whether it is the first) for every element of a window that lies in the map.
-template <class Element, class Use>
-void for_window(const ValueInfo& in, const Geometry& g, const Window (&w)[3], const Element* x, const Use& use) {
-  bool fresh = true;
-  for (uint32_t i = 0; i < w[0].count; ++i)
-    for (uint32_t j = 0; j < w[1].count; ++j)
-      for (uint32_t k = 0; k < w[2].count; ++k) {
-        const int64_t d = w[0].start + int64_t{w[0].first + i} * g.dilation[0], h = w[1].start + int64_t{w[1].first + j} * g.dilation[1],
-                      v = w[2].start + int64_t{w[2].first + k} * g.dilation[2];
-        use(x + static_cast<size_t>((d * in.dims[1] + h) * in.dims[2] + v) * in.channels(), fresh);
-        fresh = false;
-      }
-}
-
-// Element: of the input. Row: what a window's elements are gathered in (int32 sums of u8 and i16 are exact). Out: what the epilogue reads.
-template <class Element, class Row, class Out>
-void run_pool_as(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
-  const ValueInfo& in = run.prepared->model->values[info.in];
-  const View& view = run.views[info.in];
-  const Geometry& g = info.geometry;
-  const bool max = info.pool == PoolKind::kMax;
-  const auto make = [&](Out* out, uint32_t n, uint32_t p, uint32_t c, uint32_t width) {
-    const Window w[3] = {window(g, 0, in.dims[0], p / info.out[2] / info.out[1]), window(g, 1, in.dims[1], p / info.out[2] % info.out[1]),
-                         window(g, 2, in.dims[2], p % info.out[2])};
-    const auto zero = static_cast<int32_t>(in.zero * (max ? 1 : w[0].count * w[1].count * w[2].count));
-    Row gathered[kPoolBlock];
-    for (uint32_t at = 0; at < width; at += kPoolBlock) {
-      const uint32_t part = std::min(width - at, kPoolBlock);
-      for_window(in, g, w, sample<Element>(view, n) + c + at, [&](const Element* x, bool fresh) {
-        if (fresh)
-          std::copy(x, x + part, gathered);
-        else if constexpr (std::is_same_v<Element, Row>)
-          max ? pool_max(gathered, x, part) : pool_sum(gathered, x, part);
-        else
-          pool_sum(gathered, x, part);
-      });
-      if constexpr (std::is_same_v<Element, uint8_t>)
-        for (uint32_t q = 0; q < part; ++q) out[at + q] = static_cast<Out>(gathered[q] - zero);
-      else
-        for (uint32_t q = 0; q < part; ++q) out[at + q] = static_cast<Out>(gathered[q]);
-    }
-    if constexpr (std::is_same_v<Out, float>) {
-      if constexpr (!std::is_same_v<Element, float>)
-        for (uint32_t q = 0; q < width; ++q) out[q] *= in.scale;
-      if (max) return;
-      uint64_t divisor = 1;
-      for (const Window& axis : w) divisor *= info.pool == PoolKind::kAverage ? axis.count : axis.padded;
-      const auto by = static_cast<float>(divisor);
-      for (uint32_t q = 0; q < width; ++q) out[q] /= by;
-    }
-  };
-  for_tiles<Out>(run, op, info.out_pixels(), in.channels(), make);
-}
-
-}  // namespace
-
-void run_pool(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
-  const DType dtype = run.prepared->model->values[info.in].dtype;
-  if (dtype == DType::kF32) return run_pool_as<float, float, float>(run, info, op);
-  if (dtype == DType::kU8)
-    return info.pool == PoolKind::kMax ? run_pool_as<uint8_t, uint8_t, float>(run, info, op) : run_pool_as<uint8_t, int32_t, float>(run, info, op);
-  if (info.pool != PoolKind::kMax) return run_pool_as<int16_t, int32_t, float>(run, info, op);
-  stays_fixed(op) ? run_pool_as<int16_t, int16_t, int16_t>(run, info, op) : run_pool_as<int16_t, int16_t, float>(run, info, op);
-}
 
 // Max pooling of bits: OR, then the flips. The usual window of 2 x 2 has a loop that the compiler unrolls.
 void run_bit_pool(const RunContext& run, const OpInfo& info, const PreparedOp& op) {

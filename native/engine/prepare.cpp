@@ -589,6 +589,11 @@ class Preparer {
     p.channel_block = straddles(p) ? channels : std::min(channels, 512u);
     p.pixel_block = std::clamp(4096u / p.channel_block, 1u, kMaxTilePixels);
     scratch(uint64_t{p.pixel_block} * p.channel_block * 4);
+    if (op.opcode != Opcode::kPool) return;
+    const ValueInfo& in = model_.values[op.in];
+    p.taps = op.geometry.taps();
+    charge((uint64_t{op.out[0]} + op.out[1] + op.out[2]) * sizeof(PoolWindow));
+    p.windows = std::make_shared<const PoolAxes>(pool_axes(op.geometry, {in.dims[0], in.dims[1], in.dims[2]}, op.out));
   }
 
   const Model& model_;

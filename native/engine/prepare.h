@@ -10,6 +10,7 @@
 #include "chain.h"
 #include "gather.h"
 #include "model.h"
+#include "pool_axes.h"
 #include "selection.h"
 #include "sliced_layout.h"
 #include "storage.h"
@@ -87,6 +88,7 @@ struct PreparedOp {
   std::unique_ptr<const PreparedDepthwise> bit_depthwise;
   std::shared_ptr<const ChainPlan> plan;
   // Elementwise kinds
+  std::shared_ptr<const PoolAxes> windows;  // POOL
   uint32_t channel_block = 0;     // channels of a tile
   uint32_t pixel_block = 0;       // pixels of a tile
 };

@@ -38,6 +38,7 @@ Kernels best_of(const char* isa) {
   k.epilogue = find_epilogue_kernel(isa);
   k.product = find_product_kernel(isa);
   k.depthwise = find_depthwise_kernel(isa);
+  k.pool = find_pool_kernel(isa);
   return k;
 }
 
@@ -52,6 +53,7 @@ void choose_name(Kernels& kernels, const std::string& name, const std::string& o
     }
     if (k.operation == "bdepthwise") kernels.depthwise = find_depthwise_kernel(name.c_str());
     if (k.operation == "bmatmul") kernels.product = find_product_kernel(name.c_str());
+    if (k.operation == "pool") kernels.pool = find_pool_kernel(name.c_str());
     if (k.operation == "fconv") kernels.floats = find_float_kernel(name.c_str());
     if (k.operation == "qconv") kernels.int8 = find_int8_kernel(name.c_str());
     if (k.operation == "epilogue") kernels.epilogue = find_epilogue_kernel(name.c_str());
@@ -83,6 +85,7 @@ std::vector<KernelFacts> list_kernels() {
   add_facts(facts, "epilogue", epilogue_kernels(), find_epilogue_kernel(nullptr));
   add_facts(facts, "pack", pack_kernels(), find_pack_kernel(nullptr));
   add_facts(facts, "bmatmul", product_kernels(), find_product_kernel(nullptr));
+  add_facts(facts, "pool", pool_kernels(), find_pool_kernel(nullptr));
   return facts;
 }
 
@@ -105,7 +108,7 @@ Kernels select_kernels(const std::string& request) {
     at = comma + 1;
   }
   kernels.forced = !names.empty();
-  if (!kernels.binary || !kernels.floats || !kernels.int8 || !kernels.epilogue || !kernels.product || !kernels.depthwise)
+  if (!kernels.binary || !kernels.floats || !kernels.int8 || !kernels.epilogue || !kernels.product || !kernels.depthwise || !kernels.pool)
     fail(Status::kInternal, "this build has no portable kernels");
   if (std::max({kernels.binary->mr, kernels.floats->mr, kernels.int8->mr}) > kMaxTilePixels ||
       std::max({kernels.binary->panel, kernels.floats->panel, kernels.int8->panel}) > kMaxPanel ||

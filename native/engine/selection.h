@@ -18,6 +18,7 @@ struct Kernels {
   const EpilogueKernel* epilogue = nullptr;
   const ProductKernel* product = nullptr;
   const DepthwiseKernel* depthwise = nullptr;
+  const PoolKernel* pool = nullptr;
 };
 
 // `request`: empty for the environment variable BITWRIGHT_KERNEL or, without it, the best. Else the name of an instruction set ("avx2": no

@@ -76,8 +76,8 @@ class Planner {
   bool fixed() {
     ChainPlan& p = *plan_;
     if (is(StepKind::kFixed)) {
-      if (steps_[at_].n >> 8 != 0) return false;
-      p.shift = steps_[at_].n;
+      p.shift = steps_[at_].n & 0xFF;
+      p.doublings = steps_[at_].n >> 8;
       p.factor = steps_[at_].a16;
       p.offset = steps_[at_].b16;
       p.head = Head::kAffine;

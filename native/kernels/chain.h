@@ -29,7 +29,7 @@ struct ChainPlan {
   // Operands of an i16 chain.
   const int16_t *factor = nullptr, *offset = nullptr, *before16 = nullptr, *slope16 = nullptr, *after16 = nullptr;
   const int16_t* threshold16 = nullptr;
-  uint32_t shift = 0;  // FIXED
+  uint32_t shift = 0, doublings = 0;  // FIXED
   std::vector<float> operands;
 };
 

@@ -59,6 +59,10 @@ extern const ProductKernel* const bmatmul_portable;
 extern const ProductKernel* const bmatmul_avx2;
 extern const ProductKernel* const bmatmul_avx512;
 
+extern const PoolKernel* const pool_portable;
+extern const PoolKernel* const pool_avx2;
+extern const PoolKernel* const pool_avx512;
+
 // supported() of the kernels.
 bool supports_portable();
 bool supports_sse42();

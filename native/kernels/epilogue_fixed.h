@@ -44,6 +44,15 @@ struct Accumulators {
   }
 };
 
+#define BITWRIGHT_EACH_SHORT BITWRIGHT_UNROLL for (int v = 0; v < Simd::kShortVectors; ++v)
+
+// x * 2^n, saturated.
+template <int W>
+BITWRIGHT_INLINE Shorts<W> doubled(Shorts<W> x, uint32_t n) {
+  for (; n > 0; --n) BITWRIGHT_UNROLL for (int v = 0; v < Shorts<W>::kVectors; ++v) x.s[v] = Simd::adds(x.s[v], x.s[v]);
+  return x;
+}
+
 // Count: uint16_t (FIXED) or int16_t.
 template <class Count, int W, bool kAdd, Act kAct, bool kFull>
 void fixed_column(const Source& source, const EpilogueTile& t, const Step* steps, uint32_t i, uint32_t end, uint32_t j) {
@@ -60,6 +69,7 @@ void fixed_column(const Source& source, const EpilogueTile& t, const Step* steps
   uint32_t flips[W];
   flips_of<W, kFull>(steps, c, flips);
   Lane<int16_t, Count> lane(source, t, steps, i, j);
+  const uint32_t doublings = plan.doublings;
   Accumulators<W> accumulators(source, plan.shift);
   size_t at = 0;
   for (; i < end; ++i, lane.row += lane.row_stride) {
@@ -68,8 +78,12 @@ void fixed_column(const Source& source, const EpilogueTile& t, const Step* steps
       x = accumulators.template load<kFull>(lane.row, i, c, tail);
     else
       x = shorts_at<kFull, W>(lane.row, tail);
+    if constexpr (kCounts) {
+      BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) x.s[v] = Simd::mulhrs(x.s[v], factor.s[v]);
+      x = doubled(x, doublings);
+    }
     BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) {
-      if constexpr (kCounts) x.s[v] = Simd::adds(Simd::mulhrs(x.s[v], factor.s[v]), offset.s[v]);
+      if constexpr (kCounts) x.s[v] = Simd::adds(x.s[v], offset.s[v]);
       if constexpr (kAdd) x.s[v] = Simd::adds(x.s[v], Simd::load_s<kFull>(lane.add + at, tail, v));
       if constexpr (kAct == Act::kShifted) x.s[v] = Simd::adds(x.s[v], before.s[v]);
       if constexpr (kAct != Act::kNone) x.s[v] = Simd::prelu_s(x.s[v], slope.s[v]);
@@ -106,13 +120,6 @@ template <class Count>
 BITWRIGHT_INLINE void fixed_fused(const Source& source, const EpilogueTile& t, const Step* steps) {
   const ChainPlan& plan = *steps[0].plan;
   for_columns(t, plan.add != ChainPlan::kNoStep ? fixed_of<Count, true>(plan.act) : fixed_of<Count, false>(plan.act), source, steps);
-}
-
-#define BITWRIGHT_EACH_SHORT BITWRIGHT_UNROLL for (int v = 0; v < Simd::kShortVectors; ++v)
-
-BITWRIGHT_INLINE Shorts<> doubled(Shorts<> x, uint32_t n) {
-  for (; n > 0; --n) BITWRIGHT_EACH_SHORT x.s[v] = Simd::adds(x.s[v], x.s[v]);
-  return x;
 }
 
 // Any chain, 32 channels of one pixel at a time.

@@ -301,6 +301,38 @@ struct EpilogueKernel {
   void (*from_i16)(const int16_t* x, const EpilogueTile& t, const Step* steps, size_t n_steps);
 };
 
+// Pooling. Windows that lie alike, one after the other; an element of a window is a pixel of the map.
+struct PoolWindows {
+  const void* x;      // the first element of the first window that lies in the map
+  size_t next;        // from a window to the next, in numbers of the map's type, as all here
+  size_t stride[3];   // from an element of a window to the next
+  uint32_t count[3];  // elements that lie in the map, at least 1
+  uint32_t windows;
+  uint32_t channels;
+};
+
+// What becomes of the maximum or the sum q of the integers of a window: x = float(q - zero) * scale, a mean also / divisor, each rounded.
+struct PoolFinish {
+  int32_t zero = 0;
+  float scale = 1;
+  float divisor = 1;
+};
+
+// out[i*channels + c] for the windows i. The elements of a window are taken in order, so that sums of floats are alike everywhere.
+using PoolFn = void (*)(void* out, const PoolWindows& windows, const PoolFinish& finish);
+
+struct PoolKernel {
+  const char* name;  // "pool_avx512"
+  const char* isa;
+  const char* about;
+  int rank;
+  bool (*supported)();
+  PoolFn max_f32;    // a NaN wins, the last one stays
+  PoolFn mean_f32;   // sum / divisor
+  PoolFn max_i16;    // int16 results, no finish
+  PoolFn max_i16_to_f32, mean_i16, max_u8, mean_u8;  // f32 results
+};
+
 // Packing: bit c of row r = (x[r][c] >= threshold[c]), NaN on either side gives 0. Thresholds have the type of x.
 struct PackRows {
   uint32_t* bits;          // row r: ceil(count/32) words at bits + r*bits_stride, tail bits 0
@@ -366,6 +398,7 @@ const Int8Kernel* const* int8_kernels();
 const EpilogueKernel* const* epilogue_kernels();
 const PackKernel* const* pack_kernels();
 const ProductKernel* const* product_kernels();
+const PoolKernel* const* pool_kernels();
 
 // The instruction sets, ended by a null pointer: "portable", "sse42", "avx2", "avx512", ... of x86-64 and "neon", "neondot" of AArch64, of each
 // architecture lowest rank first. All of them, whether this binary or CPU has them or not.
@@ -384,5 +417,6 @@ const Int8Kernel* find_int8_kernel(const char* name_or_isa);
 const EpilogueKernel* find_epilogue_kernel(const char* name_or_isa);
 const PackKernel* find_pack_kernel(const char* name_or_isa);
 const ProductKernel* find_product_kernel(const char* name_or_isa);
+const PoolKernel* find_pool_kernel(const char* name_or_isa);
 
 }  // namespace bitwright

@@ -124,6 +124,12 @@ const ProductKernel* const* product_kernels() {
   return list.entries;
 }
 
+const PoolKernel* const* pool_kernels() {
+  static const PoolKernel* const all[] = {pool_portable, pool_avx2, pool_avx512};
+  static const List<PoolKernel, std::size(all)> list(all);
+  return list.entries;
+}
+
 const char* const* isa_names() {
   static const struct Names {
     const char* entries[std::size(isas) + 1] = {};
@@ -147,5 +153,6 @@ const Int8Kernel* find_int8_kernel(const char* name_or_isa) { return find(int8_k
 const EpilogueKernel* find_epilogue_kernel(const char* name_or_isa) { return find(epilogue_kernels(), name_or_isa); }
 const PackKernel* find_pack_kernel(const char* name_or_isa) { return find(pack_kernels(), name_or_isa); }
 const ProductKernel* find_product_kernel(const char* name_or_isa) { return find(product_kernels(), name_or_isa); }
+const PoolKernel* find_pool_kernel(const char* name_or_isa) { return find(pool_kernels(), name_or_isa); }
 
 }  // namespace bitwright

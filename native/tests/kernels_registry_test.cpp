@@ -51,6 +51,7 @@ TEST(Registry, EveryKernelIsFoundByItsNameAndItsInstructionSet) {
   check_list(epilogue_kernels(), find_epilogue_kernel);
   check_list(pack_kernels(), find_pack_kernel);
   check_list(product_kernels(), find_product_kernel);
+  check_list(pool_kernels(), find_pool_kernel);
 }
 
 TEST(Registry, NarrowVariantsShareTheInstructionSet) {

@@ -144,7 +144,7 @@ def test_kernels_can_be_forced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BITWRIGHT_KERNEL", raising=False)
     facts = kernels()
     operations = {k["operation"] for k in facts}
-    assert operations >= {"bconv", "fconv", "epilogue", "pack", "bmatmul"}
+    assert operations >= {"bconv", "fconv", "epilogue", "pack", "bmatmul", "pool"}
     for operation in operations:
         assert sum(k["default"] for k in facts if k["operation"] == operation) == 1
     # A layer of few channels runs on the default kernel's variant for those: bconv16_avx512vpopcnt.
@@ -401,6 +401,9 @@ def test_time_op_times_every_op_alone() -> None:
         times = session.time_op(index, batch=3, repeats=4)
         assert len(times) == 4
         assert all(0 < t < 10**9 for t in times)
+    for kernel in (k for k in kernels() if k["operation"] == "bconv" and k["supported"]):
+        forced = Session(data, threads=1, kernel=kernel["name"])  # a sliced kernel has memory of its own
+        assert all(forced.time_op(index, repeats=2) for index in range(2))
     with pytest.raises(ValueError, match="op 2: the model has ops 0 to 1"):
         session.time_op(2)
     with pytest.raises(ValueError, match="batch is 0"):

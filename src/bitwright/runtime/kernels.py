@@ -26,8 +26,8 @@ def kernels() -> list[KernelInfo]:
     Returns:
         One dict a kernel: ``name`` ("bconv_avx2"), ``operation`` ("bconv": binary convolution and dense layers;
         "bdepthwise": depthwise ones; "fconv": float ones; "qconv": int8 ones; "epilogue": everything after the sum;
-        "pack": numbers to bits; "bmatmul": ends of matrix products, bit planes), ``isa``, ``supported`` (by this CPU),
-        ``default`` (runs if nothing is forced), ``about``.
+        "pool": maxima and means of windows; "pack": numbers to bits; "bmatmul": ends of matrix products, bit planes),
+        ``isa``, ``supported`` (by this CPU), ``default`` (runs if nothing is forced), ``about``.
 
     A session takes ``kernel=``, or else the environment variable ``BITWRIGHT_KERNEL``: the name of an instruction set
     ("portable", "avx2": no kernel uses more than that) or kernel names separated by commas
