@@ -72,21 +72,23 @@ int32_t narrow_id(int64_t id) {
 }
 
 // A line of one to four planes, as images come ([C][H][W]), interleaved.
-template <int kChannels>
-void interleave(uint8_t* to, const uint8_t* from, int64_t plane, uint32_t width) {
+template <int kChannels, class T>
+void interleave(T* to, const T* from, int64_t plane, uint32_t width) {
   for (uint32_t w = 0; w < width; ++w, to += kChannels)
     for (int c = 0; c < kChannels; ++c) to[c] = from[c * plane + w];
 }
 
-void import_pixels(const ValueInfo& v, const uint8_t* from, const int64_t* strides, uint8_t* to) {
+// strides: of D, H, W, C in `from`. `to` has no gaps.
+template <class T>
+void import_pixels(const ValueInfo& v, const T* from, const int64_t* strides, T* to) {
   const uint32_t width = v.dims[2], channels = v.dims[3];
   const bool lines = (channels == 1 || strides[3] == 1) && (width == 1 || strides[2] == channels);  // a line of pixels is contiguous
   const bool planes = width == 1 || strides[2] == 1;
   for (uint32_t d = 0; d < v.dims[0]; ++d)
     for (uint32_t h = 0; h < v.dims[1]; ++h, to += size_t{width} * channels) {
-      const uint8_t* line = from + d * strides[0] + h * strides[1];
+      const T* line = from + d * strides[0] + h * strides[1];
       if (lines)
-        std::memcpy(to, line, size_t{width} * channels);
+        std::memcpy(to, line, size_t{width} * channels * sizeof(T));
       else if (planes && channels == 3)
         interleave<3>(to, line, strides[3], width);
       else
@@ -104,8 +106,7 @@ void import_sample(const ValueInfo& v, const ExternalTensor& t, uint64_t n, void
   else if (t.type == ElementType::kI64)
     copy_strided(static_cast<int32_t*>(own), strides + 1, static_cast<const int64_t*>(t.data) + at, t.strides + 1, v.dims, narrow_id);
   else  // f32 and i32 alike: bits are moved
-    copy_strided(static_cast<uint32_t*>(own), strides + 1, static_cast<const uint32_t*>(t.data) + at, t.strides + 1, v.dims,
-                 [](uint32_t x) { return x; });
+    import_pixels(v, static_cast<const uint32_t*>(t.data) + at, t.strides + 1, static_cast<uint32_t*>(own));
 }
 
 void export_sample(const ValueInfo& v, const ExternalTensor& t, uint64_t n, const void* own) {
