@@ -9,21 +9,30 @@ import torch
 from torch import Tensor, nn
 
 from bitwright.binarize import (
+    REGULARIZERS,
+    WEIGHTS,
     ActivationBinarizer,
     ActivationCode,
+    BinaryModule,
     LayerShape,
     Part,
     Progress,
+    Regularizer,
+    SignWeight,
+    UnknownNameError,
     WeightBinarizer,
+    after_step,
+    before_step,
     bsign,
     clip_latent_,
+    get_method,
     initialize_from_data,
     needs_epoch,
     regularization,
     set_progress,
     set_stage,
 )
-from bitwright.nn import BinaryConv2d, BinaryLinear, NotPackableError, RSign
+from bitwright.nn import BinaryConv2d, BinaryConvTranspose2d, BinaryLinear, NotPackableError, RSign, binarize_
 
 
 class Decay(WeightBinarizer):
@@ -199,3 +208,127 @@ def test_part_that_asks_for_data_must_take_it() -> None:
 
     with pytest.raises(NotImplementedError, match="Forgetful"):
         Forgetful().initialize_from(torch.zeros(1))
+
+
+# ---------------------------------------------------------------- hooks around the step, regularisers, inner shapes
+class Statistics(SignWeight):
+    """Counts gradients, changes gradient and latent weight."""
+
+    def __init__(self, shape: LayerShape) -> None:
+        super().__init__(shape)
+        self.register_buffer("seen", torch.zeros(shape.filter_shape))
+
+    def on_gradient(self, latent: Tensor, gradient: Tensor) -> Tensor:
+        assert latent.shape == gradient.shape == self.seen.shape
+        self.seen += gradient
+        return 2 * gradient
+
+    def on_step(self, latent: Tensor) -> Tensor:
+        return latent + 1
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_parts_change_gradient_and_latent_weight(transposed: bool) -> None:
+    torch.manual_seed(0)
+    layer = BinaryConvTranspose2d(4, 6, 3, groups=2) if transposed else BinaryConv2d(4, 6, 3, groups=2)
+    layer.weight_binarizer = Statistics(layer.shape)
+    before_step(layer)  # no gradient yet: nothing happens
+    layer(torch.randn(2, 4, 6, 6)).square().sum().backward()
+    assert layer.weight.grad is not None
+    gradient, weight = layer.weight.grad.clone(), layer.weight.detach().clone()
+    before_step(layer)
+    torch.testing.assert_close(layer.weight.grad, 2 * gradient)
+    torch.testing.assert_close(layer.weight_binarizer.seen, layer._to_filters(gradient))
+    after_step(layer)
+    torch.testing.assert_close(layer.weight.detach(), weight + 1)
+
+
+class Pull(Regularizer):
+    """Pulls latent weights to ±strength, in the stage with binary weights only."""
+
+    def __init__(self, shape: LayerShape, strength: float = 1.0) -> None:
+        super().__init__(shape)
+        self.strength = strength
+
+    def loss(self, layer: BinaryModule) -> Tensor | None:
+        if layer.stage != "full":
+            return None
+        return (layer.latent_filters().abs() - self.strength).square().sum()
+
+
+def test_regularizers_cross_with_any_method() -> None:
+    REGULARIZERS.register("pull")(Pull)
+    try:
+        layer = BinaryLinear(6, 4, method="bnn", regularizer={"kind": "pull", "strength": 0.5})
+        plain = BinaryLinear(6, 4, method="bnn", regularizer="pull")
+        assert plain.regularizer.strength == 1.0
+        term = regularization(nn.ModuleList([layer, BinaryLinear(6, 4)]))
+        assert term is not None
+        torch.testing.assert_close(term, (layer.weight.abs() - 0.5).square().sum())
+        set_stage(layer, "activations")
+        assert regularization(layer) is None
+        with pytest.raises(ValueError, match="Pull is not part of a binary layer"):
+            regularization(nn.Sequential(Pull(layer.shape)))
+        with pytest.raises(UnknownNameError, match="strenght"):
+            get_method("bnn", regularizer={"kind": "pull", "strenght": 1})
+    finally:
+        del REGULARIZERS._items["pull"]
+
+
+class Experts(WeightBinarizer):
+    """Two weights; the sign of a sample's first number chooses."""
+
+    planes = 0
+    per_sample = True
+
+    def latent_shape(self) -> tuple[int, ...]:
+        return (2, *self.shape.filter_shape)
+
+    def real(self, latent: Tensor) -> Tensor:
+        return latent[0]
+
+    def sample_weights(self, latent: Tensor, x: Tensor) -> Tensor:
+        chosen = (x.flatten(1)[:, 0] >= 0).long()
+        return bsign(latent.detach())[chosen] + (latent - latent.detach())[chosen]
+
+
+@pytest.mark.parametrize("kind", ["conv", "grouped", "linear", "tokens"])
+def test_weights_of_their_own_for_every_sample(kind: str) -> None:
+    torch.manual_seed(0)
+    WEIGHTS.register("experts")(Experts)
+    try:
+        options = {"method": "bnn", "weight": "experts"}
+        sizes = {"linear": (5, 4), "tokens": (5, 3, 4)}
+        x = torch.randn(sizes.get(kind, (5, 4, 6, 6)))
+        layer: BinaryConv2d | BinaryLinear
+        if kind in ("conv", "grouped"):
+            layer = BinaryConv2d(4, 6, 3, 2, 1, groups=2 if kind == "grouped" else 1, bias=True, **options)
+        else:
+            layer = BinaryLinear(4, 6, bias=True, **options)
+        assert layer.weight.shape[0] == 2
+        together = layer(x)
+        for i in range(5):
+            torch.testing.assert_close(layer(x[i : i + 1])[0], together[i])
+            w = bsign(layer.weight.detach())[int(x[i].flatten()[0] >= 0)]
+            a = bsign(x[i : i + 1])
+            y = torch.conv2d(a, w, None, 2, 1, 1, layer.groups) if x.dim() == 4 else a @ w.T
+            torch.testing.assert_close(together[i : i + 1], y)
+        together.square().sum().backward()
+        assert layer.weight.grad.abs().flatten(1).sum(1).gt(0).all()  # type: ignore[union-attr]
+        with pytest.raises(NotPackableError, match="cannot be expressed by bits"):
+            layer.binary_terms()
+        table = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4))
+        with pytest.raises(ValueError, match=r"1: Experts has a latent weight of shape \(2, 4, 4\)"):
+            binarize_(table, **options)
+    finally:
+        del WEIGHTS._items["experts"]
+
+
+def test_a_transposed_layer_has_no_weights_per_sample() -> None:
+    WEIGHTS.register("experts")(Experts)
+    try:
+        layer = BinaryConvTranspose2d(4, 6, 3, method="bnn", weight="experts")
+        with pytest.raises(ValueError, match="chooses weights for every sample"):
+            layer(torch.randn(1, 4, 3, 3))
+    finally:
+        del WEIGHTS._items["experts"]

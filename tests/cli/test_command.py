@@ -98,8 +98,29 @@ def test_methods_and_models_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["methods", "--json"]) == 0
     names = {entry["name"] for entry in json.loads(capsys.readouterr().out)}
     assert {"bnn", "xnornet", "dorefa", "bireal", "irnet", "reactnet"} <= names
+    assert cli.main(["methods", "irnet", "--json"]) == 0
+    irnet = json.loads(capsys.readouterr().out)
+    assert irnet["name"] == "irnet"
+    assert irnet["options"] == {"t_min": 0.1, "t_max": 10.0}
+    assert irnet["formula"]["weight"].startswith("2^s")
     assert cli.main(["models", "--json"]) == 0
     assert {"vgg_small", "resnet20"} <= {entry["name"] for entry in json.loads(capsys.readouterr().out)}
+
+
+def test_table_and_page_of_methods(capsys: pytest.CaptureFixture[str]) -> None:
+    from bitwright import binarize
+
+    assert cli.main(["methods"]) == 0
+    table = capsys.readouterr().out
+    for info in binarize.list_methods():
+        assert f"│ {info.name} " in table
+        assert cli.main(["methods", info.name]) == 0
+        page = capsys.readouterr().out
+        for text in (info.title, info.packable, *info.formula.values(), *info.provenance, *info.departs.values()):
+            assert text in page
+        assert all(option in page for option in binarize.method_options(info.name))
+    assert cli.main(["methods", "ir-net"]) == 2
+    assert "Did you mean 'irnet'" in capsys.readouterr().err
 
 
 def test_missing_package_says_what_to_install(

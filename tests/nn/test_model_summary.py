@@ -125,7 +125,7 @@ def test_precision_of_weight_only_k_bit_and_real_stages() -> None:
     assert summary(BinaryConv2d(32, 4, 3, activation=None), x).macs_by_precision == {(1, 32): 4 * 4 * 32 * 9}
     two = summary(BinaryConv2d(32, 4, 3, method="dorefa", w_bits=2, a_bits=2), x)
     assert list(two.macs_by_precision) == [(2, 2)]
-    assert two.bytes == 2 * 4 * 9 * 4 + 2 * 4 * 4 + 4 * 4 + 3 * 4  # two weight planes, their scales, biases, thresholds
+    assert two.bytes == 2 * 4 * 9 * 4 + 2 * (4 + 4 + 1 + 1) * 4  # two weight planes: bits, scale, bias, gain, offset
     staged = BinaryConv2d(32, 4, 3)
     set_stage(staged, "activations")
     real = summary(staged, x)

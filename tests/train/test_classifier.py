@@ -94,6 +94,16 @@ def test_parameter_groups_cover_everything_once() -> None:
         optim.parameter_groups(model.network, weight_decay=-1)
 
 
+def test_methods_see_the_gradients_of_every_step(fit: Fit) -> None:
+    """LAB keeps the mean square of its gradients: zero before training, positive after."""
+    model = fit("run", 1, method="lab", epochs=1)[0]
+    layers = [m for m in model.network.modules() if isinstance(m, BinaryLayer)]
+    assert layers
+    for layer in layers:
+        assert float(layer.weight_binarizer.second_moment.mean()) > 0
+        assert float(layer.weight.detach().abs().max()) <= 1
+
+
 class Watch(Callback):
     """Records what the parts were told, the learning rates, and the latent range after every step."""
 

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Sequence
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from bitwright.export.packed import FrozenModule, PackedLayer
@@ -40,6 +41,13 @@ class PackedSum(FrozenModule):
     ) -> None:
         super().__init__()
         self.planes = nn.ModuleList(planes)
+        stored: list[Tensor] = []
+        for plane in planes:  # the planes of one weight on several planes of activations share its bits
+            same = next((bits for bits in stored if torch.equal(bits, plane.weight)), None)
+            if same is None:
+                stored.append(plane.weight)
+            else:
+                plane.weight = same
         self.shape = shape
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
         self.activation = None if prepare is None else _without_parameters(prepare)

@@ -16,7 +16,7 @@ from bitwright.nn.binarizer import Binarizer, binarizer_code
 from bitwright.nn.embedding import BinaryEmbedding
 from bitwright.nn.packing import packed_bytes
 from bitwright.nn.report import text_table
-from bitwright.nn.spec import NotPackableError
+from bitwright.nn.spec import LevelsCode, NotPackableError
 
 FLOAT_BITS = 32
 
@@ -220,24 +220,18 @@ def _row(name: str, module: nn.Module, calls: list[Any], seen: set[int]) -> Summ
     weight_bits = activation_bits = FLOAT_BITS
     fresh = [p for m in own for p in m.parameters(recurse=False) if id(p) not in seen]
     if isinstance(module, BinaryLayer) and module.stage == "full" and module.weight_binarizer.planes > 0:
-        planes = module.weight_binarizer.planes
-        weight_bits = planes
+        weight_bits = module.weight_binarizer.planes
         if module.activation is not None and module.activation.planes > 0:
             activation_bits = math.ceil(math.log2(module.activation.planes + 1))
-        if any(p is module.weight for p in fresh):
+        if module.is_exact and any(p is module.weight for p in fresh):
             binary = module.weight.numel()
-            extra = planes * _plane_bytes(module)
+            extra = _packed_layer_bytes(module)
             fresh = [p for p in fresh if p is not module.weight]
-            floats += planes * module.weight_shape.out_channels  # scales
-            if module.shape.kind != "embedding" and getattr(module, "bias", None) is None:
-                floats += module.shape.out_channels  # the packed operators always have a bias
-            if module.activation is not None and not list(module.activation.parameters()):
-                floats += module.activation.planes  # thresholds
+            params = sum(p.numel() for p in fresh)
+            fresh = []  # they are in the packed layer
     for p in fresh:
         params += p.numel()
-        # a scale per channel is folded into the weight's scales, which are counted already
-        if not (isinstance(module, BinaryLayer) and module.output is not None and _belongs(p, module.output) and extra):
-            floats += p.numel()
+        floats += p.numel()
     seen.update(id(p) for m in own for p in m.parameters(recurse=False))
     if not isinstance(module, (BinaryLayer, Part)):
         for buffer in module.buffers(recurse=False):
@@ -262,8 +256,30 @@ def _row(name: str, module: nn.Module, calls: list[Any], seen: set[int]) -> Summ
     )
 
 
-def _belongs(parameter: Tensor, part: Any) -> bool:
-    return part.channel_scale() is not None and any(p is parameter for p in part.parameters())
+def _packed_layer_bytes(layer: BinaryLayer) -> int:
+    """Bytes of the frozen layer's tensors: bits of every weight plane once, and the float vectors of every pair of a
+    weight plane and an activation plane.
+    """
+    terms = layer.binary_terms()
+    pairs = len(terms.weights)
+    outputs = layer.weight_shape.out_channels
+    vectors = pairs * outputs * (1 if layer.shape.kind == "embedding" else 2)  # scale and bias
+    if terms.activations is not None:
+        pairs *= len(terms.activations)
+        vectors = pairs * outputs * 2
+        for term in terms.activations:
+            own = (term.gain, term.offset) if isinstance(term, LevelsCode) else (term.threshold,)
+            vectors += len(terms.weights) * sum(t.numel() for t in own)
+    floats = 4 * vectors
+    if pairs > 1 or terms.prepares or not terms.folded:
+        floats += 0 if terms.bias is None else 4 * terms.bias.numel()
+        kept = [layer.activation if terms.prepares else None, None if terms.folded else layer.output]
+        floats += sum(t.numel() * t.element_size() for part in kept if part is not None for t in _tensors(part))
+    return len(terms.weights) * _plane_bytes(layer) + floats
+
+
+def _tensors(part: nn.Module) -> list[Tensor]:
+    return [*part.parameters(), *part.buffers()]
 
 
 def _plane_bytes(layer: BinaryLayer) -> int:
