@@ -349,8 +349,8 @@ def test_nan_and_signed_zero_inputs(method: str) -> None:
     """NaN is the lower level; 0 and -0 are the same; an activation of bits has no third value."""
     layer, x = build(method, kinds(method)[0])
     a = layer.eval().activation
-    if a is None or not layer.is_exact or a.prepares:
-        pytest.skip("the activation is not a comparison with fixed thresholds")
+    if a is None or not layer.is_exact or a.prepares or not layer.binary_terms().folded:
+        pytest.skip("the layer's result is more than comparisons with fixed thresholds: NaN may pass")
     with torch.no_grad():
         lowest, nan = torch.full_like(x, -torch.inf), torch.full_like(x, torch.nan)
         if len(a.terms()) == 1:

@@ -34,6 +34,12 @@ class BinaryModule(Staged):
         """The latent weight as its binarizer sees it (differentiable)."""
         raise NotImplementedError
 
+    def real_result(self, x: Tensor) -> Tensor:
+        """What the layer computes from its real input with real weights (normalised as their signs are), without bias
+        and output rule. No gradient.
+        """
+        raise NotImplementedError
+
     def before_step(self) -> None:
         """Lets the parts see, and change, the gradient of the latent weight."""
         raise NotImplementedError
@@ -162,12 +168,18 @@ def initialize_from_data(model: nn.Module, batch: Any) -> list[str]:
     if not waiting:
         return []
     done: list[str] = []
+    owners = dict(_parts(model))
 
     def hook(name: str, part: Part) -> Any:
         def run(module: nn.Module, args: tuple[Any, ...]) -> None:
-            if name not in done:
+            if name in done:
+                return
+            layer = owners[part]
+            if isinstance(part, OutputRule) and layer is not None:
+                part.initialize_from_result(args[0], args[1], layer)
+            else:
                 part.initialize_from(args[0])
-                done.append(name)
+            done.append(name)
 
         return run
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from bitwright.binarize.inits import INITS
 from bitwright.binarize.method import Method, get_method
 from bitwright.binarize.outputs import OutputRule
 from bitwright.binarize.part import LayerShape
+from bitwright.binarize.precision import no_autocast
 from bitwright.binarize.regularizers import Regularizer
 from bitwright.binarize.sign import at_least_float32
 from bitwright.binarize.verbs import BinaryModule
@@ -156,6 +157,11 @@ class BinaryLayer(BinaryModule):
         return self._to_filters(self.weight) if self._latent_is_filters() else self.weight
 
     @torch.no_grad()
+    def real_result(self, x: Tensor) -> Tensor:
+        latent = self.weight_binarizer.normalize(self.latent_filters())
+        return self._apply_weight(x, self._from_filters(latent).to(x.dtype))
+
+    @torch.no_grad()
     def before_step(self) -> None:
         if self.weight.grad is None:
             return
@@ -234,7 +240,7 @@ class BinaryLayer(BinaryModule):
     @torch.no_grad()
     def _forward_exact(self, x: Tensor) -> Tensor:
         planes, folded = self._weight_planes()
-        with _no_autocast(x):
+        with no_autocast(x):
             z = x.to(at_least_float32(self.weight).dtype)
             factor = None
             if self.activation is None:
@@ -378,10 +384,3 @@ class BinaryLayer(BinaryModule):
         return (
             f"method {self.method}: the {part} has {planes} bit planes, the packed format holds one; use a 1-bit {part}"
         )
-
-
-def _no_autocast(x: Tensor) -> AbstractContextManager[Any]:
-    kind = x.device.type
-    if kind != "meta" and torch.is_autocast_enabled(kind):
-        return torch.autocast(kind, enabled=False)
-    return nullcontext()

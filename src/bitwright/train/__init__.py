@@ -5,6 +5,7 @@ from bitwright.train.checkpoint import CheckpointError, load_checkpoint, read_ch
 from bitwright.train.classifier import Classifier
 from bitwright.train.config import OptimizerConfig, ScheduleConfig, TeacherConfig
 from bitwright.train.evaluate import Evaluation, evaluate
+from bitwright.train.feature_losses import LipschitzRetention, attention_loss
 from bitwright.train.losses import distribution_loss
 
 __all__ = [
@@ -12,9 +13,11 @@ __all__ = [
     "CheckpointError",
     "Classifier",
     "Evaluation",
+    "LipschitzRetention",
     "OptimizerConfig",
     "ScheduleConfig",
     "TeacherConfig",
+    "attention_loss",
     "distribution_loss",
     "evaluate",
     "load_checkpoint",

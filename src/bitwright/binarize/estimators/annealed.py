@@ -72,15 +72,21 @@ class EDE(_TemperatureSchedule):
         name="taa",
         formula="max(0, k (sqrt(2) t - t^2 |x|)), k = max(1/t, 1), t from t_min to t_max over the epochs",
         summary="training-aware approximation: a triangle that narrows",
-        parameters={"t_min": "0.01", "t_max": "10"},
+        parameters={"t_min": "0.01", "t_max": "10", "steep_only": "True: k = 1 and t at least 1 (activations)"},
         source="RBNN, NeurIPS 2020; repository lmbxmu/RBNN",
         provenance="code read",
         needs_epoch=True,
     )
 )
 class TAA(_TemperatureSchedule):
-    def __init__(self, t_min: float = 0.01, t_max: float = 10.0) -> None:
+    def __init__(self, t_min: float = 0.01, t_max: float = 10.0, steep_only: bool = False) -> None:
+        self.steep_only = bool(steep_only)
         super().__init__(t_min, t_max)
+
+    def at(self, fraction: float) -> None:
+        super().at(fraction)
+        if self.steep_only:
+            self._fill(k=1.0, t=max(float(self.t), 1.0))
 
     def derivative(self, x: Tensor) -> Tensor:
         t = self.t.to(x.dtype)

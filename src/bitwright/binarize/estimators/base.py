@@ -25,7 +25,7 @@ class ScheduleNotSetWarning(UserWarning):
 @dataclass(frozen=True)
 class EstimatorInfo:
     """Facts about an estimator. `formula` is d(x), the slope; `provenance`: "paper read", "code read", "secondary",
-    "reconstruction" or "ours".
+    "reconstruction" or "ours"; `per_element`: False where the slope at one element depends on the others.
     """
 
     name: str
@@ -35,6 +35,7 @@ class EstimatorInfo:
     source: str
     provenance: str
     needs_epoch: bool = False
+    per_element: bool = True
 
 
 class Estimator(Part):

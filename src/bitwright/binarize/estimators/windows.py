@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bitwright.binarize.estimators.base import Estimator, EstimatorInfo, positive, register_estimator
+from bitwright.binarize.sign import at_least_float32, bsign, replace_value
 
 
 @register_estimator(
@@ -148,22 +150,45 @@ class Poke(Estimator):
         name="stateaware",
         formula="minus if -1 <= x < 0, plus if 0 <= x <= 1, else 0",
         summary="clipped straight-through with a coefficient of its own for each state",
-        parameters={"minus": "coefficient of the state -1, 1", "plus": "coefficient of the state +1, 1"},
-        source="SA-BNN, AAAI 2021 (constant coefficients)",
+        parameters={
+            "minus": "coefficient of the state -1, 1",
+            "plus": "coefficient of the state +1, 1",
+            "learned": "True: both are parameters, kept positive by softplus; the two are their values at the start",
+        },
+        source="SA-BNN, AAAI 2021: two independent coefficients from the abstract, the rule is ours",
         provenance="reconstruction",
     )
 )
 class StateAware(Estimator):
-    def __init__(self, minus: float = 1.0, plus: float = 1.0) -> None:
+    def __init__(self, minus: float = 1.0, plus: float = 1.0, learned: bool = False) -> None:
         super().__init__()
-        self.minus, self.plus = positive("minus", minus), positive("plus", plus)
+        self.minus, self.plus, self.learned = positive("minus", minus), positive("plus", plus), bool(learned)
+        if learned:
+            self.raw = nn.Parameter(torch.log(torch.expm1(torch.tensor([self.minus, self.plus]))))
+
+    def coefficients(self) -> tuple[Tensor | float, Tensor | float]:
+        """(minus, plus), differentiable where they are learned."""
+        if not self.learned:
+            return self.minus, self.plus
+        both = F.softplus(self.raw)
+        return both[0], both[1]
 
     def derivative(self, x: Tensor) -> Tensor:
-        slope = torch.where(x < 0, torch.full_like(x, self.minus), torch.full_like(x, self.plus))
+        minus, plus = self.coefficients()
+        slope = torch.where(x < 0, torch.ones_like(x) * minus, torch.ones_like(x) * plus)
         return slope * (x.abs() <= 1).to(x.dtype)
 
     def primitive(self, x: Tensor) -> Tensor:
-        return self.minus * x.clamp(-1, 0) + self.plus * x.clamp(0, 1)
+        minus, plus = self.coefficients()
+        return minus * x.clamp(-1, 0) + plus * x.clamp(0, 1)
+
+    def forward(self, x: Tensor, value: Tensor | None = None) -> Tensor:
+        if not self.learned or not torch.is_grad_enabled():
+            return super().forward(x, value)
+        # the value of one side, the gradient of the primitive: to x and to the coefficients
+        smooth = self.primitive(at_least_float32(x))
+        value = bsign(x.detach()) if value is None else value
+        return replace_value(smooth, value, torch.ones_like(smooth)).to(value.dtype)
 
     def extra_repr(self) -> str:
-        return f"minus={self.minus}, plus={self.plus}"
+        return f"minus={self.minus}, plus={self.plus}, learned={self.learned}"

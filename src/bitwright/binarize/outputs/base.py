@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor
 
 from bitwright.binarize.part import LayerShape, Part
+
+if TYPE_CHECKING:
+    from bitwright.binarize.verbs import BinaryModule
 
 
 class OutputRule(Part):
@@ -25,6 +30,12 @@ class OutputRule(Part):
 
     def forward(self, y: Tensor, x: Tensor) -> Tensor:
         raise NotImplementedError
+
+    def initialize_from_result(self, y: Tensor, x: Tensor, layer: BinaryModule) -> None:
+        """Sets parameter values from the first batch (only if `needs_data`): y and x as in `forward`, `layer` the layer
+        that the rule belongs to (`layer.real_result(x)` is what real weights and inputs would give).
+        """
+        raise NotImplementedError(f"{type(self).__name__} says needs_data but has no initialize_from_result")
 
     def channel_scale(self) -> Tensor | None:
         """`[O]` when the rule is one factor per output channel, which deployment folds into the weight's scale; else

@@ -39,6 +39,10 @@ class WeightBinarizer(Part):
         """The weight that training convolves with; carries the method's gradient to `latent`."""
         raise NotImplementedError
 
+    def normalize(self, latent: Tensor) -> Tensor:
+        """The real weight that is quantized, such as the centred latent weight; differentiable."""
+        return latent
+
     def real(self, latent: Tensor) -> Tensor:
         """The weight of the stages in which weights are real."""
         return latent
@@ -71,5 +75,5 @@ class WeightBinarizer(Part):
         )
 
     def codes(self, latent: Tensor) -> tuple[WeightCode, ...]:
-        """The eval values as bit planes to be summed, without gradient. Raises NotPackableError if `planes` is 0."""
+        """The eval values as bit planes that are summed, no gradient. Raises NotPackableError when `planes` is 0."""
         raise NotPackableError(f"{type(self).__name__} has weights that are not bit planes")

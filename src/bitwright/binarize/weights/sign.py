@@ -14,8 +14,8 @@ from bitwright.binarize.scales import SCALES
 from bitwright.binarize.sign import at_least_float32, bsign, replace_value
 from bitwright.binarize.weights.base import WeightBinarizer
 
-CENTERS = ("none", "filter", "input")
-GRADIENTS = ("ste", "scaled", "exact", "paper")
+CENTERS = ("none", "filter", "input", "layer")
+GRADIENTS = ("ste", "scaled", "exact", "paper", "projected")
 
 
 @WEIGHTS.register("sign")
@@ -26,13 +26,16 @@ class SignWeight(WeightBinarizer):
         shape: the layer's shape.
         estimator: backward rule of the sign.
         center: subtract the mean over "filter" (all weights of a filter) or "input" (the input channels, per kernel
-            position; left out where a filter sees one channel only, since all its weights would become 0), or "none".
+            position; left out where a filter sees one channel only, since all its weights would become 0) or "layer"
+            (all weights), or "none".
         standardize: then divide by the standard deviation of the filter (n - 1 in the denominator).
+        gain: what a standardised weight is multiplied with.
+        eps: added to the variance.
         scale: rule in `bitwright.binarize.SCALES`: "none", "filter", "layer", "power_of_two".
         gradient: with g the gradient with respect to the binary weight, s the scale, d the estimator's slope, n
             weights a filter: "ste": d g (the scale appears in the value only); "scaled": s d g; "exact": s d g plus
-            the gradient through the scale; "paper": (1/n + s d) g, as XNOR-Net prints it. The gradient then passes the
-            normalisation by the chain rule.
+            the gradient through the scale; "paper": (1/n + s d) g, as XNOR-Net prints it; "projected": (1 - 1/n) d g
+            plus the gradient through the scale, Si-BNN. The gradient then passes the normalisation by the chain rule.
         latent_range: (low, high) for `clip_latent_`, or None.
 
     Raises:
@@ -45,6 +48,8 @@ class SignWeight(WeightBinarizer):
         estimator: EstimatorSpec = "clipped",
         center: str = "none",
         standardize: bool = False,
+        gain: float = 1.0,
+        eps: float = 0.0,
         scale: str = "filter",
         gradient: str = "ste",
         latent_range: tuple[float, float] | None = None,
@@ -64,6 +69,9 @@ class SignWeight(WeightBinarizer):
         self.estimator = make_estimator(estimator)
         self.center = center
         self.standardize = standardize
+        if not gain > 0 or not eps >= 0:
+            raise ValueError(f"standardisation needs gain > 0 and eps >= 0, got gain={gain}, eps={eps}")
+        self.gain, self.eps = float(gain), float(eps)
         self.scale_rule = scale
         SCALES.get(scale)
         self.gradient = gradient
@@ -77,10 +85,12 @@ class SignWeight(WeightBinarizer):
             w = w - w.mean(dim=axes, keepdim=True)
         elif self.center == "input" and w.shape[1] > 1:
             w = w - w.mean(dim=1, keepdim=True)
+        elif self.center == "layer":
+            w = w - w.mean()
         if self.standardize:
-            variance = w.var(dim=axes, keepdim=True)
+            variance = w.var(dim=axes, keepdim=True) + self.eps
             # a constant filter has no spread: it stays all zero, with a finite gradient, instead of becoming NaN
-            w = w / torch.where(variance > 1e-24, variance, torch.ones_like(variance)).sqrt()
+            w = w * (self.gain / torch.where(variance > 1e-24, variance, torch.ones_like(variance)).sqrt())
         return w
 
     def forward(self, latent: Tensor) -> Tensor:
@@ -88,6 +98,8 @@ class SignWeight(WeightBinarizer):
         scale = SCALES.get(self.scale_rule)(w)
         if self.gradient == "exact":
             return scale * self.estimator(w)
+        if self.gradient == "projected":
+            return self._projected(w, scale)
         scale = scale.detach()
         if self.gradient == "scaled":
             return scale * self.estimator(w)
@@ -98,6 +110,14 @@ class SignWeight(WeightBinarizer):
         with torch.no_grad():
             slope = 1 / self.shape.fan_in + scale * self.estimator.derivative(w.detach())
         return replace_value(w, value, slope)
+
+    def _projected(self, w: Tensor, scale: Tensor) -> Tensor:
+        """The sign's gradient without its share along the filter's own direction, plus that of the scale."""
+        sign = bsign(w.detach())
+        with torch.no_grad():
+            slope = (1 - 1 / self.shape.fan_in) * self.estimator.derivative(w.detach())
+        # the second term is 0 in the value
+        return replace_value(w, scale.detach() * sign, slope) + (scale - scale.detach()) * sign
 
     @torch.no_grad()
     def codes(self, latent: Tensor) -> tuple[WeightCode, ...]:
