@@ -16,6 +16,7 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
         summary="weights beta ± alpha with each filter's mean and spread; activations beta ± alpha learned per layer",
         binarizes=("weights", "activations"),
         weight_scale="standard deviation and mean of each filter",
+        weight_bits="1 and a centre",
         activation_bits="1 and a centre",
         learned=("two numbers of the activation per layer",),
         needs_epoch=True,
