@@ -10,6 +10,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
+BAR = "\\|"  # in a table's cell a bar would end the cell
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -37,35 +38,31 @@ def _home() -> str:
 def _methods() -> dict[str, str | bytes]:
     from bitwright import binarize
 
+    infos = binarize.list_methods()
     lines = [
         "# Binarization methods",
         "",
-        "Generated from the registry; `bitwright methods` prints the same facts.",
+        "Generated from the registry; `bitwright methods` prints the same facts, `bitwright methods NAME` one in full.",
+        "`g` is the gradient that arrives. The plots are drawn from the functions that train: left the value, right",
+        "the gradient for `g = 1`, of 801 weights (or inputs) from -2 to 2 at the start of training.",
         "",
+        "| name | year | bits W/A | learned | needs | at inference |",
+        "|---|---|---|---|---|---|",
     ]
-    lines += ["| name | paper | year | learned | packable |", "|---|---|---|---|---|"]
-    infos = binarize.list_methods()
     lines += [
-        f"| [`{i.name}`](#{i.name}) | {i.title} | {i.year} | {', '.join(i.learned) or '—'} | {i.packable} |"
+        f"| [`{i.name}`](#{i.name}) | {i.year} | {i.weight_bits} / {i.activation_bits} "
+        f"| {', '.join(i.learned).replace('|', BAR) or '—'} "
+        f"| {', '.join([*(['epoch'] if i.needs_epoch else []), *i.requires]) or '—'} "
+        f"| {i.packable.replace('|', BAR)} |"
         for i in infos
     ]
+    result: dict[str, str | bytes] = {}
     for info in infos:
-        marks = "; ".join(f"{part}: {mark}" for part, mark in info.provenance.items())
-        venue = info.venue if str(info.year) in info.venue else f"{info.venue} {info.year}"
-        arxiv = f", arXiv {info.arxiv}" if info.arxiv else ""
-        lines += [
-            "",
-            f"## {info.name}",
-            "",
-            f"{info.authors}: *{info.title}*, {venue}{arxiv}.",
-            "",
-            info.summary,
-            "",
-        ]
-        lines += [f"- Binarizes: {', '.join(info.binarizes)}", f"- Weight scale: {info.weight_scale}"]
-        lines += [f"- Stages: {' → '.join(info.stages)}", f"- Where each part is known from: {marks}"]
-        lines += [f"- Options: `{binarize.method_options(info.name)}`"]
-        lines += [f"- Notes: {info.notes}"] if info.notes else []
+        lines += _method(info)
+        for part, image in _method_plots(info).items():
+            path = f"assets/method-{info.name}-{part}.png"
+            result[path] = image
+            lines += ["", f"![{part} of {info.name}: forward and backward]({path})"]
     lines += [
         "",
         "## Estimators",
@@ -73,7 +70,6 @@ def _methods() -> dict[str, str | bytes]:
         "Forward is always the sign (0 and −0.0 give +1, NaN −1); the backward factor is a separate choice.",
         "",
     ]
-    result: dict[str, str | bytes] = {}
     for estimator in binarize.list_estimators():
         image = f"assets/estimator-{estimator.name}.png"
         result[image] = _plot(estimator.name)
@@ -86,6 +82,82 @@ def _methods() -> dict[str, str | bytes]:
         ]
     result["methods.md"] = "\n".join(lines)
     return result
+
+
+def _method(info: Any) -> list[str]:
+    """The section of one method, without its plots."""
+    from bitwright import binarize
+
+    marks = "; ".join(f"{part}: {mark}" for part, mark in info.provenance.items())
+    venue = info.venue if str(info.year) in info.venue else f"{info.venue} {info.year}"
+    arxiv = f", arXiv {info.arxiv}" if info.arxiv else ""
+    lines = ["", f"## {info.name}", "", f"{info.authors}: *{info.title}*, {venue}{arxiv}.", "", info.summary, ""]
+    if info.formula:
+        lines += ["| what | formula |", "|---|---|"]
+        lines += [f"| {what} | `{text}` |" for what, text in _cells(info.formula)]
+        lines += [""]
+    lines += [f"- Binarizes: {', '.join(info.binarizes)}", f"- Weight scale: {info.weight_scale}"]
+    lines += [f"- At inference: {info.packable}"]
+    lines += [f"- Learned: {', '.join(info.learned)}"] if info.learned else []
+    lines += [f"- Extra loss: {info.regularizer}"] if info.regularizer else []
+    lines += [f"- Stages: {' → '.join(info.stages)}"]
+    lines += [f"- Block: {info.block}"] if info.block else []
+    lines += [f"- Needs {what}: {why}" for what, why in info.requires.items()]
+    lines += [f"- `{option}` reproduces a defect of the authors' code: {what}" for option, what in info.compat.items()]
+    lines += [f"- No {kind} layers: {why}" for kind, why in info.refuses.items()]
+    lines += [f"- Options: `{binarize.method_options(info.name)}`"]
+    lines += [f"- Where each part is known from: {marks}"]
+    return [*lines, *([f"- Notes: {info.notes}"] if info.notes else [])]
+
+
+def _cells(formula: Any) -> list[tuple[str, str]]:
+    """Formulas for table cells."""
+    return [(what, text.replace("|", BAR)) for what, text in formula.items()]
+
+
+def _method_plots(info: Any) -> dict[str, bytes]:
+    """PNG bytes of "weights" and "activations", where the method has them for one filter or input of 801 numbers."""
+    import torch
+
+    from bitwright import binarize, nn
+
+    if "linear" in info.refuses:
+        return {}
+    torch.manual_seed(0)
+    layer = nn.BinaryLinear(801, 1, method=info.name)
+    x = torch.linspace(-2, 2, 801).view(1, 801)
+    binarize.set_progress(layer, epoch=0, epochs=100)
+    weights = layer.weight_binarizer
+    plots = {}
+    if weights.trainable and not weights.per_sample and tuple(weights.latent_shape()) == (1, 801):
+        layer.set_latent(x)
+        plots["weights"] = _curves(weights)
+    if layer.activation is not None:
+        binarize.initialize_from_data(layer, x)
+        plots["activations"] = _curves(layer.activation)
+    return plots
+
+
+def _curves(part: Any) -> bytes:
+    """Value and gradient of a binarizer over -2 ... 2 as PNG bytes."""
+    import numpy as np
+    import torch
+
+    from bitwright import report
+
+    def gradient(x: np.ndarray) -> np.ndarray:
+        tensor = torch.from_numpy(x).float().view(1, -1).requires_grad_()
+        part(tensor).sum().backward()
+        assert tensor.grad is not None
+        return tensor.grad.view(-1).numpy()
+
+    def value(x: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return part(torch.from_numpy(x).float().view(1, -1)).view(-1).numpy()
+
+    buffer = io.BytesIO()
+    report.estimator_plot(value, gradient).savefig(buffer, format="png", dpi=80)
+    return buffer.getvalue()
 
 
 def _plot(name: str) -> bytes:
