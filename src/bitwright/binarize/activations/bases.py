@@ -28,9 +28,7 @@ class BasesActivation(ActivationBinarizer):
         mask: "forward": the window above, which fits the forward; "printed": `0 <= x - v_n <= 1`, as the paper prints.
     """
 
-    def __init__(
-        self, shape: LayerShape, shifts: Sequence[float] = (-1.5, 0.0, 1.5), mask: str = "forward"
-    ) -> None:
+    def __init__(self, shape: LayerShape, shifts: Sequence[float] = (-1.5, 0.0, 1.5), mask: str = "forward") -> None:
         super().__init__(shape)
         if not 1 <= len(shifts) <= 8:
             raise ValueError(f"ABC-Net needs 1 to 8 activation bases, got shifts={tuple(shifts)}")

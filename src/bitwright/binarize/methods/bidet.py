@@ -12,7 +12,7 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
         year=2020,
         venue="CVPR 2020",
         arxiv="2003.03961",
-        summary="scale inside the graph, triangular activation gradient; information bottleneck and sparse object prior",
+        summary="scale inside the graph, triangular activation gradient; information bottleneck, sparse object prior",
         binarizes=("weights", "activations"),
         weight_scale="mean |w| per filter",
         formula={

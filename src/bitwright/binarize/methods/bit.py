@@ -27,7 +27,12 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
             "teacher": "W1A2 learns from full precision, then W1A1 from W1A2",
         },
         block="linear layers of a transformer; not negative behind softmax and ReLU, signed elsewhere",
-        provenance={"weight": "reconstruction", "activation": "code read", "granularity of beta": "ours", "init": "ours"},
+        provenance={
+            "weight": "reconstruction",
+            "activation": "code read",
+            "granularity of beta": "ours",
+            "init": "ours",
+        },
         notes="The weight rule follows BiBERT; the source at hand describes the activations only. A tie at the upper "
         "threshold counts as 1.",
     )

@@ -10,6 +10,7 @@ from torch import Tensor
 from bitwright.binarize.codes import WeightCode
 from bitwright.binarize.part import LayerShape
 from bitwright.binarize.parts import WEIGHTS
+from bitwright.binarize.precision import no_autocast
 from bitwright.binarize.sign import at_least_float32, replace_value
 from bitwright.binarize.weights.base import WeightBinarizer
 
@@ -50,15 +51,17 @@ class BasesWeight(WeightBinarizer):
         std = centred.square().mean(1, keepdim=True).sqrt()
         bits = torch.stack([centred + u * std >= 0 for u in self.shifts])
         signs = bits.to(w.dtype) * 2 - 1
-        gram = torch.einsum("irn,jrn->rij", signs, signs).double() / w.shape[1]
-        right = torch.einsum("irn,rn->ri", signs, w).double() / w.shape[1]
-        alpha = torch.linalg.pinv(gram, hermitian=True, rtol=1e-9) @ right.unsqueeze(-1)
+        with no_autocast(w):
+            gram = torch.einsum("irn,jrn->rij", signs, signs).double() / w.shape[1]
+            right = torch.einsum("irn,rn->ri", signs, w).double() / w.shape[1]
+            alpha = torch.linalg.pinv(gram, hermitian=True, rtol=1e-9) @ right.unsqueeze(-1)
         return bits, alpha.squeeze(-1).t().to(w.dtype)
 
     def forward(self, latent: Tensor) -> Tensor:
         w = at_least_float32(latent)
         bits, alpha = self.bases(w)
-        value = torch.einsum("ir,irn->rn", alpha, bits.to(w.dtype) * 2 - 1).view(w.shape)
+        with no_autocast(w):
+            value = torch.einsum("ir,irn->rn", alpha, bits.to(w.dtype) * 2 - 1).view(w.shape)
         slope = alpha.sum(0).view(-1, *(1,) * (w.dim() - 1))
         return replace_value(w, value, slope)
 
