@@ -50,7 +50,7 @@ def test_more_bases_fit_better() -> None:
 
 
 def test_activation_levels_and_windows() -> None:
-    r = torch.tensor([[-0.4, 0.2, 0.5, 0.7, 1.3]])
+    r = torch.tensor([[-0.4, 0.2, 0.5, 0.7, 1.3]], dtype=torch.float64)
     for shift, mask, levels, window in (
         (0.0, "forward", [-1, -1, 1, 1, 1], [0, 1, 1, 1, 0]),
         (0.9, "forward", [1, 1, 1, 1, 1], [1, 0, 0, 0, 0]),
@@ -59,6 +59,7 @@ def test_activation_levels_and_windows() -> None:
         method = get_method("abcnet", activation_shifts=(shift,), mask=mask)
         activation = method.build_activation(LayerShape("linear", 5, 1))
         assert activation is not None
+        activation.double().shift.data.fill_(shift)  # type: ignore[operator, union-attr]
         x = r.clone().requires_grad_()
         y = activation(x)
         y.sum().backward()

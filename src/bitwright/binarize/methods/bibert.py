@@ -1,5 +1,7 @@
 """BiBERT: rows of weights centred before the sign; ±1 inputs, and {0,1} inputs for attention."""
 
+from typing import Any
+
 from bitwright.binarize.estimators import EstimatorSpec
 from bitwright.binarize.method import MethodInfo, MethodParts, register_method
 from bitwright.binarize.registry import UnknownNameError
@@ -44,7 +46,7 @@ def bibert(*, levels: str = "sign", gradient: str = "ste", estimator: EstimatorS
     """
     if levels not in _LEVELS:
         raise UnknownNameError("levels of method 'bibert'", levels, _LEVELS)
-    activation = {"kind": "sign", "estimator": estimator}
+    activation: dict[str, Any] = {"kind": "sign", "estimator": estimator}
     if levels == "bool":
         activation = {"kind": "sign", "low": 0.0, "estimator": {"name": "clipped", "strict": True}}
     return MethodParts(

@@ -18,7 +18,7 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
         formula={
             "weight": "mean|w| bsign(w - mean(w)), per row",
             "weight gradient": "g 1{|w - mean| <= 1}, then through the centring",
-            "activation": "alpha bsign(x - beta); where it is not negative: alpha round(clip((x - beta) / alpha, 0, 1))",
+            "activation": "alpha bsign(x - beta); not negative: alpha round(clip((x - beta) / alpha, 0, 1))",
             "activation gradient": "x: g inside the window; alpha: sum of g times the level (and - (x - beta) / alpha "
             "inside, if not negative), over sqrt(n)",
         },
@@ -30,7 +30,7 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
         provenance={
             "weight": "reconstruction",
             "activation": "code read",
-            "granularity of beta": "ours",
+            "beta": "ours",
             "init": "ours",
         },
         notes="The weight rule follows BiBERT; the source at hand describes the activations only. A tie at the upper "

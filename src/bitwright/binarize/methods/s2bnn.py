@@ -28,7 +28,7 @@ from bitwright.binarize.methods.reactnet import reactnet
         },
         requires={
             "teacher": "a frozen self-supervised network (MoCo v2) in eval mode that sees the same view",
-            "loss": "distillation of normalised embeddings, alone (best in the paper) or with MoCo v2's contrastive loss",
+            "loss": "distillation of normalised embeddings, alone (best in the paper) or with MoCo's contrastive one",
             "two stages": "real weights first, then binary ones; one step also works",
         },
         block="ReActNet-A with a projection head 1024, ReLU, 128",
