@@ -14,6 +14,8 @@ _STEEPEST = 1000.0
 class SoftQuantizer(Part):
     """`l + D rint((x - l) / D)` cut to [l, u], D = (u - l) / (2^bits - 1); backward through the tanh of each interval.
 
+    One bit: l below the middle, u from the middle on.
+
     Inside, with i the interval and m its middle, the gradient is that of `l + D (i + (phi + 1)/2)`,
     `phi = s tanh(k (x - m))`, `s = 1 / (1 - alpha)`, `k = ln(2/alpha - 1) / D`, i a constant; outside it is that of l
     or u. DSQ, ICCV 2019, algorithm 1.
@@ -74,14 +76,25 @@ class SoftQuantizer(Part):
             low, step = self.bounds()
             return 1 / step, -low / step, low, step
 
+    def middle(self) -> Tensor:
+        """With one bit: where the upper level begins."""
+        low, step = self.bounds()
+        return (low + step / 2).detach()
+
+    def level(self, z: Tensor) -> Tensor:
+        """0 ... 2^bits - 1 of every element, without gradient; NaN: 0."""
+        if self.bits == 1:
+            return (z.detach() >= self.middle().to(z.dtype)).to(z.dtype)
+        gain, offset, _, _ = (v.to(z.dtype) for v in self.affine())
+        return torch.round(torch.nan_to_num(z.detach() * gain + offset, nan=0.0)).clamp(0, self.top)
+
     def forward(self, x: Tensor) -> Tensor:
         """Shape and dtype of `x`, at least float32."""
         z = at_least_float32(x)
         low, step = (v.to(z.dtype) for v in self.bounds())
         gain, offset, _, _ = (v.to(z.dtype) for v in self.affine())
         position = z.detach() * gain + offset
-        # NaN takes the lowest level, as integers in deployment do
-        level = torch.round(torch.nan_to_num(position, nan=0.0)).clamp(0, self.top)
+        level = self.level(z)
         if not torch.is_grad_enabled() and not self.soft:
             return low + step * level
         i = torch.floor(torch.nan_to_num(position, nan=0.0)).clamp(0, self.top - 1)

@@ -34,6 +34,7 @@ from bitwright.export.packed import (
     WeightOnlyConv,
     WeightOnlyLinear,
 )
+from bitwright.export.packed_shared import SharedRow
 from bitwright.export.packed_sum import PackedSum
 from bitwright.nn.base import BinaryLayer
 from bitwright.nn.binarizer import Binarizer, binarizer_code
@@ -141,12 +142,26 @@ def pack_layer(layer: Latent) -> FrozenModule:
         if len(specs) == 1 and terms.folded and not terms.prepares:
             return _pack_term(layer, replace(specs[0], bias=terms.bias))
         return PackedSum(
-            [_pack_term(layer, spec) for spec in specs],
+            [_pack_plane(layer, spec) for spec in specs],
             bias=terms.bias,
             shape=layer.shape,
             prepare=layer.activation if terms.prepares else None,
             output=None if terms.folded else layer.output,
         )
+
+
+def _pack_plane(layer: BinaryLayer, spec: BinarySpec) -> PackedLayer | SharedRow:
+    """One plane of several: weights that are all 1 are counted once for all filters."""
+    shape = layer.shape
+    if spec.activation is None or shape.kind == "embedding" or not bool(spec.weight.all()):
+        return _pack_term(layer, spec)
+    outer, inner = spec.weight.shape[:2]
+    size = (outer, 1) if shape.kind == "conv_transpose" else (shape.groups, inner)
+    ones = spec.weight.new_ones((*size, *spec.weight.shape[2:]))
+    one = spec.weight_scale.new_ones(shape.groups)
+    activation = replace(spec.activation, scale=1.0)
+    row = _pack_term(layer, BinarySpec(ones, one, None, activation))
+    return SharedRow(row, spec.weight_scale * spec.activation.scale, len(shape.kernel_size), shape.groups)
 
 
 def _pack_term(layer: BinaryLayer, spec: BinarySpec) -> PackedLayer:

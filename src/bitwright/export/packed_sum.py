@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bitwright.export.packed import FrozenModule, PackedLayer
+from bitwright.export.packed_shared import SharedRow
 from bitwright.nn.base import ActivationBinarizer, LayerShape, OutputRule
 
 M = TypeVar("M", bound=nn.Module)
@@ -33,7 +34,7 @@ class PackedSum(FrozenModule):
 
     def __init__(
         self,
-        planes: Sequence[PackedLayer],
+        planes: Sequence[PackedLayer | SharedRow],
         bias: Tensor | None,
         shape: LayerShape,
         prepare: ActivationBinarizer | None = None,
@@ -42,7 +43,8 @@ class PackedSum(FrozenModule):
         super().__init__()
         self.planes = nn.ModuleList(planes)
         stored: list[Tensor] = []
-        for plane in planes:  # the planes of one weight on several planes of activations share its bits
+        # the planes of one weight on several planes of activations share its bits
+        for plane in (p.row if isinstance(p, SharedRow) else p for p in planes):
             same = next((bits for bits in stored if torch.equal(bits, plane.weight)), None)
             if same is None:
                 stored.append(plane.weight)

@@ -51,10 +51,19 @@ class SoftActivation(ActivationBinarizer):
         low, high = low.to(x.dtype), (low + step * self.quantizer.top).to(x.dtype)
         return torch.minimum(torch.maximum(x, low), high)
 
-    def levels(self) -> LevelsCode:
+    def codes(self) -> tuple[ActivationCode, ...]:
+        if self.quantizer.bits > 1:
+            return super().codes()
+        _, _, low, step = self.quantizer.affine()
+        threshold = self.quantizer.middle().float().reshape(1) + 0.0
+        return ActivationCode(threshold, 0.0, step.float().reshape(1)), constant_plane(low)
+
+    def levels(self) -> LevelsCode | None:
+        if self.quantizer.bits == 1:
+            return None
         gain, offset, _, step = (v.float().reshape(1) for v in self.quantizer.affine())
-        return LevelsCode(self.quantizer.bits, gain, offset, float(step))
+        return LevelsCode(self.quantizer.bits, gain, offset, step)
 
     def terms(self) -> tuple[ActivationCode | LevelsCode, ...]:
-        low = self.quantizer.affine()[2]
-        return self.levels(), constant_plane(low)
+        levels = self.levels()
+        return self.codes() if levels is None else (levels, constant_plane(self.quantizer.affine()[2]))

@@ -29,8 +29,8 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
         requires={"data batch": "with bounds: initialize_from_data(model, batch), so that they fit the activations"},
         provenance={"weight": "paper read", "activation": "paper read", "bounds' start": "ours", "init": "ours"},
         notes="The default is the paper's 'binary DSQ' with its fixed alpha = 0.2. bounds=True is the quantizer with "
-        "learned l and u (at 1 bit its two levels). A value in the middle of two levels goes to the even one, so that "
-        "deployment is rint(gain x + offset); the paper's sign would take the upper one.",
+        "learned l and u (at 1 bit its two levels). With more bits a value in the middle of two levels goes to the "
+        "even one, so that deployment is rint(gain x + offset); the paper's sign would take the upper one.",
     )
 )
 def dsq(

@@ -8,6 +8,7 @@ from torch import Tensor
 from bitwright.binarize.codes import WeightCode
 from bitwright.binarize.part import LayerShape
 from bitwright.binarize.parts import WEIGHTS
+from bitwright.binarize.sign import at_least_float32
 from bitwright.binarize.soft_quantizer import SoftQuantizer
 from bitwright.binarize.weights.base import WeightBinarizer
 
@@ -41,10 +42,9 @@ class SoftWeight(WeightBinarizer):
 
     @torch.no_grad()
     def codes(self, latent: Tensor) -> tuple[WeightCode, ...]:
-        gain, offset, low, step = self.quantizer.affine()
-        wide = latent.detach().to(gain.dtype)
+        _, _, low, step = self.quantizer.affine()
         top = self.quantizer.top
-        level = torch.round(torch.nan_to_num(wide * gain + offset, nan=0.0)).clamp(0, top).to(torch.int64)
+        level = self.quantizer.level(at_least_float32(latent)).to(torch.int64)
         ones = torch.ones(latent.shape[0], device=latent.device)
         bits = [
             WeightCode(bits=(level >> i) & 1 == 1, scale=ones * (step * 2.0 ** (i - 1)))
