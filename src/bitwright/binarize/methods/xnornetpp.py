@@ -20,7 +20,7 @@ _FORMS = {2: "full", 3: "map", 4: "axes"}
         binarizes=("weights", "activations"),
         weight_scale="learned per output channel (case 1) or per position and channel (cases 2 to 4)",
         learned=("scale Gamma",),
-        packable="yes; cases 2 to 4 multiply every output by a stored map and fix the size of the input",
+        packable="yes; cases 2 to 4 onnx only: the engine has no factor per position; they fix the size of the input",
         stages=("activations", "full"),
         formula={
             "weight": "bsign(w)",
