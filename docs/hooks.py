@@ -133,7 +133,10 @@ def _method_plots(info: Any) -> dict[str, bytes]:
         layer.set_latent(x)
         plots["weights"] = _curves(weights)
     if layer.activation is not None:
-        binarize.initialize_from_data(layer, x)
+        with torch.no_grad():
+            for part in layer.activation.modules():
+                if isinstance(part, binarize.Part) and part.needs_data:
+                    part.initialize_from(x)
         plots["activations"] = _curves(layer.activation)
     return plots
 
