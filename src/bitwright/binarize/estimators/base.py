@@ -57,6 +57,10 @@ class Estimator(Part):
             value = bsign(x)
         if not (torch.is_grad_enabled() and x.requires_grad):
             return value
+        return self.attach(x, value)
+
+    def attach(self, x: Tensor, value: Tensor) -> Tensor:
+        """`value` with the gradient; estimators that can do it with less memory traffic override this."""
         with torch.no_grad():
             slope = self.derivative(at_least_float32(x.detach()))
         return replace_value(x, value, slope)

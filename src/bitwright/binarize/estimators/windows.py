@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bitwright.binarize.estimators.base import Estimator, EstimatorInfo, positive, register_estimator
-from bitwright.binarize.sign import at_least_float32, bsign, replace_value
+from bitwright.binarize.sign import at_least_float32, bsign, open_bounds, pass_inside, replace_value
 
 
 @register_estimator(
@@ -23,6 +23,9 @@ from bitwright.binarize.sign import at_least_float32, bsign, replace_value
 class Identity(Estimator):
     def derivative(self, x: Tensor) -> Tensor:
         return torch.ones_like(x)
+
+    def attach(self, x: Tensor, value: Tensor) -> Tensor:
+        return replace_value(x, value, torch.ones((), dtype=x.dtype, device=x.device))
 
     def primitive(self, x: Tensor) -> Tensor:
         return x
@@ -43,6 +46,10 @@ class Clipped(Estimator):
         super().__init__()
         self.t = positive("t", t)
         self.strict = bool(strict)
+        self._bounds = open_bounds(-self.t, self.t, closed=not self.strict)
+
+    def attach(self, x: Tensor, value: Tensor) -> Tensor:
+        return pass_inside(x, value, self._bounds) if x.dtype in self._bounds else super().attach(x, value)
 
     def derivative(self, x: Tensor) -> Tensor:
         inside = x.abs() < self.t if self.strict else x.abs() <= self.t
@@ -67,7 +74,7 @@ class Clipped(Estimator):
 )
 class ApproxSign(Estimator):
     def derivative(self, x: Tensor) -> Tensor:
-        return (2 - 2 * x.abs()).clamp_min(0)
+        return x.abs().mul_(-2).add_(2).clamp_min_(0)
 
     def primitive(self, x: Tensor) -> Tensor:
         y = x.clamp(-1, 1)
@@ -90,6 +97,10 @@ class Window(Estimator):
         if not low < high:
             raise ValueError(f"a window needs low < high, got low={low}, high={high}")
         self.low, self.high, self.closed = float(low), float(high), bool(closed)
+        self._bounds = open_bounds(self.low, self.high, self.closed)
+
+    def attach(self, x: Tensor, value: Tensor) -> Tensor:
+        return pass_inside(x, value, self._bounds) if x.dtype in self._bounds else super().attach(x, value)
 
     def derivative(self, x: Tensor) -> Tensor:
         if self.closed:
