@@ -52,7 +52,13 @@ def _fresh_compiler() -> None:
     torch.compiler.reset()
 
 
-@pytest.mark.parametrize("method", METHODS)
+# tracing takes seconds a method; four that differ in their parts stand for the others in the fast run
+TRACED = [
+    m if m in ("bnn", "irnet", "reactnet", "dorefa") else pytest.param(m, marks=pytest.mark.slow) for m in METHODS
+]
+
+
+@pytest.mark.parametrize("method", TRACED)
 def test_compiled_without_graph_breaks(method: str) -> None:
     net = network(method)
     compiled = torch.compile(copy.deepcopy(net), backend="aot_eager", fullgraph=True)

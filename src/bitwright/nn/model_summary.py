@@ -257,34 +257,37 @@ def _row(name: str, module: nn.Module, calls: list[Any], seen: set[int]) -> Summ
 
 
 def _packed_layer_bytes(layer: BinaryLayer) -> int:
-    """Bytes of the frozen layer's tensors: bits of every weight plane once, and the float vectors of every pair of a
-    weight plane and an activation plane.
+    """Bytes of the frozen layer's tensors: the bits of every different weight plane once, and the float vectors of
+    every pair of a weight plane and an activation plane. Planes that are all 1 are one row a group.
     """
-    terms = layer.binary_terms()
-    pairs = len(terms.weights)
-    outputs = layer.weight_shape.out_channels
-    vectors = pairs * outputs * (1 if layer.shape.kind == "embedding" else 2)  # scale and bias
-    if terms.activations is not None:
-        pairs *= len(terms.activations)
-        vectors = pairs * outputs * 2
-        for term in terms.activations:
-            own = (term.gain, term.offset) if isinstance(term, LevelsCode) else (term.threshold,)
-            vectors += len(terms.weights) * sum(t.numel() for t in own)
-    floats = 4 * vectors
-    if pairs > 1 or terms.prepares or not terms.folded:
-        floats += 0 if terms.bias is None else 4 * terms.bias.numel()
+    terms, shape = layer.binary_terms(), layer.weight_shape
+    row = math.prod(shape.kernel_size) * packed_bytes(shape.in_channels // shape.groups)
+    activations = terms.activations or (None,)
+    several = len(terms.weights) * len(activations) > 1 or terms.prepares or not terms.folded
+    floats = bits = 0
+    different: list[Tensor] = []
+    for plane in terms.weights:
+        shared = several and terms.activations is not None and bool(plane.bits.all())
+        rows = shape.groups if shared else shape.out_channels
+        if not any(torch.equal(plane.bits, other) for other in different):
+            different.append(plane.bits)
+            bits += rows * row
+        for term in activations:
+            floats += rows * (1 if shape.kind == "embedding" else 2)  # scale and bias
+            floats += shape.out_channels if shared else 0
+            if term is not None:
+                own = (term.gain, term.offset) if isinstance(term, LevelsCode) else (term.threshold,)
+                floats += sum(t.numel() for t in own)
+    size = bits + 4 * floats
+    if several:
+        size += 0 if terms.bias is None else 4 * terms.bias.numel()
         kept = [layer.activation if terms.prepares else None, None if terms.folded else layer.output]
-        floats += sum(t.numel() * t.element_size() for part in kept if part is not None for t in _tensors(part))
-    return len(terms.weights) * _plane_bytes(layer) + floats
+        size += sum(t.numel() * t.element_size() for part in kept if part is not None for t in _tensors(part))
+    return size
 
 
 def _tensors(part: nn.Module) -> list[Tensor]:
     return [*part.parameters(), *part.buffers()]
-
-
-def _plane_bytes(layer: BinaryLayer) -> int:
-    shape = layer.weight_shape
-    return shape.out_channels * math.prod(shape.kernel_size) * packed_bytes(shape.in_channels // shape.groups)
 
 
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
