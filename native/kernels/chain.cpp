@@ -14,7 +14,7 @@ class Planner {
 
   std::unique_ptr<const ChainPlan> run() {
     if (n_ == 0 || n_ > 16) return nullptr;
-    plan_->fixed = is_fixed(steps_[0].kind);
+    plan_->fixed = is_fixed(steps_[0].kind) && steps_[0].kind != StepKind::kQuantizeI16;
     if (!(plan_->fixed ? fixed() : floats()) || !stores() || at_ != n_) return nullptr;
     return std::move(plan_);
   }
@@ -58,7 +58,10 @@ class Planner {
         ++at_;
       }
     }
-    if (is(StepKind::kAdd) && steps_[at_].value_scale == 0) p.add = static_cast<uint8_t>(at_++);
+    if (is(StepKind::kAdd)) {
+      p.adds_shorts = steps_[at_].value_scale != 0;
+      p.add = static_cast<uint8_t>(at_++);
+    }
     if (is(StepKind::kPrelu)) {
       p.slope = spread(steps_[at_].a, steps_[at_].p0);
       p.act = Act::kPrelu;
@@ -69,6 +72,10 @@ class Planner {
       p.after = spread(steps_[at_ + 2].b, steps_[at_ + 2].p1);
       p.act = Act::kShifted;
       at_ += 3;
+    }
+    if (is(StepKind::kQuantizeI16)) {
+      p.end = End::kShorts;
+      p.quantum = steps_[at_++].p0;
     }
     return true;
   }
@@ -100,13 +107,20 @@ class Planner {
 
   bool stores() {
     ChainPlan& p = *plan_;
+    if (!p.fixed && p.end == End::kPlain && is(StepKind::kStoreU8)) {
+      p.end = End::kBytes;
+      p.quantum = steps_[at_].p0;
+      p.store = static_cast<uint8_t>(at_++);
+      return strides_agree();
+    }
+    const bool shorts = p.fixed || p.end == End::kShorts;
     for (; at_ < n_; ++at_) {
       const Step& s = steps_[at_];
-      if (s.kind == (p.fixed ? StepKind::kStoreI16 : StepKind::kStore) && p.store == ChainPlan::kNoStep) {
+      if (s.kind == (shorts ? StepKind::kStoreI16 : StepKind::kStore) && p.store == ChainPlan::kNoStep) {
         p.store = static_cast<uint8_t>(at_);
-      } else if (s.kind == (p.fixed ? StepKind::kStoreBitsI16 : StepKind::kStoreBits) && p.bits == ChainPlan::kNoStep &&
+      } else if (s.kind == (shorts ? StepKind::kStoreBitsI16 : StepKind::kStoreBits) && p.bits == ChainPlan::kNoStep &&
                  (s.value.groups <= 1 || s.value.group_channels % 32 == 0)) {
-        if (p.fixed)
+        if (shorts)
           p.threshold16 = s.a16;
         else
           p.threshold = spread(s.a, s.p0);
@@ -115,7 +129,12 @@ class Planner {
         return false;
       }
     }
-    // Both move by one offset.
+    return strides_agree();
+  }
+
+  // What is read and what is stored move by one offset.
+  bool strides_agree() const {
+    const ChainPlan& p = *plan_;
     if (p.add != ChainPlan::kNoStep && p.store != ChainPlan::kNoStep && steps_[p.add].value.pixel_stride != steps_[p.store].value.pixel_stride) return false;
     return true;
   }

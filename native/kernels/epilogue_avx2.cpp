@@ -210,6 +210,7 @@ struct Simd {
 #include "epilogue_simd.h"
 #include "epilogue_fused.h"
 #include "epilogue_fixed.h"
+#include "epilogue_loose.h"
 #include "epilogue_entries.h"
 
 const EpilogueKernel kernel = {

@@ -125,11 +125,13 @@ struct Simd {
   static BITWRIGHT_INLINE S shift_s(S x, Shift16 n) { return _mm512_sllv_epi16(x, n); }
   static BITWRIGHT_INLINE uint32_t ge32_s(const S* x, const S* t) { return _mm512_cmpge_epi16_mask(x[0], t[0]); }
   static BITWRIGHT_INLINE I rounded(F x, F factor) {
-    const F y = mul(x, factor), inside = above(below(y, set(-32768.0f)), set(32767.0f));
+    // What is below an int32 converts to the least one, which vpackssdw saturates, like everything else below -32768.
+    const F y = mul(x, factor), inside = _mm512_min_ps(y, set(32767.0f));
     return _mm512_maskz_cvt_roundps_epi32(_mm512_cmp_ps_mask(y, y, _CMP_ORD_Q), inside, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   }
   static BITWRIGHT_INLINE void quantize(const F* x, F factor, S* q) {
-    q[0] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(rounded(x[0], factor))), _mm512_cvtepi32_epi16(rounded(x[1], factor)), 1);
+    const I order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);  // the pack interleaves 128-bit quarters
+    q[0] = _mm512_permutexvar_epi64(order, _mm512_packs_epi32(rounded(x[0], factor), rounded(x[1], factor)));
   }
 
   using Shift = __mmask16;  // of 1: a masked addition runs on more ports than a shift
@@ -144,7 +146,11 @@ struct Simd {
     BITWRIGHT_UNROLL for (int v = 0; v < kVectors; ++v) {
       const F y = mul(x[v], factor);
       const F z = _mm512_maskz_min_ps(_mm512_cmp_ps_mask(y, y, _CMP_ORD_Q), _mm512_max_ps(y, low), high);
-      _mm512_mask_cvtepi32_storeu_epi8(p + 16 * v, kFull ? static_cast<__mmask16>(0xffff) : tail.m[v], add_i32(_mm512_cvtps_epi32(z), zero));
+      const __m128i q = _mm512_cvtepi32_epi8(add_i32(_mm512_cvtps_epi32(z), zero));
+      if (kFull)
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 16 * v), q);
+      else
+        _mm_mask_storeu_epi8(p + 16 * v, tail.m[v], q);
     }
   }
   static BITWRIGHT_INLINE I set_i32(int32_t x) { return _mm512_set1_epi32(x); }
@@ -175,6 +181,7 @@ struct Simd {
 #include "epilogue_simd.h"
 #include "epilogue_fused.h"
 #include "epilogue_fixed.h"
+#include "epilogue_loose.h"
 #include "epilogue_entries.h"
 
 const EpilogueKernel kernel = {

@@ -24,6 +24,7 @@ struct Fixture {
   std::vector<Step> steps;
   std::vector<std::vector<int16_t>> constants, values, want;  // of step i; values: contents of an i16 value
   std::vector<std::vector<uint32_t>> bits, want_bits, flips;
+  std::vector<std::vector<float>> reals;  // constants of a float step: a, then b
 
   explicit Fixture(Random& r) {
     channel0 = 32 * below(r, 3);
@@ -63,7 +64,54 @@ struct Fixture {
       if (below(r, 2) == 0)
         for (uint32_t i = 0; i < s.value.pixel_stride; ++i) flip.push_back(r());
     }
-    steps.push_back(s), constants.push_back(constant), values.push_back(value), bits.push_back(word), flips.push_back(flip);
+    steps.push_back(s), constants.push_back(constant), values.push_back(value), bits.push_back(word), flips.push_back(flip), reals.emplace_back();
+  }
+
+  void add_float(Random& r, StepKind kind) {
+    add(r, StepKind::kQuantizeI16, 0);  // a step without a value
+    Step& s = steps.back();
+    s.kind = kind;
+    s.p0 = awkward(r), s.p1 = awkward(r);
+    if (kind == StepKind::kAdd) {  // of i16
+      values.back().resize(size_t{map} * channels_all);
+      for (int16_t& x : values.back()) x = any_short(r);
+      s.value.pixel_stride = channels_all;
+      s.value_scale = std::exp2(static_cast<float>(below(r, 20)) - 12.0f) * 1.37f;
+    } else if (below(r, 4) != 0) {
+      for (uint32_t k = 0; k < 2 * channels_all; ++k) reals.back().push_back(awkward(r));
+    }
+  }
+
+  // Float steps, mostly of a shape that epilogues know, and a way to int16.
+  void floats(Random& r) {
+    if (below(r, 4) != 0) add_float(r, StepKind::kAffine);
+    if (below(r, 2) == 0) add_float(r, StepKind::kAdd);
+    if (below(r, 2) == 0) add_float(r, StepKind::kPrelu);
+    if (below(r, 6) == 0) add_float(r, StepKind::kAffine);
+    add(r, StepKind::kQuantizeI16, 0);
+    steps.back().p0 = std::exp2(static_cast<float>(below(r, 30)) - 10.0f) * (1.0f + below(r, 2) * 0.37f);
+  }
+
+  // The float steps and the way to int16 of element (i, j), then the rest.
+  void oracle_from_float(uint32_t i, uint32_t j, float x) {
+    const uint32_t c = channel0 + j;
+    for (size_t k = 0;; ++k) {
+      const Step& s = steps[k];
+      const auto real = [&](uint32_t which, float number) { return reals[k].empty() ? number : reals[k][which * channels_all + c]; };
+      if (s.kind == StepKind::kAffine) {
+        volatile float product = x * real(0, s.p0);  // rounded
+        x = product + real(1, s.p1);
+      } else if (s.kind == StepKind::kAdd) {
+        volatile float product = static_cast<float>(want[k][size_t{p[i]} * channels_all + c]) * s.value_scale;
+        x = x + product;
+      } else if (s.kind == StepKind::kPrelu) {
+        x = x >= 0 ? x : real(0, s.p0) * x;
+      } else {
+        const float y = x * s.p0;
+        const double whole = std::isnan(y) ? 0.0 : std::nearbyint(std::min(std::max(static_cast<double>(y), -32768.0), 32767.0));
+        return oracle(i, j, static_cast<int64_t>(whole), k + 1);
+      }
+    }
   }
 
   // Half of the chains have a shape that epilogues know.
@@ -79,15 +127,20 @@ struct Fixture {
     if (act == 2) add(r, StepKind::kBiasI16, 0);
     if (act >= 1) add(r, StepKind::kPreluI16, 0);
     if (act == 2) add(r, StepKind::kBiasI16, 0);
-    const uint32_t stores = between(r, 1, 3);
-    if (stores & 1) add(r, StepKind::kStoreI16, 0);
-    if (stores & 2) add(r, StepKind::kStoreBitsI16, 0);
+    stores(r);
+  }
+
+  void stores(Random& r) {
+    const uint32_t which = between(r, 1, 3);
+    if (which & 1) add(r, StepKind::kStoreI16, 0);
+    if (which & 2) add(r, StepKind::kStoreBitsI16, 0);
   }
 
   void point() {
     for (size_t k = 0; k < steps.size(); ++k) {
       steps[k].a16 = constants[k].data();
       steps[k].b16 = constants[k].data() + channels_all + 32;
+      if (!reals[k].empty()) steps[k].a = reals[k].data(), steps[k].b = reals[k].data() + channels_all;
       steps[k].value.data = values[k].empty() ? static_cast<void*>(bits[k].data()) : static_cast<void*>(values[k].data());
       steps[k].flip = flips[k].empty() ? nullptr : flips[k].data();
     }
@@ -192,26 +245,67 @@ TEST_P(FixedEpilogueTest, FromCounts) {
 }
 
 TEST_P(FixedEpilogueTest, FromFloats) {
-  for (uint32_t seed = 0; seed < 800; ++seed) {
+  uint32_t planned = 0;
+  for (uint32_t seed = 0; seed < 1000; ++seed) {
     SCOPED_TRACE(seed);
     Random r(seed);
     Fixture f(r);
-    f.add(r, StepKind::kQuantizeI16, 0);
-    f.steps[0].p0 = std::exp2(static_cast<float>(below(r, 30)) - 10.0f) * (1.0f + below(r, 2) * 0.37f);
-    f.chain(r);
+    f.floats(r);
+    below(r, 2) == 0 ? f.stores(r) : f.chain(r);
     f.point();
+    const auto plan = plan_chain(f.steps.data(), f.steps.size(), f.channels_all);
+    f.steps[0].plan = plan.get();
+    planned += plan != nullptr;
     std::vector<float> x((f.pixels - 1) * f.stride + f.channels);
     for (float& v : x) v = awkward(r) * (below(r, 2) == 0 ? 0.5f : 1.0f);
     for (uint32_t i = 0; i < f.pixels; ++i)
-      for (uint32_t j = 0; j < f.channels; ++j) {
-        const float y = x[i * f.stride + j] * f.steps[0].p0;
-        const double whole = std::isnan(y) ? 0.0 : std::nearbyint(std::min(std::max(static_cast<double>(y), -32768.0), 32767.0));
-        f.oracle(i, j, static_cast<int64_t>(whole), 1);
-      }
+      for (uint32_t j = 0; j < f.channels; ++j) f.oracle_from_float(i, j, x[i * f.stride + j]);
     GetParam()->from_float(x.data(), f.tile(), f.steps.data(), f.steps.size());
     f.expect();
     if (HasFatalFailure()) return;
   }
+  EXPECT_GT(planned, 300u);
+}
+
+// Sums of int8 convolutions, and counts whose chain begins with floats.
+TEST_P(FixedEpilogueTest, FromSumsByFloats) {
+  uint32_t planned = 0;
+  for (uint32_t seed = 0; seed < 1200; ++seed) {
+    SCOPED_TRACE(seed);
+    Random r(seed);
+    Fixture f(r);
+    f.floats(r);
+    below(r, 2) == 0 ? f.stores(r) : f.chain(r);
+    f.point();
+    const auto plan = plan_chain(f.steps.data(), f.steps.size(), f.channels_all);
+    f.steps[0].plan = plan.get();
+    planned += plan != nullptr;
+    const bool counts = seed % 2 == 0;
+    const auto slope = static_cast<int32_t>(between(r, 1, 2));
+    std::vector<std::vector<int32_t>> origins(2, std::vector<int32_t>(f.channels_all));
+    for (auto& row : origins)
+      for (int32_t& o : row) o = static_cast<int32_t>(r()) >> (counts ? 14 : below(r, 24));
+    std::vector<const int32_t*> origin;
+    for (uint32_t i = 0; i < f.pixels; ++i) origin.push_back(origins[below(r, 4) == 0].data());
+    const size_t elements = (f.pixels - 1) * f.stride + f.channels;
+    std::vector<int32_t> sums(elements);
+    std::vector<uint16_t> shorts(elements);
+    for (uint32_t i = 0; i < f.pixels; ++i)
+      for (uint32_t j = 0; j < f.channels; ++j) {
+        const int32_t o = origin[i][f.channel0 + j];
+        const auto sum = sums[i * f.stride + j] = static_cast<int32_t>(r()) >> below(r, 24);
+        const auto count = shorts[i * f.stride + j] = static_cast<uint16_t>(r());
+        const auto wrapped = static_cast<int32_t>(static_cast<uint32_t>(o) + static_cast<uint32_t>(sum));
+        f.oracle_from_float(i, j, static_cast<float>(counts ? o - slope * count : wrapped));
+      }
+    if (counts)
+      GetParam()->from_counts16(shorts.data(), f.tile(), origin.data(), slope, f.steps.data(), f.steps.size());
+    else
+      GetParam()->from_int32(sums.data(), f.tile(), origin.data(), f.steps.data(), f.steps.size());
+    f.expect();
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_GT(planned, 400u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, FixedEpilogueTest, testing::ValuesIn(supported(epilogue_kernels())), kernel_name<EpilogueKernel>);
