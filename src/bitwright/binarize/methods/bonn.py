@@ -38,9 +38,10 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
             "init of mu and sigma": "reconstruction",
             "init of m": "ours",
         },
-        notes="The paper writes both w^-1 x^ - x and x^ - w x for the error; that of its algorithm is used. "
-        "mu and sigma of every filter descend their gradient (a mean over the filter, as printed) in after_step, at a "
-        "rate of 0.01. nu is 1e-3 for ResNet-18, 1e-4 for wide ResNets. m starts at 1 with noise 0.1. Only signs and one number a layer remain at inference.",
+        notes="The paper writes both w^-1 x^ - x and x^ - w x for the error; that of its algorithm is used. mu, sigma "
+        "of every filter descend their gradient (a mean over the filter, as printed) in after_step, at a rate of 0.01. "
+        "nu is 1e-3 for ResNet-18, 1e-4 for wide ResNets. m starts at 1 with noise 0.1. Only signs and one number a "
+        "layer remain at inference.",
     )
 )
 def bonn(*, strength: float = 1e-4, spread: float = 1e-3) -> MethodParts:
