@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.latency import build
+from benchmarks.latency import build, compile_int8
 
 from bitwright import compiler
 from bitwright.bench.results import write_results
@@ -74,19 +74,13 @@ def samples(model: Path, threads: int, processes: int) -> list[list[float]]:
     ]
 
 
-def models(folder: Path) -> dict[str, Path]:
-    """Bi-Real ResNet-18 for ImageNet, 4.2 MB, and with an int8 stem and int16 residuals."""
-    import numpy as np
-
+def models(folder: Path, *, uint8: bool = False) -> dict[str, Path]:
+    """Bi-Real ResNet-18 for ImageNet, 4.2 MB, and with int8 stem and int16 residuals, perhaps for uint8 images."""
     shape = (3, 224, 224)
     build("resnet18", shape, "bireal", {"stem": "imagenet", "num_classes": 1000}, folder / "net.onnx")
-    images = np.random.default_rng(1).standard_normal((4, *shape), dtype=np.float32)
     found = {"resnet18 exact": folder / "exact.bwm", "resnet18 int8+int16": folder / "int8.bwm"}
     compiler.compile(folder / "net.onnx", found["resnet18 exact"])
-    compiler.compile(
-        folder / "net.onnx", found["resnet18 int8+int16"], float_layers="int8", residual="int16",
-        calibration=[images[i : i + 1] for i in range(4)],
-    )  # fmt: skip
+    compile_int8(folder / "net.onnx", found["resnet18 int8+int16"], shape, uint8=uint8)
     return found
 
 

@@ -2,10 +2,11 @@
 
     python benchmarks/throughput.py [--quick]
 
-Bi-Real ResNet-18 for ImageNet (exact, and with int8 stem and int16 residuals) in the engine; ResNet-18 in onnxruntime
-and OpenVINO, fp32 and int8. Each competitor in a process of its own, in turn (peers/drive.py). Memory: what making the
-task (reading the model, its first calls, the input) added to the process's resident set after the library was imported,
-so quantized models are made beforehand; for the engine also what it holds itself: activations, packed weights, tables.
+Bi-Real ResNet-18 for ImageNet in the engine (exact, on float images; with int8 stem and int16 residuals, on uint8
+images); ResNet-18 in onnxruntime and OpenVINO, fp32 and int8, on float images. Each competitor in a process of its own,
+in turn (peers/drive.py). Memory: what making the task (reading the model, its first calls, the input) added to the
+process's resident set after the library was imported, so quantized models are made beforehand; for the engine also what
+it holds itself: activations, packed weights, tables.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.cold_start import models  # noqa: E402
-from benchmarks.engine import EXACT, PEERS, peer  # noqa: E402
+from benchmarks.engine import EXACT, PEERS, PIXELS, peer  # noqa: E402
 from benchmarks.latency import build  # noqa: E402
 from benchmarks.peers.drive import Entry, PeerError, Worker  # noqa: E402
 
 from bitwright.bench.results import write_results  # noqa: E402
 from bitwright.runtime import Session, available_cpus  # noqa: E402
 
-ENGINE = "bitwright, int8 stem, int16 residual"
+ENGINE = PIXELS
 BATCHES = (1, 8, 32)
 
 
@@ -67,7 +68,7 @@ def measure(competitors: dict[str, Entry], threads: int, batch: int, rounds: int
             try:
                 workers[name] = stack.enter_context(Worker(entry))
             except PeerError as error:
-                print(f"  {name:38} did not run: {error}", flush=True)
+                print(f"  {name:46} did not run: {error}", flush=True)
         seconds: dict[str, list[float]] = {name: [] for name in workers}
         for _ in range(rounds):
             for name, worker in workers.items():
@@ -88,7 +89,7 @@ def measure(competitors: dict[str, Entry], threads: int, batch: int, rounds: int
                     "rounds": rounds,
                 }
             )
-            print(f"  {name:38} {batch / median:9.1f} images/s  {worker.resident / 1e6:7.1f} MB", flush=True)
+            print(f"  {name:46} {batch / median:9.1f} images/s  {worker.resident / 1e6:7.1f} MB", flush=True)
     return rows
 
 
@@ -102,7 +103,7 @@ def main() -> None:
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        found = models(folder)
+        found = models(folder, uint8=True)
         build("resnet18", (3, 224, 224), None, {"stem": "imagenet", "num_classes": 1000}, folder / "twin.onnx")
         for entry in entries(folder, found, 1, 1).values():
             if "quantized" in entry.task:
