@@ -9,6 +9,8 @@ them; medians count.
 - section "layers": 3x3 layers of ResNet-18 and two matrix products on every instruction set of this CPU, one thread,
   counts as output. `classic_avx2` is the popcount that bconv_avx2 replaces: vpshufb over both nibbles of the
   differing bits, byte sums, as fast as we could write it, in the same tiles.
+- section "gemm": matrix products of packed rows with int32 output, B laid out before, one thread. `ratio`: of the
+  popcount roofline, timed around each of them.
 - section "dense": layers of 4096 inputs and one sample, 1 and 2 threads, beside a loop that only reads as many bytes
   (by one and by two threads). 512 KB lie in L2, 8 MB in L3, 128 MB in memory.
 """
@@ -28,6 +30,7 @@ BINARY = ROOT / "build/native/native/bitwright_bench"
 KERNELS = "(bconv_[a-z0-9]*|classic_avx2)"
 SHAPES = "(3x3_.*(64_64|64_128_s2|128_128|128_256_s2|256_256|256_512_s2|512_512)|1x1_.*4096_192)"
 LAYERS = f"^{KERNELS}/{SHAPES}/counts"
+GEMM = "^gemm/"
 DENSE = "^(dense_read|dense/bconv_(avx2|avx512|avx512vpopcnt|neon|neondot))/"
 CLASSIC, OURS = "classic_avx2", "bconv_avx2"
 
@@ -80,6 +83,26 @@ def layers(binary: Path, repetitions: int) -> list[Row]:
     return rows
 
 
+def gemm(binary: Path, repetitions: int) -> list[Row]:
+    rates, ghz = medians(binary, GEMM, "GMAC/s", repetitions, 0.005)
+    shares, _ = medians(binary, GEMM, "share", repetitions, 0.005)
+    return [
+        {
+            "section": "gemm",
+            "task": name.split("/")[2],
+            "kernel": name.split("/")[1],
+            "threads": 1,
+            "rate": round(rate, 1),
+            "unit": "GMAC/s",
+            "per_cycle": round(rate / ghz, 1),
+            "reference": "roofline",
+            "ratio": round(shares[name], 3),
+            "ghz": round(ghz, 3),
+        }
+        for name, rate in sorted(rates.items())
+    ]
+
+
 def dense(binary: Path, repetitions: int) -> list[Row]:
     rates, ghz = medians(binary, DENSE, "GB/s", repetitions, 0.02)
     rows: list[Row] = []
@@ -128,10 +151,13 @@ def main() -> None:
     ]
     if ratios:
         print(f"{OURS} against {CLASSIC}, 3x3 layers: {statistics.geometric_mean(ratios):.2f}x (geometric mean)")
+    products = gemm(arguments.binary, repetitions)
+    print_rows(products)
     memory = dense(arguments.binary, repetitions)
     print_rows(memory)
     if not arguments.quick:
-        print(f"wrote {write_results(ROOT / 'results/kernels.csv', 'python benchmarks/kernels.py', [*rows, *memory])}")
+        found = [*rows, *products, *memory]
+        print(f"wrote {write_results(ROOT / 'results/kernels.csv', 'python benchmarks/kernels.py', found)}")
 
 
 if __name__ == "__main__":

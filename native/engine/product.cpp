@@ -15,7 +15,9 @@ uint32_t popcount(uint64_t v) {
   return static_cast<uint32_t>((((v + (v >> 4)) & 0x0F0F0F0F0F0F0F0Fu) * 0x0101010101010101u) >> 56);
 }
 
-int32_t ones(const uint32_t* row, size_t words) {
+}  // namespace
+
+int32_t ones_of_row(const uint32_t* row, size_t words) {
   uint32_t n = 0;
   size_t k = 0;
   for (; k + 2 <= words; k += 2) n += popcount(row[k] | uint64_t{row[k + 1]} << 32);
@@ -23,9 +25,7 @@ int32_t ones(const uint32_t* row, size_t words) {
   return static_cast<int32_t>(n);
 }
 
-}  // namespace
-
-ProductMatrix::ProductMatrix(const uint32_t* b, size_t batch, size_t rows, size_t words, const Kernels& kernels, Pool& pool)
+ProductMatrix::ProductMatrix(const uint32_t* b, size_t batch, size_t rows, size_t words, const Kernels& kernels, Pool& pool, size_t rows_of_a)
     : kernels_(kernels), batch_(batch), rows_(rows), words_(words) {
   if (words == 0 || words > (size_t{1} << 24)) fail(Status::kArgument, "rows of ", words, " words: 1 to 16777216 are possible");
   if (rows > INT32_MAX) fail(Status::kArgument, rows, " rows of b are too many");
@@ -33,24 +33,38 @@ ProductMatrix::ProductMatrix(const uint32_t* b, size_t batch, size_t rows, size_
   const auto depth = static_cast<uint32_t>(words);
   panel_bytes_ = kernel.panel_bytes(1, depth);
   panels_per_matrix_ = (rows + kernel.panel - 1) / kernel.panel;
-  panels_ = AlignedBuffer(std::max<size_t>(batch * panels_per_matrix_ * panel_bytes_, 64));
   ones_.resize(batch * rows);
+  pool.run(batch, [&](size_t matrix, unsigned) {
+    for (size_t j = matrix * rows; j < (matrix + 1) * rows; ++j) ones_[j] = ones_of_row(b + j * words, words);
+  });
+  if (kernels_.sliced && SlicedProduct::possible(words) &&
+      (kernels_.sliced_forced || (SlicedProduct::worth_it(rows, words) && (rows_of_a == 0 || SlicedProduct::worth_once(rows_of_a)))))
+    sliced_ = std::make_unique<const SlicedProduct>(*kernels_.sliced, b, batch, rows, words, pool);
+  if (sliced_ && (kernels_.sliced_forced || rows_of_a != 0)) return;
+  panels_ = AlignedBuffer(std::max<size_t>(batch * panels_per_matrix_ * panel_bytes_, 64));
   pool.run(batch * panels_per_matrix_, [&](size_t item, unsigned) {
     const size_t matrix = item / panels_per_matrix_, first = item % panels_per_matrix_ * kernel.panel;
     const auto count = static_cast<uint32_t>(std::min<size_t>(kernel.panel, rows - first));
-    const uint32_t* from = b + (matrix * rows + first) * words;
-    kernel.pack(panels_.as<uint8_t>() + item * panel_bytes_, from, count, 1, depth);
-    for (uint32_t j = 0; j < count; ++j) ones_[matrix * rows + first + j] = ones(from + j * words, words);
+    kernel.pack(panels_.as<uint8_t>() + item * panel_bytes_, b + (matrix * rows + first) * words, count, 1, depth);
   });
 }
 
 void ProductMatrix::multiply(const uint32_t* a, size_t m, Product product, size_t bits, const Output& out, Pool& pool) const {
-  const BinaryKernel& kernel = *kernels_.binary;
+  if (m == 0 || panels_per_matrix_ == 0 || batch_ == 0) return;
   const ProductKernel& end = *kernels_.product;
   const bool narrow = words_ * 32 <= 65535;
   const auto finish = narrow ? (out.wide ? end.finish16_32 : end.finish16_16) : (out.wide ? end.finish32_32 : end.finish32_16);
-  const size_t mr = kernel.mr, panels = panels_per_matrix_;
-  if (m == 0 || panels == 0 || batch_ == 0) return;
+  const ProductEnd rest{product, bits, finish, ones_.data(), rows_, static_cast<uint8_t*>(out.data), size_t{out.wide ? 4u : 2u}, m};
+  if (sliced_ && (panels_.size() == 0 || SlicedProduct::worth_rows(m)))
+    sliced_->multiply(a, rest, pool);
+  else
+    by_popcount(a, rest, pool);
+}
+
+void ProductMatrix::by_popcount(const uint32_t* a, const ProductEnd& end, Pool& pool) const {
+  const BinaryKernel& kernel = *kernels_.binary;
+  const size_t m = end.m, mr = kernel.mr, panels = panels_per_matrix_;
+  const bool narrow = words_ * 32 <= 65535;
   const size_t chunk = std::max<size_t>(std::clamp<size_t>(kChunkBytes / (words_ * 4), 32, 512) / mr, 1) * mr;
   const size_t chunks = (m + chunk - 1) / chunk;
   const size_t wanted = pool.threads() == 1 ? 1 : size_t{pool.threads()} * 4;
@@ -62,26 +76,18 @@ void ProductMatrix::multiply(const uint32_t* a, size_t m, Product product, size_
     const int32_t zero = 0;
     const int32_t* offset[kMaxTilePixels];
     std::fill_n(offset, mr, &zero);
-    std::vector<int32_t> row;  // ones of A's rows, where they count
-    if (product == Product::kAnd || product == Product::kLevelsOfB)
-      for (size_t i = 0; i < rows; ++i) row.push_back(ones(from + i * words_, words_));
-    const bool columns = product == Product::kAnd || product == Product::kLevels;
+    std::vector<int32_t> row;
+    end.rows(row, from, rows, words_);
     alignas(64) uint32_t counts[kMaxTilePixels * kMaxPanel];
-    ProductTile t{};
-    t.counts = counts;
-    t.counts_stride = kernel.panel;
-    t.constant = product == Product::kSigns ? static_cast<int32_t>(bits) : 0;
-    t.slope = product == Product::kSigns ? 2 : product == Product::kHamming ? -1 : 1;
-    t.half = product == Product::kAnd;
-    t.out_stride = rows_;
-    const size_t element = out.wide ? 4 : 2;
+    ProductTile t = end.tile(counts, kernel.panel);
     for (size_t panel = slice * panels / slices; panel < (slice + 1) * panels / slices; ++panel) {
       const size_t column = panel * kernel.panel;
-      t.columns = static_cast<uint32_t>(std::min<size_t>(kernel.panel, rows_ - column));
-      if (columns) t.column = ones_.data() + matrix * rows_ + column;
+      end.panel(t, matrix, column, kernel.panel);
       const uint8_t* weights = panels_.as<uint8_t>() + (matrix * panels + panel) * panel_bytes_;
       for (size_t i = 0; i < rows; i += mr) {
         t.rows = static_cast<uint32_t>(std::min(mr, rows - i));
+        t.out = end.at(matrix, first + i, column);
+        end.prefetch(static_cast<const uint8_t*>(t.out), t.rows, t.columns);
         const uint32_t* base[kMaxTilePixels];
         for (uint32_t k = 0; k < t.rows; ++k) base[k] = from + (i + k) * words_;
         const BinaryTile tile{base, offset, t.rows, 1, static_cast<uint32_t>(words_), weights};
@@ -90,8 +96,7 @@ void ProductMatrix::multiply(const uint32_t* a, size_t m, Product product, size_
         else
           kernel.count32(counts, tile);
         if (!row.empty()) t.row = row.data() + i;
-        t.out = static_cast<uint8_t*>(out.data) + ((matrix * m + first + i) * rows_ + column) * element;
-        finish(t);
+        end.finish(t);
       }
     }
   });

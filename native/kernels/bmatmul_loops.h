@@ -1,26 +1,34 @@
 // What products of bits need around the count kernels, as loops that the compiler turns into vectors. Included by one translation unit per
 // instruction set, inside an unnamed namespace.
 
-template <class Count, class Out>
-void finish(const ProductTile& t) {
+// out[i][j] = to(i, j, count). A whole panel's columns are a number that the compiler knows: vectors without a check or a remainder.
+template <class Count, class Out, class To>
+BITWRIGHT_INLINE void finish_rows(const ProductTile& t, const To& to) {
+  constexpr uint32_t kWhole = 64;
   const uint32_t n = t.columns;
   for (uint32_t i = 0; i < t.rows; ++i) {
     const Count* __restrict counts = static_cast<const Count*>(t.counts) + i * t.counts_stride;
     Out* __restrict out = static_cast<Out*>(t.out) + i * t.out_stride;
     const int32_t origin = t.constant + (t.row != nullptr ? t.row[i] : 0);
-    const int32_t* __restrict column = t.column;
-    if (column != nullptr) {
-      const int32_t slope = t.slope, shift = t.half ? 1 : 0;
-      for (uint32_t j = 0; j < n; ++j) out[j] = static_cast<Out>((origin + column[j] - slope * static_cast<int32_t>(counts[j])) >> shift);
-    } else if (t.slope == 2) {
-      for (uint32_t j = 0; j < n; ++j) out[j] = static_cast<Out>(origin - 2 * static_cast<int32_t>(counts[j]));
-    } else if (t.slope == -1 && origin == 0) {
-      for (uint32_t j = 0; j < n; ++j) out[j] = static_cast<Out>(counts[j]);
-    } else {
-      const int32_t slope = t.slope;
-      for (uint32_t j = 0; j < n; ++j) out[j] = static_cast<Out>(origin - slope * static_cast<int32_t>(counts[j]));
-    }
+    if (n == kWhole)
+      for (uint32_t j = 0; j < kWhole; ++j) out[j] = static_cast<Out>(to(origin, j, static_cast<int32_t>(counts[j])));
+    else
+      for (uint32_t j = 0; j < n; ++j) out[j] = static_cast<Out>(to(origin, j, static_cast<int32_t>(counts[j])));
   }
+}
+
+template <class Count, class Out>
+void finish(const ProductTile& t) {
+  const int32_t* __restrict column = t.column;
+  const int32_t slope = t.slope, shift = t.half ? 1 : 0;
+  if (column != nullptr)
+    finish_rows<Count, Out>(t, [=](int32_t origin, uint32_t j, int32_t count) { return (origin + column[j] - slope * count) >> shift; });
+  else if (slope == 2)
+    finish_rows<Count, Out>(t, [](int32_t origin, uint32_t, int32_t count) { return origin - 2 * count; });
+  else if (slope == -1)
+    finish_rows<Count, Out>(t, [](int32_t origin, uint32_t, int32_t count) { return origin + count; });
+  else
+    finish_rows<Count, Out>(t, [=](int32_t origin, uint32_t, int32_t count) { return origin - slope * count; });
 }
 
 template <class Count>

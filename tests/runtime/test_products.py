@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitwright.runtime import kernels, pack_bits
@@ -58,6 +58,36 @@ def test_every_product_and_kernel(
         out = np.full(wanted.shape, 9, np.uint16)
         assert binary_matmul(left, packed, product=product, out=out, threads=threads) is out
         np.testing.assert_array_equal(out, wanted)
+
+
+@given(
+    batch=st.integers(0, 2),
+    m=st.integers(1, 300),
+    n=st.integers(100, 300),
+    k=st.integers(480, 2600),
+    product=st.sampled_from(PRODUCTS),
+    threads=st.integers(0, 2),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=30, deadline=None)
+def test_large_products_by_rule(batch: int, m: int, n: int, k: int, product: str, threads: int, seed: int) -> None:
+    """Shapes on both sides of what bit-sliced counting takes, laid out for one product and for many."""
+    random = np.random.default_rng(seed)
+    lead = [batch] if batch else []
+    a, b = random.random((*lead, m, k)) < random.random(), random.random((*lead, n, k)) < random.random()
+    x, w = (np.where(v, 1.0, low) for v, low in ((a, 0.0), (b, 0.0)))
+    if product != "and":
+        w = 2 * w - 1
+    if product in ("signs", "hamming"):
+        x = 2 * x - 1
+    wanted = x.astype(np.float32) @ w.astype(np.float32).swapaxes(-1, -2)  # exact: integers below 2^24
+    if product == "hamming":
+        wanted = (k - wanted) / 2
+    left, right = pack_bits(a), pack_bits(b)
+    np.testing.assert_array_equal(binary_matmul(left, right, bits=k, product=product, threads=threads), wanted)
+    packed = PackedMatrix(right, k)
+    np.testing.assert_array_equal(packed.multiply(left, product=product, threads=threads), wanted)
+    np.testing.assert_array_equal(packed.multiply(left[..., :1, :], product=product), wanted[..., :1, :])
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
