@@ -137,7 +137,7 @@ def products(path: Path) -> list[Target]:
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        ours = [r for r in csv.DictReader(file) if r["section"] == "gemm" and r["kernel"] == "by rule"]
+        ours = [r for r in csv.DictReader(file) if r["section"] == "gemm" and r["kernel"] == "default"]
     shares = [float(r["ratio"]) for r in ours if int(r["task"].split("x")[2]) >= 512]
     if not shares:
         return []

@@ -65,7 +65,7 @@ const bool registered = [] {
       benchmark::RegisterBenchmark(("gemm/" + std::string(isa == sliced ? select_kernels(isa).binary->name : sliced) + "/" + s.name()).c_str(), bench_gemm, sliced, s)
           ->Unit(benchmark::kMicrosecond);
   }
-  for (const Shape& s : shapes) benchmark::RegisterBenchmark(("gemm/by rule/" + s.name()).c_str(), bench_gemm, std::string(), s)->Unit(benchmark::kMicrosecond);
+  for (const Shape& s : shapes) benchmark::RegisterBenchmark(("gemm/default/" + s.name()).c_str(), bench_gemm, std::string(), s)->Unit(benchmark::kMicrosecond);
   return true;
 }();
 

@@ -25,7 +25,7 @@ int32_t ones_of_row(const uint32_t* row, size_t words) {
   return static_cast<int32_t>(n);
 }
 
-ProductMatrix::ProductMatrix(const uint32_t* b, size_t batch, size_t rows, size_t words, const Kernels& kernels, Pool& pool, size_t rows_of_a)
+ProductMatrix::ProductMatrix(const uint32_t* b, size_t batch, size_t rows, size_t words, const Kernels& kernels, Pool& pool)
     : kernels_(kernels), batch_(batch), rows_(rows), words_(words) {
   if (words == 0 || words > (size_t{1} << 24)) fail(Status::kArgument, "rows of ", words, " words: 1 to 16777216 are possible");
   if (rows > INT32_MAX) fail(Status::kArgument, rows, " rows of b are too many");
@@ -37,10 +37,10 @@ ProductMatrix::ProductMatrix(const uint32_t* b, size_t batch, size_t rows, size_
   pool.run(batch, [&](size_t matrix, unsigned) {
     for (size_t j = matrix * rows; j < (matrix + 1) * rows; ++j) ones_[j] = ones_of_row(b + j * words, words);
   });
-  if (kernels_.sliced && SlicedProduct::possible(words) &&
-      (kernels_.sliced_forced || (SlicedProduct::worth_it(rows, words) && (rows_of_a == 0 || SlicedProduct::worth_once(rows_of_a)))))
+  if (kernels_.sliced_forced && SlicedProduct::possible(words)) {
     sliced_ = std::make_unique<const SlicedProduct>(*kernels_.sliced, b, batch, rows, words, pool);
-  if (sliced_ && (kernels_.sliced_forced || rows_of_a != 0)) return;
+    return;
+  }
   panels_ = AlignedBuffer(std::max<size_t>(batch * panels_per_matrix_ * panel_bytes_, 64));
   pool.run(batch * panels_per_matrix_, [&](size_t item, unsigned) {
     const size_t matrix = item / panels_per_matrix_, first = item % panels_per_matrix_ * kernel.panel;
@@ -55,7 +55,7 @@ void ProductMatrix::multiply(const uint32_t* a, size_t m, Product product, size_
   const bool narrow = words_ * 32 <= 65535;
   const auto finish = narrow ? (out.wide ? end.finish16_32 : end.finish16_16) : (out.wide ? end.finish32_32 : end.finish32_16);
   const ProductEnd rest{product, bits, finish, ones_.data(), rows_, static_cast<uint8_t*>(out.data), size_t{out.wide ? 4u : 2u}, m};
-  if (sliced_ && (panels_.size() == 0 || SlicedProduct::worth_rows(m)))
+  if (sliced_)
     sliced_->multiply(a, rest, pool);
   else
     by_popcount(a, rest, pool);

@@ -14,18 +14,18 @@
 
 namespace bitwright {
 
-// B of a product in the layout of the count kernels. Bits past the true length are 0. Where products by the sliced kernel are expected to be faster
-// (or it is forced) B is laid out for it too, or for it alone.
+// B of a product in the layout of the count kernels. Bits past the true length are 0. The sliced kernel counts where it is asked for by
+// name and its counts fit, popcount everywhere else.
 class ProductMatrix {
  public:
-  // batch matrices of [rows][words], one after the other. rows_of_a: of the only product that it will be used for, 0 for many or unknown ones.
-  ProductMatrix(const uint32_t* b, size_t batch, size_t rows, size_t words, const Kernels& kernels, Pool& pool, size_t rows_of_a = 0);
+  // batch matrices of [rows][words], one after the other.
+  ProductMatrix(const uint32_t* b, size_t batch, size_t rows, size_t words, const Kernels& kernels, Pool& pool);
 
   size_t batch() const { return batch_; }
   size_t rows() const { return rows_; }
   size_t words() const { return words_; }
-  size_t bytes() const { return panels_.size() + (sliced_ ? sliced_->bytes() : 0); }
-  const char* kernel() const { return sliced_ ? sliced_->kernel().name : kernels_.binary->name; }  // of large products
+  size_t bytes() const { return sliced_ ? sliced_->bytes() : panels_.size(); }
+  const char* kernel() const { return sliced_ ? sliced_->kernel().name : kernels_.binary->name; }
 
   struct Output {
     void* data;     // [batch][M][rows()]
@@ -39,7 +39,7 @@ class ProductMatrix {
 
   Kernels kernels_;
   size_t batch_, rows_, words_, panel_bytes_, panels_per_matrix_;
-  AlignedBuffer panels_;       // empty if all products are the sliced kernel's
+  AlignedBuffer panels_;       // empty if the sliced kernel has its own
   std::vector<int32_t> ones_;  // of each row of B
   std::unique_ptr<const SlicedProduct> sliced_;
 };

@@ -21,11 +21,6 @@ struct SlicedProduct::Chunk {
   const int32_t* ones;  // of its rows, or null
 };
 
-bool SlicedProduct::worth_it(size_t rows_of_b, size_t words) {
-  const size_t padded = (rows_of_b + kBlock - 1) / kBlock * kBlock;
-  return words >= 16 && rows_of_b >= 128 && rows_of_b * 8 >= padded * 7;
-}
-
 SlicedProduct::SlicedProduct(const SlicedKernel& kernel, const uint32_t* b, size_t batch, size_t rows, size_t words, Pool& pool)
     : kernel_(kernel), batch_(batch), rows_(rows), words_(words), slice_(1, static_cast<uint32_t>(words * 32), static_cast<uint32_t>(words)) {
   panel_bytes_ = kernel.panel_bytes(slice_);

@@ -16,11 +16,6 @@ class SlicedProduct {
  public:
   // Whether counts of rows of so many words fit the kernels.
   static bool possible(size_t words) { return words * 32 <= 65535; }
-  // Whether it is expected to win over popcount, for B of these rows; for A of so many, with B laid out before.
-  static bool worth_it(size_t rows_of_b, size_t words);
-  static bool worth_rows(size_t rows_of_a) { return rows_of_a >= kLeastRows; }
-  // ... and B laid out for this product alone.
-  static bool worth_once(size_t rows_of_a) { return rows_of_a >= kLeastRowsOnce; }
 
   SlicedProduct(const SlicedKernel& kernel, const uint32_t* b, size_t batch, size_t rows, size_t words, Pool& pool);
   // a: [batch][end.m][words]
@@ -29,8 +24,6 @@ class SlicedProduct {
   const SlicedKernel& kernel() const { return kernel_; }
 
  private:
-  static constexpr size_t kLeastRows = 24, kLeastRowsOnce = 192;
-
   struct Chunk;  // of A's rows
   void features(const Chunk& chunk, size_t block) const;
   void tiles(const Chunk& chunk, const ProductEnd& end, size_t panel, size_t first_group, size_t end_group) const;

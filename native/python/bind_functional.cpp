@@ -56,11 +56,11 @@ void pack_bits(const Array& x, const Array& threshold, const Words& words, unsig
 }
 
 std::shared_ptr<ProductMatrix> product_matrix(const nb::ndarray<const uint32_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>& b, const std::string& kernel,
-                                              unsigned threads, size_t rows_of_a) {
+                                              unsigned threads) {
   nb::gil_scoped_release release;
   const auto pool = shared_pool(threads);
   Pool::Busy busy(*pool);
-  return std::make_shared<ProductMatrix>(b.data(), b.shape(0), b.shape(1), b.shape(2), select_kernels(kernel), *pool, rows_of_a);
+  return std::make_shared<ProductMatrix>(b.data(), b.shape(0), b.shape(1), b.shape(2), select_kernels(kernel), *pool);
 }
 
 void multiply(const ProductMatrix& b, const nb::ndarray<const uint32_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>& a, uint32_t product, size_t bits,
@@ -83,7 +83,7 @@ void bind_functional(nb::module_& m) {
       .def("multiply", &multiply, "a"_a, "product"_a, "bits"_a, "out"_a.noconvert(), "threads"_a)
       .def_prop_ro("nbytes", &ProductMatrix::bytes)
       .def_prop_ro("kernel", [](const ProductMatrix& b) { return std::string(b.kernel()); });
-  m.def("product_matrix", &product_matrix, "b"_a, "kernel"_a, "threads"_a, "rows_of_a"_a);
+  m.def("product_matrix", &product_matrix, "b"_a, "kernel"_a, "threads"_a);
 }
 
 }  // namespace bitwright

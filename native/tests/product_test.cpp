@@ -38,7 +38,7 @@ int32_t expected(Product product, const uint32_t* a, const uint32_t* b, size_t k
 }
 
 // The result, every kernel's and every product's of these numbers; what lies behind the output stays as it is.
-void check(const std::vector<std::string>& kernels, const Shape& s, size_t rows_of_a, Random& random) {
+void check(const std::vector<std::string>& kernels, const Shape& s, Random& random) {
   const size_t words = (s.k + 31) / 32;
   const std::vector<uint32_t> a = random_rows(s.batch * s.m, s.k, random), b = random_rows(s.batch * s.n, s.k, random);
   const auto product = static_cast<Product>(below(random, 5));
@@ -49,12 +49,12 @@ void check(const std::vector<std::string>& kernels, const Shape& s, size_t rows_
       for (size_t j = 0; j < s.n; ++j) wanted.push_back(expected(product, a.data() + (t * s.m + i) * words, b.data() + (t * s.n + j) * words, s.k));
   for (const std::string& kernel : kernels) {
     Pool pool(between(random, 1, 3));
-    const ProductMatrix matrix(b.data(), s.batch, s.n, words, select_kernels(kernel), pool, rows_of_a);
+    const ProductMatrix matrix(b.data(), s.batch, s.n, words, select_kernels(kernel), pool);
     for (int again = 0; again < 2; ++again) {  // the second time with memory that has been used
       std::vector<int32_t> got(wanted.size() + 64, 0x5a5a5a5a);
       matrix.multiply(a.data(), s.m, product, s.k, {got.data(), !narrow}, pool);
       const auto* few = reinterpret_cast<const uint16_t*>(got.data());
-      const std::string what = (kernel.empty() ? "by rule" : kernel) + ": " + std::to_string(s.batch) + " x " + std::to_string(s.m) + " x " +
+      const std::string what = (kernel.empty() ? "default" : kernel) + ": " + std::to_string(s.batch) + " x " + std::to_string(s.m) + " x " +
                                std::to_string(s.n) + " x " + std::to_string(s.k) + " product " + std::to_string(static_cast<int>(product)) + " threads " +
                                std::to_string(pool.threads());
       for (size_t i = 0; i < wanted.size(); ++i) ASSERT_EQ(narrow ? few[i] : got[i], wanted[i]) << what << " at " << i;
@@ -80,28 +80,27 @@ TEST(Product, RandomShapes) {
   Random random(1);
   const std::vector<std::string> kernels = all_kernels();
   for (int i = 0; i < 150; ++i)
-    check(kernels, {between(random, 1, 3), between(random, 1, 90), between(random, 1, 150), between(random, 1, 400)}, below(random, 2) * 200, random);
+    check(kernels, {between(random, 1, 3), between(random, 1, 90), between(random, 1, 150), between(random, 1, 400)}, random);
 }
 
 TEST(Product, OneOfEach) {
   Random random(2);
   for (size_t m : {1, 8, 9, 24, 33, 64, 65})
     for (size_t n : {1, 63, 64, 65})
-      for (size_t k : {1, 2, 7, 31, 32, 33, 64, 65, 95, 97}) check(all_kernels(), {1, m, n, k}, 0, random);
+      for (size_t k : {1, 2, 7, 31, 32, 33, 64, 65, 95, 97}) check(all_kernels(), {1, m, n, k}, random);
 }
 
-// Where the rule takes the sliced kernel, if there is one; several chunks of rows.
+// Several chunks of rows.
 TEST(Product, LongRows) {
   Random random(3);
   for (const Shape& s : {Shape{1, 25, 130, 1031}, Shape{2, 70, 192, 577}, Shape{1, 300, 128, 2305}, Shape{1, 1200, 128, 513}}) {
-    check(all_kernels(), s, 0, random);
-    check(all_kernels(), s, s.m, random);
+    check(all_kernels(), s, random);
   }
 }
 
 TEST(Product, MostBitsThatSixteenBitsCount) {
   Random random(4);
-  for (size_t k : {65500, 65504, 65505, 65535, 65536, 65600}) check(all_kernels(), {1, 30, 129, k}, 0, random);
+  for (size_t k : {65500, 65504, 65505, 65535, 65536, 65600}) check(all_kernels(), {1, 30, 129, k}, random);
 }
 
 TEST(Product, AllBitsDifferOrNone) {
@@ -118,19 +117,15 @@ TEST(Product, AllBitsDifferOrNone) {
     }
 }
 
-TEST(Product, RuleByShape) {
+TEST(Product, SlicedKernelByName) {
   const Kernels kernels = select_kernels("");
   if (kernels.sliced == nullptr || kernels.forced) GTEST_SKIP() << "this CPU has no sliced kernel";
   Pool pool(1);
   const std::vector<uint32_t> b(256 * 128, 1);
   const std::string sliced = kernels.sliced->name, binary = kernels.binary->name;
-  EXPECT_EQ(ProductMatrix(b.data(), 1, 256, 128, kernels, pool).kernel(), sliced);
-  EXPECT_EQ(ProductMatrix(b.data(), 1, 256, 128, kernels, pool, 1000).kernel(), sliced);
-  EXPECT_EQ(ProductMatrix(b.data(), 1, 256, 128, kernels, pool, 20).kernel(), binary);  // too little for laying B out
-  EXPECT_EQ(ProductMatrix(b.data(), 1, 256, 4, kernels, pool).kernel(), binary);        // rows too short
-  EXPECT_EQ(ProductMatrix(b.data(), 1, 40, 128, kernels, pool).kernel(), binary);       // few rows of B
-  EXPECT_EQ(ProductMatrix(b.data(), 1, 4, 2048, kernels, pool).kernel(), binary);       // counts need more than 16 bits
-  EXPECT_EQ(ProductMatrix(b.data(), 1, 256, 128, select_kernels(binary), pool).kernel(), binary);  // asked for
+  EXPECT_EQ(ProductMatrix(b.data(), 1, 256, 128, select_kernels(sliced), pool).kernel(), sliced);
+  EXPECT_EQ(ProductMatrix(b.data(), 1, 4, 2048, select_kernels(sliced), pool).kernel(), binary);  // counts need more than 16 bits
+  EXPECT_EQ(ProductMatrix(b.data(), 1, 256, 128, kernels, pool).kernel(), binary);
 }
 
 }  // namespace

@@ -61,6 +61,7 @@ def test_every_product_and_kernel(
 
 
 @given(
+    kernel=st.sampled_from([None, *KERNELS]),
     batch=st.integers(0, 2),
     m=st.integers(1, 300),
     n=st.integers(100, 300),
@@ -70,8 +71,10 @@ def test_every_product_and_kernel(
     seed=st.integers(0, 2**32 - 1),
 )
 @settings(max_examples=30, deadline=None)
-def test_large_products_by_rule(batch: int, m: int, n: int, k: int, product: str, threads: int, seed: int) -> None:
-    """Shapes on both sides of what bit-sliced counting takes, laid out for one product and for many."""
+def test_large_products(
+    kernel: str | None, batch: int, m: int, n: int, k: int, product: str, threads: int, seed: int
+) -> None:
+    """Several chunks of rows, by the default kernel and by every other."""
     random = np.random.default_rng(seed)
     lead = [batch] if batch else []
     a, b = random.random((*lead, m, k)) < random.random(), random.random((*lead, n, k)) < random.random()
@@ -85,7 +88,7 @@ def test_large_products_by_rule(batch: int, m: int, n: int, k: int, product: str
         wanted = (k - wanted) / 2
     left, right = pack_bits(a), pack_bits(b)
     np.testing.assert_array_equal(binary_matmul(left, right, bits=k, product=product, threads=threads), wanted)
-    packed = PackedMatrix(right, k)
+    packed = PackedMatrix(right, k, kernel=kernel)
     np.testing.assert_array_equal(packed.multiply(left, product=product, threads=threads), wanted)
     np.testing.assert_array_equal(packed.multiply(left[..., :1, :], product=product), wanted[..., :1, :])
 

@@ -71,17 +71,14 @@ class PackedMatrix:
         b: packed rows, uint32 [..., N, W] (or uint8 bytes, uint64), as `pack_bits` makes them; bits past the true
             length are 0.
         bits: the true length K of a row; None for all its bits (32 * W).
-        kernel: as ``kernel`` of `bitwright.runtime.Session`.
+        kernel: as ``kernel`` of `bitwright.runtime.Session`; "bconv_gfni", bit-sliced counting, holds 4 times the
+            packed bits and takes rows of at most 65535 bits (longer ones run by popcount).
         threads: threads that lay it out, 0 for as many as the process may use.
-
-    Where bit-sliced counting (AVX-512 with GFNI) is expected to win, that is for many long rows, the matrix is held for
-    it as well: 5 times the packed bits in all. Products with few rows of ``a`` then still run by popcount. A ``kernel``
-    that is named runs all of them.
 
     Attributes:
         shape: (..., N, K).
         nbytes: bytes held.
-        kernel: name of the count kernel of large products, such as "bconv_avx2".
+        kernel: name of the count kernel, such as "bconv_avx2".
 
     Raises:
         TypeError, ValueError: an argument does not fit.
@@ -90,24 +87,13 @@ class PackedMatrix:
     def __init__(
         self, b: npt.ArrayLike, bits: int | None = None, *, kernel: str | None = None, threads: int = 1
     ) -> None:
-        self._lay_out(b, bits, kernel, threads, 0)
-
-    def _lay_out(self, b: npt.ArrayLike, bits: int | None, kernel: str | None, threads: int, rows_of_a: int) -> None:
         words = _words("b", b)
         self._bits = _true_bits(bits, b, words.shape[-1])
         self._shape = words.shape
         if threads < 0:
             raise ValueError(f"threads is {threads}; 0 (all) or more is expected")
         batch = math.prod(words.shape[:-2])
-        flat = words.reshape(batch, *words.shape[-2:])
-        self._native = native.product_matrix(flat, kernel or "", threads, rows_of_a)
-
-    @classmethod
-    def _once(cls, b: npt.ArrayLike, bits: int, kernel: str | None, threads: int, rows_of_a: int) -> PackedMatrix:
-        """For one product, whose a has so many rows for each matrix."""
-        matrix = cls.__new__(cls)
-        matrix._lay_out(b, bits, kernel, threads, max(rows_of_a, 1))
-        return matrix
+        self._native = native.product_matrix(words.reshape(batch, *words.shape[-2:]), kernel or "", threads)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -198,10 +184,9 @@ def binary_matmul(
     if right.shape[-2] < _FEW <= left.shape[-2] and left.shape[-1] == right.shape[-1] and left.ndim == right.ndim:
         # A panel holds many rows of b: with few of them the other side makes better panels.
         result = _output(out, dtype, (*left.shape[:-1], right.shape[-2]), code, true)
-        packed = PackedMatrix._once(left, true, kernel, threads, right.shape[-2])
+        packed = PackedMatrix(left, true, kernel=kernel, threads=threads)
         exchanged = _LEVELS_OF_B if code == PRODUCTS["levels"] else code
         swapped = packed._multiply(right, exchanged, result.dtype, None, threads)
         np.copyto(result, swapped.swapaxes(-1, -2))
         return result
-    rows = left.shape[-2] if right.ndim > 2 else math.prod(left.shape[:-1])
-    return PackedMatrix._once(right, true, kernel, threads, rows)._multiply(left, code, dtype, out, threads)
+    return PackedMatrix(right, true, kernel=kernel, threads=threads)._multiply(left, code, dtype, out, threads)
