@@ -1,0 +1,70 @@
+"""Semi-binary decomposition: the published example, monotone alternation, training."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bitwright.binarize import after_step
+from bitwright.binarize.weights.semi_binary import greedy_factors, solve_diagonal, sweep
+from bitwright.nn import BinaryConv2d, BinaryLinear
+
+U = torch.tensor([[1, 1], [1, -1], [-1, 1]], dtype=torch.float64)
+V = torch.tensor([[1, 1, -1, 1], [1, -1, 1, 1]], dtype=torch.float64)
+W = torch.tensor([[2.5, 1.5, -1.5, 2.5], [1.5, 2.5, -2.5, 1.5], [-1.5, -2.5, 2.5, -1.5]], dtype=torch.float64)
+
+
+def test_diagonal() -> None:
+    d = torch.tensor([2, 0.5], dtype=torch.float64)
+    assert torch.equal((U * d) @ V, W)
+    torch.testing.assert_close(solve_diagonal(W, U, V), d)
+    # a term that is there twice makes the equations singular: the product is still right
+    twice = solve_diagonal(W, torch.cat((U, U[:, :1]), 1), torch.cat((V, V[:1])))
+    torch.testing.assert_close((torch.cat((U, U[:, :1]), 1) * twice) @ torch.cat((V, V[:1])), W)
+
+
+def test_greedy_start() -> None:
+    u, d, v = greedy_factors(W, 1)
+    assert float(d[0].abs()) == pytest.approx(2)
+    rest = W - (u * d) @ v
+    assert float(rest.square().sum()) == pytest.approx(3)
+    assert float(W.square().sum() - 12 * d[0] ** 2) == pytest.approx(3)
+
+
+@pytest.mark.parametrize(("rows", "columns", "rank"), [(20, 30, 8), (7, 50, 3), (5, 4, 9)])
+def test_alternation_never_gets_worse(rows: int, columns: int, rank: int) -> None:
+    torch.manual_seed(0)
+    w = torch.randn(rows, columns, dtype=torch.float64)
+    u, d, v = greedy_factors(w, rank)
+    error = float((w - (u * d) @ v).square().sum())
+    for _ in range(20):
+        d = sweep(w, u, d, v)
+        now = float((w - (u * d) @ v).square().sum())
+        assert now <= error + 1e-9
+        error = now
+        assert torch.equal(u.abs(), torch.ones_like(u))
+        assert torch.equal(v.abs(), torch.ones_like(v))
+
+
+def test_default_rank_is_one_bit_a_weight() -> None:
+    layer = BinaryConv2d(256, 256, 3, method="sbd", rank=None, sweeps=0, device="meta")
+    assert layer.weight_binarizer.rank == 230
+
+
+def test_factors_follow_the_weight() -> None:
+    torch.manual_seed(0)
+    layer = BinaryLinear(12, 8, method="sbd")
+
+    def error() -> float:
+        return float((layer.weight - layer.binary).square().sum().detach())
+
+    with torch.no_grad():
+        layer.weight.add_(0.2 * torch.randn(8, 12))
+    moved = error()
+    after_step(layer)
+    assert error() < moved
+
+
+def test_bad_rank() -> None:
+    with pytest.raises(ValueError, match="rank"):
+        BinaryLinear(4, 4, method="sbd", rank=0)
