@@ -11,6 +11,7 @@ from bitwright.nn.nonnegative import NonNegativeInputWarning
 from bitwright.nn.packing import pack_bits, pack_filters, packed_bytes, unpack_bits, unpack_filters
 from bitwright.nn.report import BinarizeReport, ReportRow
 from bitwright.nn.shifts import ChannelShift, RPReLU, RSign
+from bitwright.nn.slices import repeat_slices
 from bitwright.nn.spec import ActivationCode, BinarySpec, BinaryTerms, NotPackableError, WeightPlane
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "pack_bits",
     "pack_filters",
     "packed_bytes",
+    "repeat_slices",
     "summary",
     "unpack_bits",
     "unpack_filters",

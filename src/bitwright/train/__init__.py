@@ -6,7 +6,7 @@ from bitwright.train.classifier import Classifier
 from bitwright.train.config import OptimizerConfig, ScheduleConfig, TeacherConfig
 from bitwright.train.evaluate import Evaluation, evaluate
 from bitwright.train.feature_losses import LipschitzRetention, attention_loss
-from bitwright.train.losses import distribution_loss
+from bitwright.train.losses import distribution_loss, embedding_loss
 
 __all__ = [
     "BitStatistics",
@@ -19,6 +19,7 @@ __all__ = [
     "TeacherConfig",
     "attention_loss",
     "distribution_loss",
+    "embedding_loss",
     "evaluate",
     "load_checkpoint",
     "read_checkpoint",

@@ -19,3 +19,23 @@ def distribution_loss(student: Tensor, teacher: Tensor) -> Tensor:
         A scalar.
     """
     return -(F.softmax(teacher.detach(), dim=1) * F.log_softmax(student, dim=1)).sum(dim=1).mean()
+
+
+def embedding_loss(student: Tensor, teacher: Tensor, temperature: float = 0.2) -> Tensor:
+    """`distribution_loss` of embeddings, each normalised to length 1 and divided by `temperature`: distillation without
+    labels. S2-BNN (Shen et al. 2021), code read; no factor for the temperature.
+
+    Args:
+        student, teacher: embeddings [N, D]; no gradient flows to the teacher.
+        temperature: above 0.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        ValueError: a temperature that is not positive.
+    """
+    if not temperature > 0:
+        raise ValueError(f"temperature must be positive, got {temperature}")
+    z_s, z_t = F.normalize(student, dim=1), F.normalize(teacher, dim=1)
+    return distribution_loss(z_s / temperature, z_t / temperature)

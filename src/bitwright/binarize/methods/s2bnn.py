@@ -33,8 +33,8 @@ from bitwright.binarize.methods.reactnet import reactnet
         },
         block="ReActNet-A with a projection head 1024, ReLU, 128",
         provenance={"weight": "code read", "activation": "code read", "loss": "code read", "init": "ours"},
-        notes="The binarizers are those of method 'reactnet'. The learning rate falls linearly although the authors' "
-        "flag says cosine.",
+        notes="The binarizers are those of method 'reactnet', the loss is bitwright.train.embedding_loss. The learning "
+        "rate falls linearly although the authors' flag says cosine.",
     )
 )
 def s2bnn(*, estimator: EstimatorSpec = "approxsign") -> MethodParts:
