@@ -84,6 +84,16 @@ def models(folder: Path, *, uint8: bool = False) -> dict[str, Path]:
     return found
 
 
+def in_folder(folder: Path) -> dict[str, Path]:
+    """The compiled models there, by name."""
+    if not folder.is_dir():
+        raise SystemExit(f"--models {folder}: there is no such folder")
+    found = {path.stem: path for path in sorted(folder.glob("*.bwm"))}
+    if not found:
+        raise SystemExit(f"--models {folder}: no .bwm files there; `bitwright compile` makes them")
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few processes, nothing written")
@@ -91,7 +101,7 @@ def main() -> None:
     options = parser.parse_args()
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as name:
-        found = {p.stem: p for p in sorted(options.models.glob("*.bwm"))} if options.models else models(Path(name))
+        found = in_folder(options.models) if options.models else models(Path(name))
         for model, path in found.items():
             for threads in (1, 2)[: available_cpus()]:
                 taken = samples(path, threads, 3 if options.quick else 21)

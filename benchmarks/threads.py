@@ -3,6 +3,8 @@
     python benchmarks/threads.py [--quick]
 
 Layers: binary 3x3 and 1x1 convolutions, one image, thresholded output, op timed alone, one and two threads in turn.
+"machine" is what two copies of the layer in two sessions of one thread, each with data of its own, reach together at
+that moment: less than 2 where the two CPUs share a core, a cache or a power budget, or something else is running.
 Two sessions: a chain of layers run again and again by two Python threads at once, each with a session of its own of two
 threads, against the same number of runs one after the other on one thread: 2.0 would be two machines, and below 1 they
 would fight.
@@ -46,28 +48,44 @@ LAYERS = [
 ]
 
 
+def copies(sessions: list[Session], op: int, repeats: int) -> list[float]:
+    """Median nanoseconds of the op in each of the sessions while all of them run it."""
+    medians = [0.0] * len(sessions)
+
+    def work(i: int) -> None:
+        taken = sessions[i].time_op(op, repeats=repeats)
+        medians[i] = statistics.median(taken[repeats // 4 : -repeats // 4])  # all are running by then, and still
+
+    at_once([lambda i=i: work(i) for i in range(len(sessions))], 1)  # type: ignore[misc]
+    return medians
+
+
 def scaling(rounds: int) -> list[dict[str, object]]:
-    """One and two threads in turn."""
+    """One thread, two copies of one thread, two threads, in turn."""
     rows: list[dict[str, object]] = []
     for name, channels, outputs, k, s, size in LAYERS:
         data = layer(Shape(channels, outputs, 1, (k, k), (s, s), (1, 1), (size, size), 1))
-        one, two = Session(data, threads=1), Session(data, threads=2)
-        times: tuple[list[float], list[float]] = ([], [])
+        alone, two = [Session(data, threads=1) for _ in range(2)], Session(data, threads=2)
+        one_ns: list[float] = []
+        two_ns: list[float] = []
+        machine: list[float] = []
         for _ in range(rounds):
-            for session, into in zip((one, two), times, strict=True):
-                into.append(statistics.median(session.time_op(1, repeats=60)[20:]))  # the workers are up by then
-        rows.append(_row(name, statistics.median(times[0]), statistics.median(times[1])))
+            one_ns.append(statistics.median(alone[0].time_op(1, repeats=60)[20:]))
+            machine.append(sum(one_ns[-1] / ns for ns in copies(alone, 1, 80)))
+            two_ns.append(statistics.median(two.time_op(1, repeats=60)[20:]))  # the workers are up by then
+        rows.append(_row(name, statistics.median(one_ns), statistics.median(two_ns), statistics.median(machine)))
     return rows
 
 
-def _row(name: str, one: float, two: float) -> dict[str, object]:
+def _row(name: str, one: float, two: float, machine: float) -> dict[str, object]:
     row: dict[str, object] = {
         "what": name,
         "one_us": round(one / 1e3, 2),
         "two_us": round(two / 1e3, 2),
         "ratio": round(one / two, 3),
+        "machine": round(machine, 3),
     }
-    print(f"{name:26} {one / 1e3:9.2f} us  {two / 1e3:9.2f} us  {one / two:6.3f}x", flush=True)
+    print(f"{name:28} {one / 1e3:9.2f} us  {two / 1e3:9.2f} us  {one / two:6.3f}x of {machine:6.3f}x", flush=True)
     return row
 
 
@@ -111,25 +129,24 @@ def at_once(functions: list[Callable[[], object]], runs: int) -> float:
     return time.perf_counter_ns() - start
 
 
-def sessions(rounds: int) -> list[dict[str, object]]:
-    """Two sessions of two threads at once, against one session of one thread doing all the runs."""
+def sessions(rounds: int, runs: int = 100) -> list[dict[str, object]]:
+    """Two sessions of two threads at once, and one of two threads, against one of one thread doing all the runs."""
     data = chain()
     x = np.random.default_rng(0).standard_normal((1, 1, 28, 28, 128), dtype=np.float32)
-    alone, pair = Session(data, threads=1), [Session(data, threads=2) for _ in range(2)]
-    runs = 100
-    for session in (alone, *pair):
+    alone, pair = [[Session(data, threads=n) for _ in range(2)] for n in (1, 2)]
+    for session in (*alone, *pair):
         session.run(x)
-    serial: list[float] = []
-    together: list[float] = []
-    two: list[float] = []
-    for _ in range(rounds):
-        serial.append(at_once([lambda: alone.run(x)], 2 * runs))
-        together.append(at_once([lambda s=s: s.run(x) for s in pair], runs))  # type: ignore[misc]
-        two.append(at_once([lambda: pair[0].run(x)], 2 * runs))
-    base = statistics.median(serial) / (2 * runs)
+
+    def together(sessions: list[Session]) -> float:
+        """Nanoseconds of a run, of 2 * runs in all."""
+        each = 2 * runs // len(sessions)
+        return at_once([lambda s=s: s.run(x) for s in sessions], each) / (2 * runs)  # type: ignore[misc]
+
+    taken = [[together(s) for s in (alone[:1], alone, pair, pair[:1])] for _ in range(rounds)]
+    base, both, two_sessions, two_threads = (statistics.median(column) for column in zip(*taken, strict=True))
     return [
-        _row("chain, two sessions at once", base, statistics.median(together) / (2 * runs)),
-        _row("chain, one of two threads", base, statistics.median(two) / (2 * runs)),
+        _row("chain, two sessions at once", base, two_sessions, base / both),
+        _row("chain, one of two threads", base, two_threads, base / both),
     ]
 
 

@@ -120,11 +120,8 @@ void for_items(const RunContext& run, const PreparedOp& op, uint32_t mr, const I
   const unsigned threads = run.pool->worth_sharing(cycles) ? run.pool->threads() : 1;
   const Split split = split_work(total, op.cut.units, mr, cycles, threads);
   const auto body = [&](size_t i, unsigned thread) {
-    const size_t first = i / split.slices * split.chunk, slice = i % split.slices;
-    const auto pixels = static_cast<uint32_t>(std::min<size_t>(split.chunk, total - first));
-    const auto begin = static_cast<uint32_t>(slice * op.cut.units / split.slices);
-    const auto end = static_cast<uint32_t>((slice + 1) * op.cut.units / split.slices);
-    item(first, pixels, begin, end, thread);
+    const Split::Item part = split.item(i);
+    item(part.first, part.pixels, part.unit_begin, part.unit_end, thread);
   };
   run.pool->run(split.items(), body, cycles);
 }

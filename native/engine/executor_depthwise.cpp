@@ -42,7 +42,8 @@ void run_depthwise(const RunContext& run, const OpInfo& info, const PreparedOp& 
   const uint64_t cycles = total * (uint64_t{own.multiplier} * op.taps * ((words + 15) / 16) * 3 + (own.bounds.size() ? 0 : info.out_channels));
   const Split split = split_work(total, 1, kDepthwisePixels, cycles, run.pool->worth_sharing(cycles) ? run.pool->threads() : 1);
   const auto item = [&](size_t i, unsigned thread) {
-    const size_t first = i * split.chunk, pixels = std::min<size_t>(split.chunk, total - first);
+    const auto [first, pixels, unit, units] = split.item(i);
+    (void)unit, (void)units;
     if (own.bounds.size()) {
       const ValueRef& to = steps.data()[0].value;
       for_runs(op, first, pixels, pixels, [&](size_t n, uint32_t p, uint32_t count) {

@@ -5,12 +5,12 @@
 #include <cstring>
 
 #include "executor_maps.h"
+#include "split.h"
 
 namespace bitwright {
 namespace {
 
 constexpr uint32_t kMaxGroups = kMaxTilePixels / 8;
-constexpr size_t kItemBlocks = 4;  // blocks of features in a work item
 
 class SlicedRun {
  public:
@@ -34,10 +34,7 @@ class SlicedRun {
  private:
   template <class Fn>
   void for_each(size_t count, uint64_t cycles, const Fn& fn) {
-    run_.pool->run((count + kItemBlocks - 1) / kItemBlocks, [&](size_t item, unsigned) {
-      const size_t end = std::min(count, (item + 1) * kItemBlocks);
-      for (size_t i = item * kItemBlocks; i < end; ++i) fn(i);
-    }, count * cycles);
+    run_.pool->run(count, [&](size_t i, unsigned) { fn(i); }, count * cycles);
   }
 
   uint8_t* unit_features(size_t unit) const { return features_ + unit * l_.sample_bytes; }
@@ -74,16 +71,21 @@ class SlicedRun {
     const size_t groups = l_.joined ? (size_t{count_} * l_.positions + 7) / 8 : count_ * l_.groups.size();
     const uint32_t mr = s_.kernel->mr, panels = l_.channel_groups * op_.cut.panels_per_group;
     const uint64_t cycles = uint64_t{groups} * panels * (s_.slice.steps * 3 + 60);
-    const unsigned threads = run_.pool->worth_sharing(cycles) ? run_.pool->threads() : 1;
-    const size_t parts = threads == 1 ? 1 : std::clamp<size_t>((size_t{threads} * 4 + panels - 1) / panels, 1, (groups + mr - 1) / mr);
-    run_.pool->run(panels * parts, [&](size_t item, unsigned thread) {
-      const auto panel = static_cast<uint32_t>(item / parts);
-      const size_t part = item % parts, first = part * groups / parts, end = (part + 1) * groups / parts;
-      for (size_t i = first; i < end;) {
-        const uint32_t n = s_.kernel->tile_groups(end - i);
-        tile(panel, i, n, thread);
-        i += n;
+    const auto part = [&](uint32_t panel, size_t first, size_t end, unsigned thread) {
+      while (first < end) {
+        const uint32_t n = s_.kernel->tile_groups(end - first);
+        tile(panel, first, n, thread);
+        first += n;
       }
+    };
+    if (!run_.pool->worth_sharing(cycles)) {
+      for (uint32_t panel = 0; panel < panels; ++panel) part(panel, 0, groups, 0);
+      return;
+    }
+    const Split split = split_work(groups, panels, mr, cycles, run_.pool->threads());
+    run_.pool->run(split.items(), [&](size_t i, unsigned thread) {
+      const Split::Item item = split.item(i);
+      for (uint32_t panel = item.unit_begin; panel < item.unit_end; ++panel) part(panel, item.first, item.first + item.pixels, thread);
     }, cycles);
   }
 

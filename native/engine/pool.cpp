@@ -158,10 +158,10 @@ bool Pool::may_spin(int64_t idle_ns) const {
 
 void Pool::take_items(unsigned thread) {
   for (;;) {
-    const size_t item = next_.fetch_add(1, std::memory_order_relaxed);
+    size_t item = next_.fetch_add(batch_, std::memory_order_relaxed);
     if (item >= items_) return;
     try {
-      call_(fn_, item, thread);
+      for (const size_t end = std::min(item + batch_, items_); item < end; ++item) call_(fn_, item, thread);
     } catch (...) {
       std::lock_guard<std::mutex> lock(failure_mutex_);
       if (!failure_) failure_ = std::current_exception();
@@ -172,7 +172,7 @@ void Pool::take_items(unsigned thread) {
 
 // A worker joins a job by counting itself in `entered_` and then looking whether the job is still open. The caller closes the job and waits until
 // nobody is inside before it touches the job's fields again. So the caller never waits for a worker that has not woken yet.
-void Pool::run_erased(size_t items, void* fn, Call call, bool share) {
+void Pool::run_erased(size_t items, size_t batch, void* fn, Call call, bool share) {
   if (!share || process.load(std::memory_order_relaxed) != process_ || owned_.test_and_set(std::memory_order_acquire)) {
     for (size_t i = 0; i < items; ++i) call(fn, i, 0);
     return;
@@ -185,6 +185,7 @@ void Pool::run_erased(size_t items, void* fn, Call call, bool share) {
   fn_ = fn;
   call_ = call;
   items_ = items;
+  batch_ = batch;
   wanted_.store(wanted, std::memory_order_relaxed);
   next_.store(0, std::memory_order_relaxed);
   job_.fetch_add(1);

@@ -1,6 +1,7 @@
 // Threads that wait for work. They spin for a moment (the next op of a run comes within microseconds), then sleep.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
@@ -28,6 +29,7 @@ class Pool {
   bool worth_sharing(uint64_t cycles) const { return threads_ > 1 && cycles >= kWorthSharing && helpers() > 0; }
 
   // fn(item, thread) for each item < items, thread < threads(). Returns when all are done. `cycles`: see worth_sharing.
+  // Short items are taken several at a time, so that taking them costs little.
   // Several threads may call it at once: one gets the pool, the others do their items alone, so nobody waits for anybody. The same after fork(),
   // where the created threads are gone. When several pools are in use at once (see Busy), each takes its share of the CPUs and no more: on
   // two CPUs two sessions run on one thread each.
@@ -35,7 +37,8 @@ class Pool {
   void run(size_t items, Fn&& fn, uint64_t cycles = UINT64_MAX) {
     using F = std::remove_reference_t<Fn>;
     const bool share = items > 1 && worth_sharing(cycles);
-    run_erased(items, const_cast<void*>(static_cast<const void*>(&fn)),
+    const size_t batch = share ? std::clamp<size_t>(static_cast<size_t>(items * (kBatchCycles / static_cast<double>(cycles))), 1, (items + threads_ - 1) / threads_) : 1;
+    run_erased(items, batch, const_cast<void*>(static_cast<const void*>(&fn)),
                [](void* f, size_t item, unsigned thread) { (*static_cast<F*>(f))(item, thread); }, share);
   }
 
@@ -54,11 +57,12 @@ class Pool {
 
  private:
   static constexpr uint64_t kWorthSharing = 3000;
+  static constexpr double kBatchCycles = 1500;  // of the items taken at a time, at least
 
   using Call = void (*)(void*, size_t, unsigned);
   struct Seat;  // where an idle worker sleeps
 
-  void run_erased(size_t items, void* fn, Call call, bool share);
+  void run_erased(size_t items, size_t batch, void* fn, Call call, bool share);
   unsigned helpers() const;
   void worker(unsigned index);
   uint64_t wait_for_job(unsigned index, uint64_t seen);
@@ -85,7 +89,7 @@ class Pool {
   std::atomic<int> caller_cpu_{-1};  // where the caller ran when it last woke somebody
   void* fn_ = nullptr;
   Call call_ = nullptr;
-  size_t items_ = 0;
+  size_t items_ = 0, batch_ = 1;
   alignas(64) std::atomic<size_t> next_{0};
   alignas(64) std::atomic<unsigned> entered_{0};
   alignas(64) std::mutex failure_mutex_;

@@ -1,4 +1,4 @@
-// Work splitting: everything once, items fit a chunk, and nobody waits long at the end.
+// Work splitting: everything once, items fit a chunk, nobody waits long at the end, and two threads write to different pixels.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -10,55 +10,84 @@
 namespace bitwright {
 namespace {
 
-// The slowest thread's share of the work if each takes the next item when it is free and a tile costs the same everywhere, times the threads.
-double imbalance(const Split& s, size_t pixels, uint32_t units, uint32_t mr, unsigned threads) {
-  std::vector<double> load(threads);
-  double total = 0;
+// The time of all work over the time that threads of these speeds need at least, if each takes the next item when it is free and a tile costs the same
+// everywhere.
+double imbalance(const Split& s, uint32_t mr, const std::vector<double>& speed) {
+  std::vector<double> free_at(speed.size());
+  double total = 0, together = 0;
+  for (double v : speed) together += v;
   for (size_t i = 0; i < s.items(); ++i) {
-    const size_t first = i / s.slices * s.chunk, slice = i % s.slices;
-    const size_t width = (slice + 1) * units / s.slices - slice * units / s.slices;
-    const double work = static_cast<double>((std::min<size_t>(s.chunk, pixels - first) + mr - 1) / mr * width);
-    *std::min_element(load.begin(), load.end()) += work;
+    const Split::Item item = s.item(i);
+    const double work = static_cast<double>((item.pixels + mr - 1) / mr * (item.unit_end - item.unit_begin));
+    const auto next = std::min_element(free_at.begin(), free_at.end());
+    *next += work / speed[static_cast<size_t>(next - free_at.begin())];
     total += work;
   }
-  return *std::max_element(load.begin(), load.end()) * threads / total;
+  return *std::max_element(free_at.begin(), free_at.end()) * together / total;
 }
 
-TEST(Split, CoversEveryPixelOnce) {
-  for (size_t pixels : {size_t{1}, size_t{6}, size_t{7}, size_t{49}, size_t{127}, size_t{128}, size_t{129}, size_t{3136}, size_t{1000003}})
+TEST(Split, CoversEverythingOnce) {
+  for (size_t pixels : {size_t{1}, size_t{6}, size_t{7}, size_t{49}, size_t{127}, size_t{128}, size_t{129}, size_t{3136}, size_t{20'003}})
     for (uint32_t units : {1u, 2u, 7u, 16u})
       for (uint32_t mr : {1u, 4u, 7u, 64u})
-        for (uint64_t cycles : {uint64_t{1}, uint64_t{100'000}, uint64_t{1} << 40})
+        for (uint64_t cycles : {uint64_t{1}, uint64_t{20'000}, uint64_t{400'000}, uint64_t{1} << 40})
           for (unsigned threads : {1u, 2u, 3u, 64u}) {
             const Split s = split_work(pixels, units, mr, cycles, threads);
-            ASSERT_GT(s.chunk, 0u);
-            ASSERT_LE(s.chunk, kChunk);
-            ASSERT_EQ(s.chunk % mr, 0u);
-            ASSERT_EQ(s.chunks, (pixels + s.chunk - 1) / s.chunk);
-            ASSERT_GE(s.slices, 1u);
-            ASSERT_LE(s.slices, units);
+            std::vector<uint8_t> seen(pixels * units);
+            for (size_t i = 0; i < s.items(); ++i) {
+              const Split::Item item = s.item(i);
+              ASSERT_EQ(item.first % mr, 0u);
+              ASSERT_GT(item.pixels, 0u);
+              ASSERT_LE(item.pixels, kChunk);
+              ASSERT_LE(item.first + item.pixels, pixels);
+              ASSERT_LT(item.unit_begin, item.unit_end);
+              ASSERT_LE(item.unit_end, units);
+              for (size_t p = item.first; p < item.first + item.pixels; ++p)
+                for (uint32_t u = item.unit_begin; u < item.unit_end; ++u) ++seen[p * units + u];
+            }
+            ASSERT_EQ(std::count(seen.begin(), seen.end(), 1), static_cast<std::ptrdiff_t>(seen.size()))
+                << pixels << " pixels, " << units << " units, mr " << mr << ", " << cycles << " cycles, " << threads << " threads";
             if (threads == 1) {
-              ASSERT_EQ(s.slices, 1u);
+              ASSERT_EQ(s.items(), (pixels + kChunk / mr * mr - 1) / (kChunk / mr * mr));
             }
           }
 }
 
+TEST(Split, ManyPixelsTakeFewRounds) {
+  const Split s = split_work(100'000'003, 3, 7, uint64_t{1} << 40, 2);
+  EXPECT_LE(s.items(), 100'000'003u / 126 + 60);
+  size_t next = 0;
+  for (size_t i = 0; i < s.items(); ++i) next = std::max(next, s.item(i).first + s.item(i).pixels);
+  EXPECT_EQ(next, 100'000'003u);
+}
+
+// pixels, units of 64 outputs
+const std::vector<std::pair<size_t, uint32_t>> kLayers{{3136, 1}, {784, 2}, {196, 4}, {49, 8}, {3136, 2}, {784, 4}, {196, 8}};
+
 TEST(Split, BinaryLayersOfResNet18BalanceOnTwoThreads) {
-  // pixels, units of 64 outputs
-  const size_t layers[][2] = {{3136, 1}, {784, 2}, {196, 4}, {49, 8}, {3136, 2}, {784, 4}, {196, 8}};
-  for (const auto& [pixels, units] : layers)
+  for (const auto& [pixels, units] : kLayers)
     for (uint32_t mr : {4u, 7u, 8u}) {
-      const Split s = split_work(pixels, static_cast<uint32_t>(units), mr, 400'000, 2);
-      EXPECT_GE(s.items(), 8u);
-      EXPECT_LE(imbalance(s, pixels, static_cast<uint32_t>(units), mr, 2), 1.02) << pixels << " pixels, " << units << " units, mr " << mr;
+      const Split s = split_work(pixels, units, mr, 200'000, 2);
+      EXPECT_LE(s.items(), 50u);  // 300 cycles each
+      for (double slower : {1.0, 0.9, 0.75, 0.5})
+        EXPECT_LE(imbalance(s, mr, {1.0, slower}), slower == 1.0 ? 1.02 : 1.04) << pixels << " pixels, " << units << " units, mr " << mr << ", " << slower;
     }
 }
 
 TEST(Split, ManyThreadsBalanceToo) {
   for (unsigned threads : {3u, 4u, 8u, 16u})
-    for (const auto& [pixels, units] : {std::pair<size_t, uint32_t>{3136, 1}, {784, 2}, {196, 4}, {49, 8}})
-      EXPECT_LE(imbalance(split_work(pixels, units, 7, 4'000'000, threads), pixels, units, 7, threads), 1.5)
+    for (const auto& [pixels, units] : kLayers)
+      EXPECT_LE(imbalance(split_work(pixels, units, 7, 4'000'000, threads), 7, std::vector<double>(threads, 1.0)), 1.2)
           << threads << " threads, " << pixels << " pixels, " << units << " units";
+}
+
+// Outputs of one pixel share cache lines. Two threads of equal speed have the items of a pair at the same time.
+TEST(Split, PairsWriteToDifferentPixels) {
+  for (const auto& [pixels, units] : kLayers) {
+    const Split s = split_work(pixels, units, 7, 200'000, 2);
+    for (size_t i = 0; i < s.items() / 2; i += 2)
+      EXPECT_NE(s.item(i).first, s.item(i + 1).first) << "item " << i << " of " << pixels << " pixels, " << units << " units";
+  }
 }
 
 TEST(Split, SmallWorkIsNotCutIntoCrumbs) { EXPECT_LE(split_work(49, 8, 7, 5000, 16).items(), 4u); }
