@@ -11,6 +11,7 @@
 #include "error.h"
 #include "executor_maps.h"
 #include "executor_matmul.h"
+#include "executor_pixels.h"
 #include "executor_planes.h"
 #include "executor_sliced.h"
 #include "split.h"
@@ -335,7 +336,8 @@ void run_op(const RunContext& run, size_t index) {
   switch (info.opcode) {
     case Opcode::kBconv:
       if (op.bit_depthwise) return run_depthwise(run, info, op);
-      op.sliced ? run_sliced(run, info, op) : run_counts(run, info, op);
+      if (op.sliced) return run_sliced(run, info, op);
+      pixels_fit_lanes(run, info, op) ? run_pixels(run, info, op) : run_counts(run, info, op);
       break;
     case Opcode::kFconv: run_float(run, info, op); break;
     case Opcode::kQconv: run_int8(run, info, op); break;

@@ -321,6 +321,8 @@ class Preparer {
     const auto* canonical = constant<uint32_t>(model_, op.weight);
     const bool exact_zero = op.low == 0 && op.geometry.pad_mode == PadMode::kZero;
     auto sliced = make_sliced(op, p, in, dense, !exact_zero);
+    const BinaryKernel* in_lanes = !sliced && suits_pixels_in_lanes(op, p, exact_zero ? p.table->classes() : 1) ? with_pixels_in_lanes(kernel) : nullptr;
+    if (in_lanes) p.binary = kernel = in_lanes;
     if (sliced) {
       cut(op, p, sliced->kernel->panel, 8 * sliced->kernel->mr + 1, op.geometry.groups);
       pack_sliced(op, p, *sliced, canonical);
@@ -336,6 +338,61 @@ class Preparer {
     p.fused_bits = !sliced && p.threshold && kernel->bits && !p.wide && !p.cut.whole_rows && (p.cut.panels_per_unit == 1 || p.cut.panels_per_group == 1);
     if (sliced && sliced->bits) slice_limits(op, p, *sliced);
     p.sliced = std::move(sliced);
+    if (in_lanes) pixels_in_lanes(op, p);
+  }
+
+  // Whether pixels in the lanes may serve an op, and are worth it: few outputs, or groups whose outputs share words.
+  bool suits_pixels_in_lanes(const OpInfo& op, const PreparedOp& p, uint32_t classes) const {
+    constexpr size_t kMostSteps = 4096, kMostClasses = 64;
+    if (!p.threshold || p.planes != 1 || size_t{p.taps} * p.depth > kMostSteps || classes > kMostClasses) return false;
+    const uint32_t groups = op.geometry.groups, outputs = op.out_channels / groups, next_groups = p.steps[0].step.value.groups;
+    if (next_groups > 1 && op.out_channels / next_groups % outputs != 0) return false;  // a panel's bits would be several runs
+    return outputs <= 16 || (groups > 1 && outputs % 32 != 0);
+  }
+
+  static const BinaryKernel* with_pixels_in_lanes(const BinaryKernel* kernel) {
+    while (!(kernel->pixels && *kernel->pixels)) {
+      if (!kernel->narrow || !*kernel->narrow) return nullptr;
+      kernel = *kernel->narrow;
+    }
+    return kernel;
+  }
+
+  // After the rows of limits.
+  void pixels_in_lanes(const OpInfo& op, PreparedOp& p) {
+    const bool one = p.row_classes == 1;
+    auto own = std::make_unique<PreparedPixels>();
+    own->kernel = *p.binary->pixels;
+    own->classes = one ? 1 : p.row_classes <= 16 ? 16 : p.row_classes <= 32 ? 32 : 64;
+    const ValueRef& to = p.steps[0].step.value;
+    const uint32_t of_group = op.out_channels / to.groups, bits_of_group = static_cast<uint32_t>(round_up(of_group, 32));
+    const uint32_t panels = p.cut.panels;
+    charge(uint64_t{panels} * (own->limit_count() * 4 + 8) + (uint64_t{p.taps} + (one ? 0 : 1)) * (p.table->pixels + kPixelLanes) * 4);
+    own->limits = AlignedBuffer(panels * own->limit_count() * 4);
+    std::fill_n(own->limits.as<int32_t>(), panels * own->limit_count(), -1);
+    for (uint32_t panel = 0; panel < panels; ++panel) {
+      const uint32_t inside = panel % p.cut.panels_per_group * 16, first = panel / p.cut.panels_per_group * p.cut.group_outputs + inside;
+      const uint32_t outputs = std::min(16u, p.cut.group_outputs - inside);
+      own->place.push_back(first / of_group * bits_of_group + first % of_group);
+      uint32_t flip = 0;
+      for (uint32_t j = 0; j < outputs; ++j) {
+        if (p.flip) flip |= (p.flip[(first + j) / 32] >> ((first + j) % 32) & 1) << j;
+        for (uint32_t k = 0; k < p.row_classes; ++k)
+          own->limits.as<int32_t>()[panel * own->limit_count() + size_t{j} * own->classes + k] = p.rows.as<int32_t>()[k * p.rows_stride + first + j];
+      }
+      own->flip.push_back(flip);
+    }
+    const Table& table = *p.table;
+    own->stride = size_t{table.pixels} + kPixelLanes;
+    own->offsets.resize(p.taps * own->stride);
+    for (size_t i = 0; i < own->stride; ++i) {
+      const auto pixel = static_cast<uint32_t>(i % table.pixels);
+      for (uint32_t t = 0; t < p.taps; ++t) own->offsets[t * own->stride + i] = table.row(pixel)[t];
+      if (!one) own->pixel_class.push_back(table.class_of[pixel]);
+    }
+    // The words of the input, then those of the output.
+    scratch((size_t{p.taps} * p.depth + to.pixel_stride) * kPixelLanes * 4);
+    p.pixels = std::move(own);
   }
 
   // A convolution with a kernel of one tap whose weights, B, are laid out when it runs.

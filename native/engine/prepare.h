@@ -48,6 +48,19 @@ struct PreparedSliced {
   size_t limit_bytes = 0;      // of a panel
 };
 
+// A binary convolution whose kernel has the pixels in the lanes; PreparedOp::weights are its panels too.
+struct PreparedPixels {
+  const PixelKernel* kernel = nullptr;
+  size_t stride = 0;                  // of a row of offsets: the pixels of a sample, and kPixelLanes more, from the first on again
+  std::vector<int32_t> offsets;       // [taps][stride]
+  std::vector<uint32_t> pixel_class;  // [stride]; empty if there is one
+  uint32_t classes = 1;
+  AlignedBuffer limits;               // [panels][16][classes]
+  std::vector<uint32_t> flip;         // [panels]
+  std::vector<uint32_t> place;        // [panels]: the bit of an output pixel where a panel's begin
+  size_t limit_count() const { return size_t{16} * classes; }
+};
+
 // A depthwise BCONV: rows as bdepthwise kernels read them.
 struct PreparedDepthwise {
   uint32_t multiplier = 1;      // outputs of a channel
@@ -78,6 +91,7 @@ struct PreparedOp {
   uint32_t row_classes = 0;
   const uint32_t* flip = nullptr;
   std::unique_ptr<const PreparedSliced> sliced;  // or null: the popcount kernel
+  std::unique_ptr<const PreparedPixels> pixels;  // or null; the executor decides by the number of pixels
   uint32_t fill = 0;              // what the padding pixel holds: 0 or all ones (cut to the real channels)
   bool depthwise = false;         // groups == channels: lanes are channels, panels run over the groups
   std::shared_ptr<const Gather> gather;  // QCONV of few channels: a tap is a line of the kernel

@@ -14,7 +14,7 @@ using Family = Vpopcnt<1, 16>;
 const BinaryKernel kernel = {
     "bconv16_avx512vpopcnt", "avx512vpopcnt", "vpopcntd, tile 16x16, for layers of up to 16 channels a group",
     kRankAvx512Vpopcnt, supports_avx512vpopcnt, Family::kPanel, 16, Family::panel_bytes, Family::pack, Family::count16, Family::count32, Family::bits,
-    nullptr,
+    nullptr, &bconv16_pixels_avx512vpopcnt,
 };
 
 }  // namespace

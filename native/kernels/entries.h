@@ -24,6 +24,7 @@ extern const BinaryKernel* const bconv_avx512;
 extern const BinaryKernel* const bconv_avx512vpopcnt;
 extern const BinaryKernel* const bconv32_avx512vpopcnt;
 extern const BinaryKernel* const bconv16_avx512vpopcnt;
+extern const PixelKernel* const bconv16_pixels_avx512vpopcnt;
 extern const BinaryKernel* const bconv_neon;
 extern const BinaryKernel* const bconv_neondot;
 

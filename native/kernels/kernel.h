@@ -79,6 +79,40 @@ struct BitsTile {
   size_t out_stride = 0;        // words from one pixel's output to the next, if they are together
 };
 
+// The same counts with the pixels in the lanes, kPixelLanes at a time, for a threshold whose bits lie anywhere in words.
+inline constexpr uint32_t kPixelLanes = 16;
+
+// The words of kPixelLanes output pixels: to[(tap*words + k)*kPixelLanes + i] = base[offset[tap*offset_stride + i] + sample[i] + k]. Every lane reads, so
+// that lanes without a pixel of their own need the places of some other. `to` is 64-byte aligned.
+struct PixelWords {
+  const uint32_t* base;   // input of the first sample, group offset added
+  const int32_t* offset;  // [taps] rows, of this group of pixels
+  size_t offset_stride;
+  const int32_t* sample;  // [kPixelLanes]: words from base to the lane's sample; null: all of the first
+  uint32_t taps;
+  uint32_t words;
+};
+
+// One panel: bit shift + j of the words rows[i] (or of rows[kPixelLanes + i], past bit 31) |= (count(i, j) <= limit) ^ flip bit j, for j < outputs.
+struct PixelBits {
+  const uint32_t* x;            // [steps][kPixelLanes]
+  size_t steps;                 // taps * words
+  const void* weights;          // one packed panel of 16 channels, its channels past the last all 0
+  uint32_t outputs;             // 1..16
+  const int32_t* limit;         // [16][classes]: -1 or a count; 64-byte aligned if classes > 1
+  uint32_t classes;             // 1, 16, 32 or 64
+  const uint32_t* pixel_class;  // [kPixelLanes]; not read if classes == 1
+  uint32_t flip;
+  uint32_t* rows;               // [][kPixelLanes], 64-byte aligned
+  uint32_t shift;               // 0..31
+};
+
+// Part of a BinaryKernel of panels of 16 whose packed form is [taps*words][16].
+struct PixelKernel {
+  void (*gather)(uint32_t* to, const PixelWords& job);
+  void (*bits)(const PixelBits& job);
+};
+
 // counts[i*panel + j] = popcount over taps and words of (activation ^ weight of channel j), for i < pixels, j < panel. Channels past the
 // end of the layer hold padding and may contain anything.
 struct BinaryKernel {
@@ -98,6 +132,7 @@ struct BinaryKernel {
   void (*count32)(uint32_t* counts, const BinaryTile& tile);
   void (*bits)(const BinaryTile& tile, const BitsTile& to) = nullptr;  // needs what count16 needs; null: the epilogue compares counts
   const BinaryKernel* const* narrow = nullptr;  // the entry of the same with a narrower panel, for layers that would leave much of a panel empty
+  const PixelKernel* const* pixels = nullptr;   // lanes are pixels
 };
 
 // A map kernel: the same counts as a BinaryKernel, bit-sliced (bitslice.h). The features of a whole input map are made once a run and serve all
