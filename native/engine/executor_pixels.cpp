@@ -76,8 +76,9 @@ void run_pixels(const RunContext& run, const OpInfo& info, const PreparedOp& op)
   const auto item = [&](size_t index, unsigned thread) {
     auto* x = reinterpret_cast<uint32_t*>(run.scratch + thread * run.prepared->scratch_bytes);
     uint32_t* rows = x + taps_words * kPixelLanes;
-    const size_t begin = index * split.chunk, end = std::min<size_t>(begin + split.chunk, total);
-    for (size_t first = begin; first < end; first += kPixelLanes) {
+    const Split::Item part = split.item(index);
+    const size_t end = part.first + part.pixels;
+    for (size_t first = part.first; first < end; first += kPixelLanes) {
       const Block block(first, static_cast<uint32_t>(std::min<size_t>(kPixelLanes, end - first)), op.table->pixels, view.sample_stride);
       const uint32_t* base = static_cast<const uint32_t*>(view.data) + block.n * view.sample_stride;
       std::memset(rows, 0, to.pixel_stride * kPixelLanes * sizeof(uint32_t));
