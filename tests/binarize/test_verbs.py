@@ -295,9 +295,9 @@ class Experts(WeightBinarizer):
 @pytest.mark.parametrize("kind", ["conv", "grouped", "linear", "tokens"])
 def test_weights_of_their_own_for_every_sample(kind: str) -> None:
     torch.manual_seed(0)
-    WEIGHTS.register("experts")(Experts)
+    WEIGHTS.register("experts of the test")(Experts)
     try:
-        options = {"method": "bnn", "weight": "experts"}
+        options = {"method": "bnn", "weight": "experts of the test"}
         sizes = {"linear": (5, 4), "tokens": (5, 3, 4)}
         x = torch.randn(sizes.get(kind, (5, 4, 6, 6)))
         layer: BinaryConv2d | BinaryLinear
@@ -321,14 +321,14 @@ def test_weights_of_their_own_for_every_sample(kind: str) -> None:
         with pytest.raises(ValueError, match=r"1: Experts has a latent weight of shape \(2, 4, 4\)"):
             binarize_(table, **options)
     finally:
-        del WEIGHTS._items["experts"]
+        del WEIGHTS._items["experts of the test"]
 
 
 def test_a_transposed_layer_has_no_weights_per_sample() -> None:
-    WEIGHTS.register("experts")(Experts)
+    WEIGHTS.register("experts of the test")(Experts)
     try:
-        layer = BinaryConvTranspose2d(4, 6, 3, method="bnn", weight="experts")
+        layer = BinaryConvTranspose2d(4, 6, 3, method="bnn", weight="experts of the test")
         with pytest.raises(ValueError, match="chooses weights for every sample"):
             layer(torch.randn(1, 4, 3, 3))
     finally:
-        del WEIGHTS._items["experts"]
+        del WEIGHTS._items["experts of the test"]

@@ -69,9 +69,9 @@ def open_bounds(low: float, high: float, closed: bool) -> Bounds:
     """
     bounds = {}
     for dtype in (torch.float32, torch.float64):
-        ends = torch.tensor([low, high], dtype=dtype)
+        ends = torch.tensor([low, high], dtype=dtype, device="cpu")  # also where the default device is "meta"
         if closed:
-            ends = torch.nextafter(ends, torch.tensor([-math.inf, math.inf], dtype=dtype))
+            ends = torch.nextafter(ends, torch.tensor([-math.inf, math.inf], dtype=dtype, device="cpu"))
         bounds[dtype] = (float(ends[0]), float(ends[1]))
     return bounds
 
