@@ -1,7 +1,7 @@
-"""Puts the figures of results/*.csv between the README's markers, so that nobody types them in.
+"""Puts the figures of results/*.csv between the markers of README.md and docs/guide/performance.md: nobody types them in.
 
-python benchmarks/readme.py            # rewrite README.md
-python benchmarks/readme.py --check    # exit status 1 if it is not up to date
+python benchmarks/readme.py            # rewrite both
+python benchmarks/readme.py --check    # exit status 1 if one is not up to date
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
 BEGIN, END = "<!-- figures: written by benchmarks/readme.py -->", "<!-- end of figures -->"
 
 
@@ -102,16 +101,72 @@ def _verify(entries: list[dict[str, str]]) -> list[list[str]]:
     return body
 
 
+def networks() -> list[str]:
+    """Bi-Real ResNet-18 at 224x224 and its rivals."""
+    found = [r for r in rows("engine") if r["section"] == "networks"]
+    names = list(dict.fromkeys(r["competitor"] for r in found))
+    us = {(r["competitor"], r["threads"]): float(r["us"]) for r in found}
+    body = []
+    for name in sorted(names, key=lambda n: us.get((n, "1"), float("inf"))):
+        times = [us.get((name, t)) for t in ("1", "2")]
+        ratio = us[name, "1"] / us["bitwright", "1"]
+        body.append([name, *(f"{t / 1000:.2f} ms" if t else "-" for t in times), f"{ratio:.1f}x"])
+    return table(["ResNet-18, 224x224, one image", "1 thread", "2 threads", "time (1 thread)"], body)
+
+
+def layers() -> list[str]:
+    """Microseconds of the seven layers, one thread."""
+    found = [r for r in rows("engine") if r["section"] == "layers" and r["threads"] == "1"]
+    tasks = list(dict.fromkeys(r["task"] for r in found))
+    names = list(dict.fromkeys(r["competitor"] for r in found))
+    us = {(r["competitor"], r["task"]): float(r["us"]) for r in found}
+    body = [[n, *(f"{us[n, t]:,.0f}" if (n, t) in us else "-" for t in tasks)] for n in names]
+    return table(["µs", *tasks], body)
+
+
+def targets() -> list[str]:
+    """Our promises."""
+    body = [
+        [r["id"], r["what"], f"**{float(r['measured']):g}{r['unit']}**", r["good"], r["stretch"], r["reached"]]
+        for r in rows("targets")
+    ]
+    return table(["", "what", "measured", "good", "stretch", "reached"], body)
+
+
+def performance() -> str:
+    """The section of docs/guide/performance.md."""
+    first = rows("engine")[0]
+    lines = [
+        "## Whole networks",
+        "",
+        *networks(),
+        "",
+        "## Targets",
+        "",
+        *targets(),
+        "",
+        "## 3x3 layers of ResNet-18",
+        "",
+    ]
+    lines += [*layers(), "", f"Machine: {first['machine']}, {first['cores']} cores."]
+    return "\n".join(lines)
+
+
+PAGES = {ROOT / "README.md": figures, ROOT / "docs/guide/performance.md": performance}
+
+
 def main() -> int:
-    text = README.read_text(encoding="utf-8")
     pattern = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
-    if not pattern.search(text):
-        raise SystemExit(f"README.md has no section between '{BEGIN}' and '{END}'")
-    fresh = pattern.sub(lambda _: f"{BEGIN}\n{figures()}\n{END}", text)
-    if "--check" in sys.argv[1:]:
-        return int(fresh != text)
-    README.write_text(fresh, encoding="utf-8")
-    return 0
+    stale = 0
+    for path, section in PAGES.items():
+        text = path.read_text(encoding="utf-8")
+        if not pattern.search(text):
+            raise SystemExit(f"{path.name} has no section between '{BEGIN}' and '{END}'")
+        fresh = pattern.sub(lambda _, section=section: f"{BEGIN}\n{section()}\n{END}", text)
+        stale += fresh != text
+        if "--check" not in sys.argv[1:]:
+            path.write_text(fresh, encoding="utf-8")
+    return int(stale > 0) if "--check" in sys.argv[1:] else 0
 
 
 if __name__ == "__main__":
