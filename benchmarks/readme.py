@@ -1,4 +1,4 @@
-"""Puts the figures of results/*.csv between the markers of README.md and docs/guide/performance.md: nobody types them in.
+"""Puts the figures of results/*.csv between the markers of README.md and docs/guide/performance.md.
 
 python benchmarks/readme.py            # rewrite both
 python benchmarks/readme.py --check    # exit status 1 if one is not up to date
