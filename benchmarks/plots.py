@@ -26,7 +26,7 @@ def draw(results: Path, folder: Path) -> list[Path]:
     written = []
     folder.mkdir(parents=True, exist_ok=True)
     for name, values, unit in (
-        ("engine-layers", dict(sorted(slower.items(), key=lambda item: item[1])), "times our time"),
+        ("engine-layers", dict(sorted(slower.items(), key=lambda item: item[1])), "x ours"),
         ("engine-networks", dict(sorted(networks.items(), key=lambda item: item[1])), "ms an image"),
     ):
         if not values:

@@ -109,7 +109,7 @@ def networks() -> list[str]:
     body = []
     for name in sorted(names, key=lambda n: us.get((n, "1"), float("inf"))):
         times = [us.get((name, t)) for t in ("1", "2")]
-        ratio = us[name, "1"] / us["bitwright", "1"]
+        ratio = us[name, "1"] / us[names[0], "1"]
         body.append([name, *(f"{t / 1000:.2f} ms" if t else "-" for t in times), f"{ratio:.1f}x"])
     return table(["ResNet-18, 224x224, one image", "1 thread", "2 threads", "time (1 thread)"], body)
 
@@ -133,6 +133,22 @@ def targets() -> list[str]:
     return table(["", "what", "measured", "good", "stretch", "reached"], body)
 
 
+def cold_start() -> list[str]:
+    """Milliseconds from nothing to the first answer."""
+    found = rows("cold_start")
+    steps = ("load", "open", "session", "first")
+    body = [
+        [
+            r["model"],
+            r["threads"],
+            *(f"{float(r[f'{step}_ms']):.1f}" for step in steps),
+            f"**{float(r['total_ms']):.1f}**",
+        ]
+        for r in found
+    ]
+    return table(["ms", "threads", "load the library", "open the file", "session", "first run", "total"], body)
+
+
 def performance() -> str:
     """The section of docs/guide/performance.md."""
     first = rows("engine")[0]
@@ -144,6 +160,12 @@ def performance() -> str:
         "## Targets",
         "",
         *targets(),
+        "",
+        "## Cold start",
+        "",
+        "Through the C interface, in a process without numpy, file in the page cache; medians.",
+        "",
+        *cold_start(),
         "",
         "## 3x3 layers of ResNet-18",
         "",
