@@ -27,7 +27,7 @@ def draw(results: Path, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     for name, values, unit in (
         ("engine-layers", dict(sorted(slower.items(), key=lambda item: item[1])), "x ours"),
-        ("engine-networks", dict(sorted(networks.items(), key=lambda item: item[1])), "ms an image"),
+        ("engine-networks", dict(sorted(networks.items(), key=lambda item: item[1])), "ms"),
     ):
         if not values:
             continue
