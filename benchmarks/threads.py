@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ def copies(sessions: list[Session], op: int, repeats: int) -> list[float]:
         taken = sessions[i].time_op(op, repeats=repeats)
         medians[i] = statistics.median(taken[repeats // 4 : -repeats // 4])  # all are running by then, and still
 
-    at_once([lambda i=i: work(i) for i in range(len(sessions))], 1)  # type: ignore[misc]
+    at_once([partial(work, i) for i in range(len(sessions))], 1)
     return medians
 
 
@@ -140,7 +141,7 @@ def sessions(rounds: int, runs: int = 100) -> list[dict[str, object]]:
     def together(sessions: list[Session]) -> float:
         """Nanoseconds of a run, of 2 * runs in all."""
         each = 2 * runs // len(sessions)
-        return at_once([lambda s=s: s.run(x) for s in sessions], each) / (2 * runs)  # type: ignore[misc]
+        return at_once([partial(session.run, x) for session in sessions], each) / (2 * runs)
 
     taken = [[together(s) for s in (alone[:1], alone, pair, pair[:1])] for _ in range(rounds)]
     base, both, two_sessions, two_threads = (statistics.median(column) for column in zip(*taken, strict=True))

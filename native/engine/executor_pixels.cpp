@@ -56,9 +56,9 @@ bool pixels_fit_lanes(const RunContext& run, const OpInfo& info, const PreparedO
   if (kPixelLanes * run.views[info.in].sample_stride >= size_t{1} << 31) return false;
   // Cycles, roughly as measured: here of a block of pixels, there, with channels in the lanes and panels of 16, of a pixel.
   const uint64_t total = uint64_t{run.samples} * op.table->pixels, blocks = (total + kPixelLanes - 1) / kPixelLanes;
-  const uint64_t steps = uint64_t{op.taps} * op.depth, panels = (op.cut.group_outputs + 15) / 16;
-  const uint64_t here = steps * ((op.depth < 4 ? 20 : 6) + op.cut.group_outputs) + panels * 40;
-  const uint64_t there = panels * (steps * (op.depth == 1 ? 6 : op.depth < 4 ? 4 : 3) / 2 + (op.cut.whole_rows ? 40 : 5));
+  const uint64_t taps = op.taps, panels = (op.cut.group_outputs + 15) / 16;
+  const uint64_t here = taps * (20 + op.cut.group_outputs) + panels * 40;
+  const uint64_t there = panels * (taps * 3 + (op.cut.whole_rows ? 40 : 5));
   return blocks * here <= total * there;
 }
 

@@ -344,9 +344,9 @@ class Preparer {
   // Whether pixels in the lanes may serve an op, and are worth it: few outputs, or groups whose outputs share words. Measured (grid.py, both ways in
   // turn): from two words a tap on, and with fewer pixels than lanes, gathering costs more than it saves.
   bool suits_pixels_in_lanes(const OpInfo& op, const PreparedOp& p, uint32_t classes) const {
-    constexpr size_t kMostSteps = 4096, kMostClasses = 64;
+    constexpr size_t kMostTaps = 4096, kMostClasses = 64;
     if (p.depth != 1 || p.table->pixels < kPixelLanes) return false;
-    if (!p.threshold || p.planes != 1 || size_t{p.taps} * p.depth > kMostSteps || classes > kMostClasses) return false;
+    if (!p.threshold || p.planes != 1 || p.taps > kMostTaps || classes > kMostClasses) return false;
     const uint32_t groups = op.geometry.groups, outputs = op.out_channels / groups, next_groups = p.steps[0].step.value.groups;
     if (next_groups > 1 && op.out_channels / next_groups % outputs != 0) return false;  // a panel's bits would be several runs
     return outputs <= 16 || (groups > 1 && outputs % 32 != 0);

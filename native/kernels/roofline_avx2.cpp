@@ -18,6 +18,7 @@ BITWRIGHT_INLINE void store(uint8_t* p, V v) { _mm256_storeu_si256(reinterpret_c
 BITWRIGHT_INLINE V either(V a, V b) { return _mm256_or_si256(a, b); }
 
 #include "roofline_loops.h"
+#include "roofline_memory.h"
 
 void popcount(uint64_t iterations, void*, size_t) {
   V row[4];

@@ -18,6 +18,7 @@ BITWRIGHT_INLINE void store(uint8_t* p, V v) { _mm512_storeu_si512(p, v); }
 BITWRIGHT_INLINE V either(V a, V b) { return _mm512_or_si512(a, b); }
 
 #include "roofline_loops.h"
+#include "roofline_memory.h"
 
 struct Planes {
   V ones, twos, fours, eights;

@@ -12,10 +12,6 @@ namespace bitwright {
 namespace {
 
 using V = __m512i;
-constexpr size_t kVectorBytes = 64;
-BITWRIGHT_INLINE V load(const uint8_t* p) { return _mm512_loadu_si512(p); }
-BITWRIGHT_INLINE void store(uint8_t* p, V v) { _mm512_storeu_si512(p, v); }
-BITWRIGHT_INLINE V either(V a, V b) { return _mm512_or_si512(a, b); }
 
 #include "roofline_loops.h"
 

@@ -18,6 +18,7 @@ BITWRIGHT_INLINE void store(uint8_t* p, V v) { vst1q_u8(p, v); }
 BITWRIGHT_INLINE V either(V a, V b) { return vorrq_u8(a, b); }
 
 #include "roofline_loops.h"
+#include "roofline_memory.h"
 
 void popcount(uint64_t iterations, void*, size_t) {
   V a[12];

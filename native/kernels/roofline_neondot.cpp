@@ -12,10 +12,6 @@ namespace bitwright {
 namespace {
 
 using V = uint8x16_t;
-constexpr size_t kVectorBytes = 16;
-BITWRIGHT_INLINE V load(const uint8_t* p) { return vld1q_u8(p); }
-BITWRIGHT_INLINE void store(uint8_t* p, V v) { vst1q_u8(p, v); }
-BITWRIGHT_INLINE V either(V a, V b) { return vorrq_u8(a, b); }
 
 #include "roofline_loops.h"
 

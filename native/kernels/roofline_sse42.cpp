@@ -18,6 +18,7 @@ BITWRIGHT_INLINE void store(uint8_t* p, V v) { _mm_storeu_si128(reinterpret_cast
 BITWRIGHT_INLINE V either(V a, V b) { return _mm_or_si128(a, b); }
 
 #include "roofline_loops.h"
+#include "roofline_memory.h"
 
 void popcount(uint64_t iterations, void* buffer, size_t) {
   const auto* rows = static_cast<const V*>(buffer);

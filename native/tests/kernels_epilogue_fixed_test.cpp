@@ -25,6 +25,7 @@ struct Fixture {
   std::vector<std::vector<int16_t>> constants, values, want;  // of step i; values: contents of an i16 value
   std::vector<std::vector<uint32_t>> bits, want_bits, flips;
   std::vector<std::vector<float>> reals;  // constants of a float step: a, then b
+  std::unique_ptr<const ChainPlan> plan;
 
   explicit Fixture(Random& r) {
     channel0 = 32 * below(r, 3);
@@ -136,6 +137,20 @@ struct Fixture {
     if (which & 2) add(r, StepKind::kStoreBitsI16, 0);
   }
 
+  // Steps of floats, then what ends them.
+  void from_floats(Random& r) {
+    floats(r);
+    below(r, 2) == 0 ? stores(r) : chain(r);
+    point();
+  }
+
+  // Gives the first step its plan; whether the chain has one.
+  bool planned() {
+    plan = plan_chain(steps.data(), steps.size(), channels_all);
+    steps[0].plan = plan.get();
+    return plan != nullptr;
+  }
+
   void point() {
     for (size_t k = 0; k < steps.size(); ++k) {
       steps[k].a16 = constants[k].data();
@@ -191,9 +206,7 @@ TEST_P(FixedEpilogueTest, FromShorts) {
     Fixture f(r);
     f.chain(r);
     f.point();
-    const auto plan = plan_chain(f.steps.data(), f.steps.size(), f.channels_all);
-    f.steps[0].plan = plan.get();
-    planned += plan != nullptr;
+    planned += f.planned();
     std::vector<int16_t> x((f.pixels - 1) * f.stride + f.channels);
     for (int16_t& v : x) v = any_short(r);
     for (uint32_t i = 0; i < f.pixels; ++i)
@@ -215,9 +228,7 @@ TEST_P(FixedEpilogueTest, FromCounts) {
     f.add(r, StepKind::kFixed, before | after << 8);
     f.chain(r);
     f.point();
-    const auto plan = plan_chain(f.steps.data(), f.steps.size(), f.channels_all);
-    f.steps[0].plan = plan.get();
-    planned += plan != nullptr;
+    planned += f.planned();
     // acc = origin - slope * count lies in [-most, most] and most << before fits.
     const auto slope = static_cast<int32_t>(between(r, 1, 2));
     const int32_t most = 32767 >> before;
@@ -250,12 +261,8 @@ TEST_P(FixedEpilogueTest, FromFloats) {
     SCOPED_TRACE(seed);
     Random r(seed);
     Fixture f(r);
-    f.floats(r);
-    below(r, 2) == 0 ? f.stores(r) : f.chain(r);
-    f.point();
-    const auto plan = plan_chain(f.steps.data(), f.steps.size(), f.channels_all);
-    f.steps[0].plan = plan.get();
-    planned += plan != nullptr;
+    f.from_floats(r);
+    planned += f.planned();
     std::vector<float> x((f.pixels - 1) * f.stride + f.channels);
     for (float& v : x) v = awkward(r) * (below(r, 2) == 0 ? 0.5f : 1.0f);
     for (uint32_t i = 0; i < f.pixels; ++i)
@@ -274,12 +281,8 @@ TEST_P(FixedEpilogueTest, FromSumsByFloats) {
     SCOPED_TRACE(seed);
     Random r(seed);
     Fixture f(r);
-    f.floats(r);
-    below(r, 2) == 0 ? f.stores(r) : f.chain(r);
-    f.point();
-    const auto plan = plan_chain(f.steps.data(), f.steps.size(), f.channels_all);
-    f.steps[0].plan = plan.get();
-    planned += plan != nullptr;
+    f.from_floats(r);
+    planned += f.planned();
     const bool counts = seed % 2 == 0;
     const auto slope = static_cast<int32_t>(between(r, 1, 2));
     std::vector<std::vector<int32_t>> origins(2, std::vector<int32_t>(f.channels_all));

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -12,15 +11,9 @@ from torch.nn import functional as F
 from bitwright.binarize.inits.base import Init
 from bitwright.binarize.part import LayerShape
 from bitwright.binarize.parts import WEIGHTS
+from bitwright.binarize.precision import no_autocast
 from bitwright.binarize.sign import at_least_float32, bsign, replace_value
 from bitwright.binarize.weights.base import WeightBinarizer
-
-
-def _full_precision(x: Tensor) -> AbstractContextManager[Any]:
-    kind = x.device.type
-    if kind != "meta" and torch.is_autocast_enabled(kind):
-        return torch.autocast(kind, enabled=False)
-    return nullcontext()
 
 
 class _Choose(torch.autograd.Function):
@@ -29,14 +22,14 @@ class _Choose(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, experts: Tensor, gate: Tensor) -> Tensor:
         ctx.save_for_backward(experts, gate)
-        with _full_precision(experts):
+        with no_autocast(experts):
             return (gate @ experts.flatten(1)).view(-1, *experts.shape[1:])
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor, Tensor]:
         experts, gate = ctx.saved_tensors
         g = grads[0].flatten(1)
-        with _full_precision(experts):
+        with no_autocast(experts):
             return (gate.T @ g).view_as(experts), g @ experts.flatten(1).T
 
 
@@ -81,7 +74,7 @@ class ExpertWeight(WeightBinarizer):
         z = at_least_float32(x)
         mean = tuple(range(2, z.dim())) if self.shape.channel_dim == 1 else tuple(range(1, z.dim() - 1))
         z = z.mean(mean) if mean else z
-        with _full_precision(z):
+        with no_autocast(z):
             gate = torch.sigmoid(F.linear(z, self.gate.weight.to(z.dtype), self.gate.bias.to(z.dtype)))
         return self.winner(gate)
 
