@@ -21,6 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "train": {"models", "nn", "binarize", "optim", "data"},
     "export": {"nn", "compiler.dialect", "runtime"},
     "compiler": {"runtime"},
+    "importers": {"compiler.dialect"},
     "runtime": set(),
     "report": set(),
     "bench": {"train", "models", "nn", "binarize", "data", "export", "compiler", "runtime", "report"},
@@ -32,6 +33,7 @@ OUTSIDE: dict[str, set[str] | None] = {
     "nn": {"torch", "rich"},
     "report": {"matplotlib"},
     "compiler": {"onnx", "onnx_ir", "onnxscript", "onnxruntime", "rich"},
+    "importers": {"onnx", "google", "tflite", "flatbuffers"},
 }
 
 

@@ -18,6 +18,7 @@ _SUBPACKAGES = (
     "compiler",
     "data",
     "export",
+    "importers",
     "models",
     "nn",
     "optim",
@@ -34,6 +35,7 @@ if TYPE_CHECKING:  # what __getattr__ loads, for type checkers and editors
     from bitwright import compiler as compiler
     from bitwright import data as data
     from bitwright import export as export
+    from bitwright import importers as importers
     from bitwright import models as models
     from bitwright import nn as nn
     from bitwright import optim as optim

@@ -8,6 +8,7 @@ To add a verb: add a file with `main(argv) -> int` and one line to `VERBS`.
 from __future__ import annotations
 
 import importlib
+import keyword
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ VERBS: dict[str, str] = {
     "train": "train a network from a recipe (YAML) with typed overrides",
     "evaluate": "accuracy of a checkpoint on the test split",
     "export": "checkpoint -> frozen bits -> ONNX",
+    "import": "another framework's binary model -> ONNX",
     "compile": "ONNX -> .bwm, the file that the engine runs",
     "run": "run a .bwm on images or .npy arrays",
     "inspect": "what a .bwm holds: layers, precision, shapes, bytes, MACs, kernels",
@@ -63,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"bitwright: unknown verb '{verb}'.{hint} The verbs are: {', '.join(VERBS)}", file=sys.stderr)
         return 2
     try:
-        module = importlib.import_module(f"bitwright.cli.{verb}")
+        module = importlib.import_module(f"bitwright.cli.{verb}{'_' if keyword.iskeyword(verb) else ''}")
         return int(module.main(rest) or 0)
     except SystemExit as stop:  # argument parsers stop this way, with their message already printed
         if stop.code is None or isinstance(stop.code, int):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from bitwright.cli._command import run_command
@@ -23,13 +24,13 @@ def compile(
     std: list[float] | None = None,
     maximum: float = 255.0,
 ) -> int:
-    """Compile ONNX to a .bwm file: fold batch norm into thresholds, fuse epilogues, plan memory, pack weights.
+    """Compile a model to a .bwm file: fold batch norm into thresholds, fuse epilogues, plan memory, pack weights.
 
     The file computes what the model computes. With --float-layers int8 or --residual int16 it is another function,
     calibrated on samples; what changes is printed, and stays in the file for `inspect`.
 
     Args:
-        model: the .onnx file.
+        model: the .onnx file, or another framework's file that `bitwright import` knows.
         output: the .bwm file to write.
         float_layers: fp32, or int8: float convolutions and dense layers on u8 activations and int8 weights.
         residual: fp32, or int16: shortcut additions in 16-bit fixed point, with a proven error bound.
@@ -44,6 +45,7 @@ def compile(
         maximum: the pixel value that is scaled to 1.
     """
     from bitwright import compiler
+    from bitwright.cli._sources import onnx_of
     from bitwright.compiler.pixels import Pixels
 
     if input not in ("fp32", "uint8"):
@@ -59,7 +61,9 @@ def compile(
 
         found = load_calibration(calibrate, samples, evaluate, root=data_root, pixels=pixels)
         given.update(calibration=found.calibration, evaluation=found.evaluation, labels=found.labels)
-    report = compiler.compile(model, output, float_layers=float_layers, residual=residual, **given)
+    report = compiler.compile(
+        onnx_of(model), output, name=Path(model).stem, float_layers=float_layers, residual=residual, **given
+    )
     print(report)
     return 0
 

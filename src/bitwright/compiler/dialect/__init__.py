@@ -28,6 +28,7 @@ from bitwright.compiler.dialect.attributes import (
 from bitwright.compiler.dialect.bits import pack_bits, packed_bytes, unpack_bits
 from bitwright.compiler.dialect.functions import MAX_OPSET, MIN_OPSET, add_functions, function, functions
 from bitwright.compiler.dialect.schemas import schema
+from bitwright.compiler.dialect.shapes import infer_shapes, output_shape
 
 __all__ = [
     "CALL_KEY",
@@ -50,6 +51,8 @@ __all__ = [
     "add_functions",
     "function",
     "functions",
+    "infer_shapes",
+    "output_shape",
     "pack_bits",
     "packed_bytes",
     "read_node",

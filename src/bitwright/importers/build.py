@@ -1,0 +1,114 @@
+"""Writes an ONNX model node by node: names, constants, dialect nodes with their function bodies, checks at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from bitwright import __version__
+from bitwright.compiler.dialect import DOMAIN, VERSION, DialectError, NodeAttrs, add_functions, infer_shapes
+
+from .errors import ImportModelError
+
+OPSET = 20
+"""Operator set of the default domain: has Gelu and everything that the dialect's bodies need."""
+Size = int | str | None
+"""A dynamic axis has a name, or none."""
+
+
+class GraphBuilder:
+    """An ONNX graph in the making. Tensors are named by strings; every method that makes one returns its name."""
+
+    def __init__(self, name: str) -> None:
+        self._graph = onnx.GraphProto(name=name)
+        self._names: set[str] = set()
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._values: dict[str, NDArray[Any]] = {}
+
+    def fresh(self, hint: str) -> str:
+        """A name that nothing has, starting with `hint`."""
+        name, number = hint, 1
+        while not name or name in self._names:
+            number += 1
+            name = f"{hint}_{number}"
+        self._names.add(name)
+        return name
+
+    def input(self, name: str, shape: Sequence[Size], dtype: Any = np.float32) -> str:
+        """A model input; `shape` with the batch, whose size is a name, such as "N"."""
+        name = self.fresh(name)
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        self._graph.input.append(helper.make_tensor_value_info(name, kind, list(shape)))
+        return name
+
+    def constant(self, value: Any, hint: str = "constant") -> str:
+        """An initializer; equal ones are stored once."""
+        array = np.ascontiguousarray(value)
+        array = array.reshape(np.shape(value))  # ascontiguousarray makes a scalar a vector
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constants:
+            name = self.fresh(hint)
+            self._graph.initializer.append(numpy_helper.from_array(array, name))
+            self._constants[key] = name
+            self._values[name] = array
+        return self._constants[key]
+
+    def value(self, name: str) -> NDArray[Any] | None:
+        """The array of a constant, or None for a computed tensor."""
+        return self._values.get(name)
+
+    def node(self, op: str, inputs: Sequence[str], *, name: str = "", domain: str = "", **attributes: Any) -> str:
+        """A node with one output, named after the node. Attributes that are None are left out."""
+        return self.nodes(op, inputs, 1, name=name, domain=domain, **attributes)[0]
+
+    def nodes(
+        self, op: str, inputs: Sequence[str], count: int, *, name: str = "", domain: str = "", **attributes: Any
+    ) -> list[str]:
+        """A node with `count` outputs."""
+        outputs = [self.fresh(name or op.lower()) for _ in range(count)]
+        given = {key: value for key, value in attributes.items() if value is not None}
+        self._graph.node.append(
+            helper.make_node(op, list(inputs), outputs, name=outputs[0], domain=domain or None, **given)
+        )
+        return outputs
+
+    def dialect(self, attrs: NodeAttrs, inputs: Sequence[str], *, name: str = "") -> str:
+        """A node of `ai.bitwright`."""
+        output = self.fresh(name or attrs.op.lower())
+        self._graph.node.append(attrs.make_node(inputs, [output], name=output))
+        return output
+
+    def output(self, tensor: str, name: str, dtype: Any = np.float32) -> None:
+        """Makes `tensor` a model output called `name`; its shape is inferred at the end."""
+        if tensor != name:
+            self._graph.node.append(helper.make_node("Identity", [tensor], [self.fresh(name)], name=name))
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        self._graph.output.append(helper.make_tensor_value_info(name, kind, None))
+
+    def finish(self, metadata: Mapping[str, str] | None = None) -> onnx.ModelProto:
+        """The checked model with function bodies and inferred shapes.
+
+        Raises:
+            ImportModelError: what was built is no valid ONNX (a defect of the importer, or a hostile file).
+        """
+        model = helper.make_model(
+            self._graph,
+            producer_name="bitwright",
+            producer_version=__version__,
+            opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, VERSION)],
+            ir_version=10,
+        )
+        for key, value in sorted((metadata or {}).items()):
+            model.metadata_props.add(key=key, value=value)
+        add_functions(model)
+        try:
+            infer_shapes(model)
+            onnx.checker.check_model(model)
+        except (DialectError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+            raise ImportModelError(f"{self._graph.name}: the imported graph is not valid: {error}") from error
+        return model
