@@ -90,6 +90,17 @@ def test_the_builder_shares_equal_constants_and_keeps_scalars() -> None:
     assert build.value("x") is None
 
 
+def test_the_builder_knows_shapes_as_it_goes() -> None:
+    build = GraphBuilder("net")
+    x = build.input("x", ["N", 3, 4, 4])
+    bits = build.dialect(BinarizeAttrs(-1.0, 1), [x, build.constant(np.zeros(1, np.float32))])
+    flat = build.node("Flatten", [bits])
+    assert build.shape(bits) == ("N", 3, 4, 4)
+    assert build.shape(flat) == ("N", 48)
+    assert build.shape(build.node("Add", [flat, build.constant(np.zeros(7, np.float32))])) is None
+    assert build.shape("nothing") is None
+
+
 def test_options_say_what_is_wrong() -> None:
     with pytest.raises(ValueError, match=r"input_shape must be positive sizes.*\(0, 3\)"):
         importers.ImportOptions(input_shape=(0, 3))

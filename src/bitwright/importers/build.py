@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,12 +12,22 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from bitwright import __version__
-from bitwright.compiler.dialect import DOMAIN, VERSION, DialectError, NodeAttrs, add_functions, infer_shapes
+from bitwright.compiler.dialect import (
+    DOMAIN,
+    VERSION,
+    DialectError,
+    NodeAttrs,
+    TensorTypes,
+    add_functions,
+    infer_shapes,
+)
 
 from .errors import ImportModelError
 
 OPSET = 20
 """Operator set of the default domain: has Gelu and everything that the dialect's bodies need."""
+_IR_VERSION = 10
+_OPSETS = [helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, VERSION)]
 Size = int | str | None
 """A dynamic axis has a name, or none."""
 
@@ -29,6 +40,7 @@ class GraphBuilder:
         self._names: set[str] = set()
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._values: dict[str, NDArray[Any]] = {}
+        self._types = TensorTypes(_OPSETS, _IR_VERSION)
 
     def fresh(self, hint: str) -> str:
         """A name that nothing has, starting with `hint`."""
@@ -44,6 +56,7 @@ class GraphBuilder:
         name = self.fresh(name)
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         self._graph.input.append(helper.make_tensor_value_info(name, kind, list(shape)))
+        self._types.add(name, self._graph.input[-1].type)
         return name
 
     def constant(self, value: Any, hint: str = "constant") -> str:
@@ -54,6 +67,7 @@ class GraphBuilder:
         if key not in self._constants:
             name = self.fresh(hint)
             self._graph.initializer.append(numpy_helper.from_array(array, name))
+            self._types.add_constant(self._graph.initializer[-1])
             self._constants[key] = name
             self._values[name] = array
         return self._constants[key]
@@ -61,6 +75,10 @@ class GraphBuilder:
     def value(self, name: str) -> NDArray[Any] | None:
         """The array of a constant, or None for a computed tensor."""
         return self._values.get(name)
+
+    def shape(self, name: str) -> tuple[Size, ...] | None:
+        """The shape of a tensor as far as the nodes so far tell it; None: unknown, or its node is not valid."""
+        return self._types.shape(name)
 
     def node(self, op: str, inputs: Sequence[str], *, name: str = "", domain: str = "", **attributes: Any) -> str:
         """A node with one output, named after the node. Attributes that are None are left out."""
@@ -72,16 +90,19 @@ class GraphBuilder:
         """A node with `count` outputs."""
         outputs = [self.fresh(name or op.lower()) for _ in range(count)]
         given = {key: value for key, value in attributes.items() if value is not None}
-        self._graph.node.append(
-            helper.make_node(op, list(inputs), outputs, name=outputs[0], domain=domain or None, **given)
-        )
+        self._add(helper.make_node(op, list(inputs), outputs, name=outputs[0], domain=domain or None, **given))
         return outputs
 
     def dialect(self, attrs: NodeAttrs, inputs: Sequence[str], *, name: str = "") -> str:
         """A node of `ai.bitwright`."""
         output = self.fresh(name or attrs.op.lower())
-        self._graph.node.append(attrs.make_node(inputs, [output], name=output))
+        self._add(attrs.make_node(inputs, [output], name=output))
         return output
+
+    def _add(self, node: onnx.NodeProto) -> None:
+        self._graph.node.append(node)
+        with contextlib.suppress(DialectError, onnx.shape_inference.InferenceError):
+            self._types.add_node(node)  # what is wrong with it, `finish` says
 
     def output(self, tensor: str, name: str, dtype: Any = np.float32) -> None:
         """Makes `tensor` a model output called `name`; its shape is inferred at the end."""
@@ -100,8 +121,8 @@ class GraphBuilder:
             self._graph,
             producer_name="bitwright",
             producer_version=__version__,
-            opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, VERSION)],
-            ir_version=10,
+            opset_imports=_OPSETS,
+            ir_version=_IR_VERSION,
         )
         for key, value in sorted((metadata or {}).items()):
             model.metadata_props.add(key=key, value=value)

@@ -28,7 +28,7 @@ from bitwright.compiler.dialect.attributes import (
 from bitwright.compiler.dialect.bits import pack_bits, packed_bytes, unpack_bits
 from bitwright.compiler.dialect.functions import MAX_OPSET, MIN_OPSET, add_functions, function, functions
 from bitwright.compiler.dialect.schemas import schema
-from bitwright.compiler.dialect.shapes import infer_shapes, output_shape
+from bitwright.compiler.dialect.shapes import TensorTypes, infer_shapes, output_shape
 
 __all__ = [
     "CALL_KEY",
@@ -47,6 +47,7 @@ __all__ = [
     "LevelConvAttrs",
     "LevelLinearAttrs",
     "NodeAttrs",
+    "TensorTypes",
     "UnpackWeightAttrs",
     "add_functions",
     "function",

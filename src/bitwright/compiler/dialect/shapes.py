@@ -68,6 +68,53 @@ def _check(attrs: NodeAttrs, what: str, found: Size, wanted: int) -> None:
         raise DialectError(f"{attrs.op} takes {wanted} {what}, its input has {found}")
 
 
+class TensorTypes:
+    """Types and shapes of a graph's tensors, found node by node in the order of the graph."""
+
+    def __init__(self, opsets: Sequence[onnx.OperatorSetIdProto], ir_version: int) -> None:
+        self._opsets = list(opsets)
+        self._ir_version = ir_version
+        self._version = next((o.version for o in opsets if o.domain in ("", "ai.onnx")), 1)
+        self._types: dict[str, onnx.TypeProto] = {}
+        self._data: dict[str, onnx.TensorProto] = {}
+
+    def get(self, name: str) -> onnx.TypeProto | None:
+        """The type of a tensor, None while it is not known."""
+        return self._types.get(name)
+
+    def shape(self, name: str) -> Shape | None:
+        """The shape of a tensor, None while it is not known; sizes that are not fixed are names or None."""
+        kind = self._types.get(name)
+        return _shape(kind) if kind is not None and kind.tensor_type.HasField("shape") else None
+
+    def add(self, name: str, kind: onnx.TypeProto) -> None:
+        """Declares a tensor: an input, or what somebody else has found."""
+        self._types[name] = kind
+
+    def add_constant(self, tensor: onnx.TensorProto) -> None:
+        """Declares an initializer; a small one's value may tell a shape."""
+        import onnx
+
+        self._types[tensor.name] = onnx.helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
+        if math.prod(tensor.dims) <= _DATA_LIMIT:
+            self._data[tensor.name] = tensor
+
+    def add_node(self, node: onnx.NodeProto) -> None:
+        """Finds the types of a node's outputs; what cannot be known stays unknown.
+
+        Raises:
+            DialectError: a dialect node does not fit its input.
+            onnx.shape_inference.InferenceError: a standard node does not.
+        """
+        import onnx
+
+        if node.domain == DOMAIN:
+            self._types.update(_dialect_types(node, self._types))
+        elif onnx.defs.has(node.op_type, node.domain):
+            found = _standard_types(onnx, node, self._types, self._data, self._opsets, self._ir_version, self._version)
+            self._types.update(found)
+
+
 def infer_shapes(model: onnx.ModelProto) -> None:
     """Writes the type and shape of every tensor into `value_info` and the outputs, as far as they are known. In place.
 
@@ -75,35 +122,25 @@ def infer_shapes(model: onnx.ModelProto) -> None:
         DialectError: a dialect node does not fit its input.
         onnx.shape_inference.InferenceError: a standard node does not.
     """
-    import onnx
-
     graph = model.graph
-    opsets = list(model.opset_import)
-    version = next((o.version for o in opsets if o.domain in ("", "ai.onnx")), 1)
-    types: dict[str, onnx.TypeProto] = {v.name: v.type for v in (*graph.input, *graph.value_info)}
-    data: dict[str, onnx.TensorProto] = {}
+    types = TensorTypes(model.opset_import, model.ir_version)
+    for value in (*graph.input, *graph.value_info):
+        types.add(value.name, value.type)
     for tensor in graph.initializer:
-        types[tensor.name] = onnx.helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
-        if math.prod(tensor.dims) <= _DATA_LIMIT:
-            data[tensor.name] = tensor
+        types.add_constant(tensor)
     for node in graph.node:
-        if node.domain == DOMAIN:
-            found = _dialect_types(node, types)
-        elif onnx.defs.has(node.op_type, node.domain):
-            found = _standard_types(onnx, node, types, data, opsets, model.ir_version, version)
-        else:
-            found = {}
-        types.update(found)
+        types.add_node(node)
     del graph.value_info[:]
     outputs = {value.name: value for value in graph.output}
     for node in graph.node:
         for name in node.output:
-            if name not in types:
+            kind = types.get(name)
+            if kind is None:
                 continue
             if name in outputs:
-                outputs[name].type.CopyFrom(types[name])
+                outputs[name].type.CopyFrom(kind)
             else:
-                graph.value_info.add(name=name, type=types[name])
+                graph.value_info.add(name=name, type=kind)
 
 
 def _dialect_types(node: onnx.NodeProto, types: dict[str, onnx.TypeProto]) -> dict[str, onnx.TypeProto]:
