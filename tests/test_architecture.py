@@ -24,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "importers": {"compiler.dialect"},
     "runtime": set(),
     "report": set(),
+    "tune": {"runtime"},
     "bench": {"train", "models", "nn", "binarize", "data", "export", "compiler", "runtime", "report"},
 }
 # Packages a room may import from outside, beyond the standard library and numpy. None: any.
@@ -32,6 +33,7 @@ OUTSIDE: dict[str, set[str] | None] = {
     "binarize": {"torch"},
     "nn": {"torch", "rich"},
     "report": {"matplotlib"},
+    "tune": {"cuda", "onnx"},
     "compiler": {"onnx", "onnx_ir", "onnxscript", "onnxruntime", "rich"},
     "importers": {"onnx", "google", "tflite", "flatbuffers"},
 }

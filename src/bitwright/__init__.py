@@ -25,6 +25,7 @@ _SUBPACKAGES = (
     "report",
     "runtime",
     "train",
+    "tune",
 )
 
 __all__ = ["__version__", *_SUBPACKAGES]
@@ -42,6 +43,7 @@ if TYPE_CHECKING:  # what __getattr__ loads, for type checkers and editors
     from bitwright import report as report
     from bitwright import runtime as runtime
     from bitwright import train as train
+    from bitwright import tune as tune
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -1,0 +1,46 @@
+"""The auto-tuner of low-bit products: one framework for CPU kernels and CUDA kernels.
+
+A `Problem` (what is computed) on a `Device` has candidates: the `Config`s of every `Template` (a family of kernels) that
+are valid there. A `Strategy` orders measurements, a `Runner` takes them, `search` decides, a `Store` keeps every timing.
+"""
+
+from __future__ import annotations
+
+from .config import Config
+from .device import Device, this_cpu
+from .errors import TuneError, WrongResultError
+from .formats import FORMATS, Format
+from .history import History
+from .problem import Problem, bucket_of
+from .runner import FakeClock, RecordedRunner, Runner
+from .search import Outcome, search
+from .store import Record, Store
+from .strategies import Strategy, Trial, strategies, strategy_of
+from .template import Space, Template, space_of
+
+__all__ = [
+    "FORMATS",
+    "Config",
+    "Device",
+    "FakeClock",
+    "Format",
+    "History",
+    "Outcome",
+    "Problem",
+    "Record",
+    "RecordedRunner",
+    "Runner",
+    "Space",
+    "Store",
+    "Strategy",
+    "Template",
+    "Trial",
+    "TuneError",
+    "WrongResultError",
+    "bucket_of",
+    "search",
+    "space_of",
+    "strategies",
+    "strategy_of",
+    "this_cpu",
+]
