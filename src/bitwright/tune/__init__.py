@@ -1,7 +1,8 @@
 """The auto-tuner of low-bit products: one framework for CPU kernels and CUDA kernels.
 
-A `Problem` (what is computed) on a `Device` has candidates: the `Config`s of every `Template` (a family of kernels) that
-are valid there. A `Strategy` orders measurements, a `Runner` takes them, `search` decides, a `Store` keeps every timing.
+A `Problem` (what is computed) on a `Device` has candidates: the `Config`s of every `Template` (a family of kernels)
+that are valid there. A `Strategy` orders measurements, a `Runner` takes them, `search` decides, a `Store` keeps every
+timing.
 """
 
 from __future__ import annotations
