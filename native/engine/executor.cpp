@@ -115,14 +115,14 @@ void run_units(const PreparedOp& op, uint32_t mr, uint32_t pixels, uint32_t unit
 // Cuts M pixels and the units into items and hands them to the pool: item(first pixel, pixels, first unit, last unit, thread).
 template <class Item>
 void for_items(const RunContext& run, const PreparedOp& op, uint32_t mr, const Item& item) {
-  const size_t total = size_t{run.samples} * op.table->pixels;
+  const size_t total = run.is_band() ? run.pixels_end - run.pixels_begin : size_t{run.samples} * op.table->pixels;
   // A pixel meets all packed weights, at 64 bytes a cycle or somewhat more.
   const uint64_t cycles = total * (op.cut.panels * op.panel_bytes / 64 + 1);
-  const unsigned threads = run.pool->worth_sharing(cycles) ? run.pool->threads() : 1;
+  const unsigned threads = !run.is_band() && run.pool->worth_sharing(cycles) ? run.pool->threads() : 1;
   const Split split = split_work(total, op.cut.units, mr, cycles, threads);
   const auto body = [&](size_t i, unsigned thread) {
     const Split::Item part = split.item(i);
-    item(part.first, part.pixels, part.unit_begin, part.unit_end, thread);
+    item(run.pixels_begin + part.first, part.pixels, part.unit_begin, part.unit_end, thread);
   };
   run.pool->run(split.items(), body, cycles);
 }
@@ -228,7 +228,7 @@ uint32_t channels_of(const PreparedOp& op, uint32_t panel) {
 void run_float(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
   const Kernels& kernels = op.kernels;
   const FloatKernel& kernel = *kernels.floats;
-  const View& view = run.views[info.in];
+  const View& view = run.view(info.in);
   const StepList steps(run, op);
   for_items(run, op, kernel.mr, [&](size_t first, uint32_t pixels, uint32_t unit_begin, uint32_t unit_end, unsigned thread) {
     Chunk chunk;
@@ -272,11 +272,8 @@ void gather_chunk(const Int8Kernel& kernel, const Gather& gather, Chunk& chunk, 
 void run_int8(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
   const Kernels& kernels = op.kernels;
   const Int8Kernel& kernel = *kernels.int8;
-  const ValueInfo& in = run.prepared->model->values[info.in];
-  const View& view = run.views[info.in];
-  if (op.table->has_padding)
-    for (uint32_t n = 0; n < run.samples; ++n)
-      std::memset(static_cast<uint8_t*>(view.data) + n * view.sample_stride * 4 + in.pixels() * in.channels(), static_cast<int>(op.fill), in.channels());
+  const View& view = run.view(info.in);
+  if (!run.is_band()) fill_int8_padding(run, info, op);
   const StepList steps(run, op);
   for_items(run, op, kernel.mr, [&](size_t first, uint32_t pixels, uint32_t unit_begin, uint32_t unit_end, unsigned thread) {
     uint8_t* scratch = run.scratch + thread * run.prepared->scratch_bytes;
@@ -313,14 +310,23 @@ void fill_padding(const RunContext& run, const ValueInfo& in, const View& view, 
   }
 }
 
+void fill_int8_padding(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
+  if (!op.table->has_padding) return;
+  const ValueInfo& in = run.prepared->model->values[info.in];
+  const View& view = run.views[info.in];
+  for (uint32_t n = 0; n < run.samples; ++n)
+    std::memset(static_cast<uint8_t*>(view.data) + n * view.sample_stride * 4 + in.pixels() * in.channels(), static_cast<int>(op.fill), in.channels());
+}
+
 StepList::StepList(const RunContext& run, const PreparedOp& op) : steps_(run.steps), size_(op.steps.size()) {
   Step* to = run.steps;
   for (const PreparedStep& p : op.steps) {
     *to = p.step;
     if (p.value != kNone) {
-      to->value.data = run.views[p.value].data;
+      const View& view = run.view(p.value);
+      to->value.data = view.data;
       const size_t per_word = 4 / run.prepared->model->values[p.value].element_bytes();
-      to->value.sample_stride = run.views[p.value].sample_stride * per_word;
+      to->value.sample_stride = view.sample_stride * per_word;
     }
     ++to;
   }

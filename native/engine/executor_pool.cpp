@@ -25,7 +25,7 @@ Choice choose(const PoolKernel& kernel, DType dtype, bool max, bool fixed) {
 
 void run_pool(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
   const ValueInfo& in = run.prepared->model->values[info.in];
-  const View& view = run.views[info.in];
+  const View& view = run.view(info.in);
   const bool max = info.pool == PoolKind::kMax;
   const StepKind first_step = op.steps[0].step.kind;
   const Choice choice = choose(*run.prepared->kernels.pool, in.dtype, max, is_fixed(first_step) && first_step != StepKind::kQuantizeI16);
@@ -33,7 +33,8 @@ void run_pool(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
   const StepList steps(run, op);
   const EpilogueKernel& epilogue = *run.prepared->kernels.epilogue;
   const uint32_t channels = in.channels(), block = op.pixel_block, height = info.out[1], width = info.out[2];
-  const size_t pixels = info.out_pixels(), total = run.samples * pixels, element = in.element_bytes();
+  const size_t pixels = info.out_pixels(), element = in.element_bytes();
+  const size_t total = run.is_band() ? run.pixels_end - run.pixels_begin : run.samples * pixels;
   const size_t line = size_t{in.dims[2]} * channels, plane = line * in.dims[1];
 
   // Fills `windows` windows from output pixel p of sample n on, at most `most`; gives how many.
@@ -64,8 +65,8 @@ void run_pool(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
     const size_t first = item * block;
     const auto count = static_cast<uint32_t>(std::min<size_t>(block, total - first));
     for (uint32_t i = 0; i < count; ++i) {
-      n[i] = static_cast<uint32_t>((first + i) / pixels);
-      p[i] = static_cast<uint32_t>((first + i) % pixels);
+      n[i] = run.first + static_cast<uint32_t>((first + i) / pixels);
+      p[i] = run.pixels_begin + static_cast<uint32_t>((first + i) % pixels);
     }
     for (uint32_t c = 0; c < channels; c += op.channel_block) {
       const uint32_t wanted = std::min(op.channel_block, channels - c);

@@ -140,6 +140,7 @@ struct Session::Arena {
   AlignedBuffer memory;
   AlignedBuffer scratch;
   AlignedBuffer shared;
+  AlignedBuffer bands;
   std::vector<View> views;
   std::vector<Step> steps;
   std::vector<uint8_t> in_place;         // by output
@@ -160,7 +161,8 @@ ExternalTensor contiguous(const ValueInfo& value) {
 Session::Session(std::shared_ptr<const Model> model, const SessionOptions& options)
     : prepared_(prepare(std::move(model), select_kernels(options.kernel), options.choices)),
       pool_(options.threads ? options.threads : available_cpus()),
-      micro_batch_(micro_batch_for(*prepared_, options.cache_bytes)) {}
+      micro_batch_(micro_batch_for(*prepared_, options.cache_bytes)),
+      bands_(*prepared_->model, options.band_bytes ? options.band_bytes : l2_bytes() / 4) {}
 
 Session::~Session() = default;
 
@@ -182,7 +184,8 @@ std::unique_ptr<Session::Arena> Session::take_arena(uint32_t samples) {
   arena->scratch = AlignedBuffer(prepared_->scratch_bytes * threads());
   arena->shared = AlignedBuffer(prepared_->shared_bytes);
   arena->views.resize(model().values.size());
-  arena->steps.resize(prepared_->max_steps);
+  arena->bands = AlignedBuffer(bands_.thread_bytes() * threads());
+  arena->steps.resize(prepared_->max_steps * threads());
   arena->in_place.resize(model().outputs.size());
   for (uint32_t id : model().inputs) arena->external.push_back(contiguous(model().values[id]));
   for (uint32_t id : model().outputs) arena->external.push_back(contiguous(model().values[id]));
@@ -242,6 +245,11 @@ void Session::run_in(Arena& arena, uint32_t batch, uint64_t samples, const Exter
     for (size_t k = 0; k < m.outputs.size(); ++k) arena.in_place[k] = place(m.outputs[k], outputs[k]);
     const RunContext run{prepared_.get(), arena.views.data(), n, &pool_, arena.scratch.as<uint8_t>(), arena.steps.data(), arena.shared.as<uint8_t>()};
     for (size_t i = 0; i < m.ops.size(); ++i) {
+      if (bands_.begin_at(i)) {
+        bands_.run(run, i, arena.bands.as<uint8_t>(), op_ns ? op_ns->data() + i : nullptr);
+        ++i;
+        continue;
+      }
       const uint64_t start = op_ns ? now_ns() : 0;
       run_op(run, i);
       if (op_ns) (*op_ns)[i] += now_ns() - start;

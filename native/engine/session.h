@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "executor.h"
+#include "executor_bands.h"
 #include "machine.h"
 #include "model.h"
 #include "pool.h"
@@ -33,6 +34,7 @@ struct SessionOptions {
   std::string kernel;    // see select_kernels
   Choices choices;       // kernels of single ops, see tune.h
   uint64_t cache_bytes = 0;  // what a micro-batch's arena may take; 0: the L2 cache, or the packed weights if they are larger
+  uint64_t band_bytes = 0;   // see executor_bands.h; 0: a quarter of the L2 cache
 };
 
 class Session {
@@ -44,6 +46,8 @@ class Session {
   const PreparedModel& prepared() const { return *prepared_; }
   unsigned threads() const { return pool_.threads(); }
   uint32_t micro_batch() const { return micro_batch_; }
+  // Memory of a run apart from the arena.
+  size_t scratch_bytes() const { return (prepared_->scratch_bytes + bands_.thread_bytes()) * threads() + prepared_->shared_bytes; }
 
   // `inputs` and `outputs` in the order of model().inputs / outputs. Adds each op's nanoseconds to (*op_ns)[op] if it is given.
   void run(uint64_t samples, const ExternalTensor* inputs, const ExternalTensor* outputs, std::vector<uint64_t>* op_ns = nullptr);
@@ -76,6 +80,7 @@ class Session {
   std::shared_ptr<const PreparedModel> prepared_;
   Pool pool_;
   uint32_t micro_batch_ = 1;
+  Bands bands_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Arena>> free_;
 };

@@ -386,7 +386,7 @@ NB_MODULE(_native, m) {
       .def_prop_ro("file_bytes", [](const Session& s) { return s.model().file_bytes; })
       .def_prop_ro("prepared_bytes", [](const Session& s) { return s.prepared().bytes; })
       .def_prop_ro("weight_bytes", [](const Session& s) { return s.prepared().weight_bytes; })
-      .def_prop_ro("scratch_bytes", [](const Session& s) { return s.prepared().scratch_bytes * s.threads() + s.prepared().shared_bytes; });
+      .def_prop_ro("scratch_bytes", &Session::scratch_bytes);
   m.def("open_file", [](const std::string& path, unsigned threads, const std::string& kernel) {
     nb::gil_scoped_release release;
     return make_session(read_model_file(path), threads, kernel);

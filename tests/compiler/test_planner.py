@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitwright.compiler.planner import lifetimes, plan
-from bitwright.compiler.program import DType, Map, Program, Step, StepKind, Value
+from bitwright.compiler.planner import BAND_BYTES, lifetimes, plan
+from bitwright.compiler.program import Const, DType, FConv, Map, Pool, Program, QConv, Step, StepKind, Value
 
 
 @st.composite
@@ -67,3 +69,23 @@ def test_a_chain_needs_two_buffers() -> None:
     for i in range(5):
         program.ops.append(Map(str(i), values[i], [Step(StepKind.STORE, values[i + 1])]))
     assert plan(program).peak == 2 * 1024
+
+
+@pytest.mark.parametrize("kind", [FConv, QConv])
+@pytest.mark.parametrize("large", [True, False])
+def test_what_a_band_still_reads_outlives_the_pooling(kind: type[FConv | QConv], large: bool) -> None:
+    """The engine runs a convolution with a large map and the pooling behind it at once."""
+    width = BAND_BYTES // (16 * 64 * 4) + (0 if large else -1)
+    image = Value(DType.F32 if kind is FConv else DType.U8, (1, 16, width, 64))
+    add, feature = Value(DType.F32, (1, 16, width, 64)), Value(DType.F32, (1, 16, width, 64))
+    pooled, end = Value(DType.F32, (1, 8, width, 64)), Value(DType.F32, (1, 8, width, 64), is_output=True)
+    conv = kind(
+        "conv", image, [Step(StepKind.ADD, add), Step(StepKind.STORE, feature)], weight=Const(np.zeros(1, np.float32))
+    )
+    pool = Pool("pool", feature, [Step(StepKind.STORE, pooled)])
+    program = Program([image, add], [end], [conv, pool, Map("end", pooled, [Step(StepKind.STORE, end)])])
+    plan(program)
+    last = {id(life.value): life.last for life in lifetimes(program)}
+    assert [last[id(v)] for v in (image, add, feature)] == ([1, 1, 1] if large else [0, 0, 1])
+    shared = [v for v in (image, add) if v.offset < pooled.offset + pooled.bytes and pooled.offset < v.offset + v.bytes]
+    assert bool(shared) is not large

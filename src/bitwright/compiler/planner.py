@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .errors import CompileError
-from .program import Program, Value
+from .program import FConv, Op, Pool, Program, QConv, Value
 
 ALIGNMENT = 64
 ARENA_LIMIT = 4 << 30  # docs/bwm.md, "Limits of this engine"
+BAND_BYTES = 256 << 10  # of a map from which on the engine may run its writer and the pooling behind it band by band
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,19 @@ def lifetimes(program: Program) -> list[Lifetime]:
     for i, op in enumerate(program.ops):
         for v in (*op.reads(), *op.writes()):
             last[id(v)] = i
+    for i, (op, follower) in enumerate(zip(program.ops, program.ops[1:], strict=False)):
+        if in_bands(op, follower):
+            for v in op.reads():
+                last[id(v)] = max(last[id(v)], i + 1)
     end = len(program.ops)
     return [Lifetime(v, first.get(id(v), -1), end if v.is_output else last.get(id(v), -1)) for v in program.values()]
+
+
+def in_bands(op: Op, follower: Op) -> bool:
+    """Whether the engine may run both at once, band by band: then what the first reads must outlive the second."""
+    if not (isinstance(op, FConv | QConv) and isinstance(follower, Pool)):
+        return False
+    return [id(v) for v in op.writes()] == [id(follower.inp)] and follower.inp.bytes >= BAND_BYTES
 
 
 def plan(program: Program) -> Plan:
