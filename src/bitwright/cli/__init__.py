@@ -24,6 +24,7 @@ VERBS: dict[str, str] = {
     "inspect": "what a .bwm holds: layers, precision, shapes, bytes, MACs, kernels",
     "verify": "compare the engine with the reference, layer by layer, on real inputs",
     "profile": "time of each layer of a .bwm",
+    "tune": "choose each layer's kernel by timing; keep, export and merge timings",
     "methods": "list the binarization methods",
     "models": "list the networks",
     "kernels": "list the native kernels and which of them this CPU runs",

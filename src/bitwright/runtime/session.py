@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from bitwright.runtime._active import ACTIVE
 from bitwright.runtime._load import native
 from bitwright.runtime.errors import InputError, ModelError
 from bitwright.runtime.profiling import Machine, Peak, Profile, account, wishes
 
 if TYPE_CHECKING:
-    from bitwright.runtime.tuning import Entry, TunedOp
+    from bitwright.runtime.tuning import Entry, TunableOp, TunedOp
 
 __all__ = ["Session", "TensorInfo"]
 
@@ -129,6 +130,9 @@ class Session:
             InputError: a wrong number of inputs, name, shape or batch size; an id out of range.
         """
         arrays = self._check(inputs)
+        tuner = ACTIVE.get()
+        if tuner is not None:
+            tuner(self, int(arrays[0].shape[0]))
         outputs = self._allocate(arrays[0].shape[0])
         self._native.run(arrays, outputs, False)
         return outputs[0] if len(outputs) == 1 else outputs
@@ -239,33 +243,72 @@ class Session:
         store = TuningCache(path)
         tuned: list[TunedOp] = []
         fresh: dict[str, Entry] = {}
-        for op in self._native.ops():
-            index = op["index"]
-            possible = self._native.kernels_for(index)
-            if not possible:
-                continue
-            layer = f"{self._native.layer_text(index)} | batch {batch} | threads {self.threads}"
-            known = (fresh[layer], "measured") if layer in fresh else None if again else store.get(layer, possible)
+        for layer in self.tunable(batch=batch):
+            key = layer["key"]
+            known = (fresh[key], "measured") if key in fresh else None if again else store.get(key, layer["kernels"])
             if known is None:
-                result = self._native.tune_op(index, batch)
-                fresh[layer] = {"kernel": result["kernel"], "ns": result["ns"]}
-                known = (fresh[layer], "measured")
+                fresh[key] = self.time_kernels(layer["index"], batch=batch)
+                known = (fresh[key], "measured")
             entry, source = known
             tuned.append(
                 {
-                    "index": index,
-                    "name": op["name"],
-                    "kind": op["kind"],
-                    "standard": possible[0],
+                    "index": layer["index"],
+                    "name": layer["name"],
+                    "kind": layer["kind"],
+                    "standard": layer["kernels"][0],
                     "kernel": entry["kernel"],
                     "ns": dict(entry["ns"]),
                     "source": source,
                 }
             )
         store.put(fresh)
-        choices = {t["index"]: t["kernel"] for t in tuned if t["kernel"] != t["standard"]}
-        self._native = self._native.with_choices(choices)
+        self.use_kernels({t["index"]: t["kernel"] for t in tuned if t["kernel"] != t["standard"]})
         return tuned
+
+    def tunable(self, *, batch: int = 1) -> list[TunableOp]:
+        """The ops with a choice of kernels that does not change a bit of the answer.
+
+        Returns:
+            Dicts of ``index``, ``name``, ``kind``, ``kernels`` (names; the first runs without tuning) and ``key``: what
+            a timing holds for (shapes, geometry, epilogue, batch, threads). Equal keys have equal times.
+
+        Raises:
+            ValueError: the kernels are forced (``kernel=`` or ``BITWRIGHT_KERNEL``).
+        """
+        found: list[TunableOp] = []
+        for op in self._native.ops():
+            index = op["index"]
+            possible = self._native.kernels_for(index)
+            if possible:
+                key = f"{self._native.layer_text(index)} | batch {batch} | threads {self.threads}"
+                named = {"name": op["name"], "kind": op["kind"]}
+                found.append({"index": index, **named, "kernels": list(possible), "key": key})  # type: ignore[typeddict-item]
+        return found
+
+    def time_kernels(self, index: int, *, batch: int = 1) -> Entry:
+        """Times every kernel that can run an op, on its real shape and made-up values, in turn.
+
+        Args:
+            index: the op's index; one of `tunable`.
+            batch: samples that go through the layer together.
+
+        Returns:
+            ``ns``: the median nanoseconds of each kernel; ``kernel``: the standard one, or the fastest if that is
+            faster by more than 3 %.
+        """
+        result = self._native.tune_op(index, batch)
+        return {"kernel": result["kernel"], "ns": dict(result["ns"])}
+
+    def use_kernels(self, choices: Mapping[int, str]) -> None:
+        """Runs the given ops by the given kernels from now on, all others by their standard ones.
+
+        Args:
+            choices: kernel names by the index of the op.
+
+        Raises:
+            KernelError, ValueError: the kernel is unknown, or does not take the op.
+        """
+        self._native = self._native.with_choices(dict(choices))
 
     def ops(self) -> list[dict[str, Any]]:
         """Facts about each op, in the order of execution.

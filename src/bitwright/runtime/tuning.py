@@ -15,7 +15,7 @@ from typing import TypedDict
 from bitwright.files import write_atomically
 from bitwright.runtime._load import native
 
-__all__ = ["TunedOp", "TuningCache", "default_cache_path", "machine"]
+__all__ = ["TunableOp", "TunedOp", "TuningCache", "default_cache_path", "machine"]
 
 ENVIRONMENT = "BITWRIGHT_CACHE"
 _FORMAT = 1
@@ -48,6 +48,16 @@ class TunedOp(TypedDict):
     kernel: str
     ns: dict[str, int]
     source: str
+
+
+class TunableOp(TypedDict):
+    """An op with a choice of kernels: see `Session.tunable`."""
+
+    index: int
+    name: str
+    kind: str
+    kernels: list[str]
+    key: str
 
 
 def default_cache_path() -> Path:

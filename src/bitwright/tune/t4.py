@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -47,6 +49,10 @@ def to_t4(record: Record) -> dict[str, Any]:
     return {"schema_version": "1.0.0", "metadata": metadata, "results": results}
 
 
-def write_t4(record: Record, target: str | os.PathLike[str]) -> None:
-    """Writes the document as JSON."""
-    write_atomically(target, json.dumps(to_t4(record), indent=1).encode())
+def write_t4_folder(records: Sequence[Record], folder: str | os.PathLike[str]) -> int:
+    """Writes one JSON file a record, numbered; returns how many. The folder is made if it is not there."""
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    for number, record in enumerate(records):
+        write_atomically(target / f"{number:04d}.json", json.dumps(to_t4(record), indent=1).encode())
+    return len(records)

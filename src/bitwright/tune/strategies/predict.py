@@ -29,6 +29,6 @@ class Predict(Strategy):
     def trials(self, space: Space, history: History, rng: np.random.Generator) -> Iterator[Trial]:
         configs = space.configs
         if self.model is not None:
-            expected = self.model.predict(space.problem, space.device, configs)
+            expected = self.model.predict(space.problem, configs)
             configs = tuple(configs[i] for i in np.argsort(expected, kind="stable"))
         yield from rungs(configs[: self.count], history, self.repeats, 0.5)

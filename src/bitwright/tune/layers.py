@@ -1,0 +1,200 @@
+"""Tuning a compiled model: the kernel of each layer, within a budget, every timing kept."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .config import Config
+from .device import this_cpu
+from .history import History
+from .problem import Problem
+from .search import seconds_of
+from .store import Record, Store
+
+if TYPE_CHECKING:
+    from bitwright.runtime import Session
+    from bitwright.runtime.tuning import Entry, TunableOp, TuningCache
+
+FAMILY, VERSION = "engine_layer", 1
+Progress = Callable[[int, int, str], None]
+"""Gets the layers done, their number, the name of the one that comes."""
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """One layer with a choice of kernels. Times are nanoseconds, medians."""
+
+    index: int
+    name: str
+    kind: str
+    standard: str  # the kernel that rules choose
+    kernel: str  # the chosen one
+    ns: dict[str, int]  # of each kernel that was timed; empty if the budget ended before
+    source: str  # "measured", "same" (an equal layer was), "known" (before), or "budget"
+
+    @property
+    def before(self) -> int | None:
+        return self.ns.get(self.standard)
+
+    @property
+    def after(self) -> int | None:
+        return self.ns.get(self.kernel)
+
+
+@dataclass
+class ModelReport:
+    """What tuning a model found; the session runs with it already."""
+
+    layers: list[LayerResult] = field(default_factory=list)
+    spent: float = 0.0
+    complete: bool = True
+    interrupted: bool = False
+
+    @property
+    def changed(self) -> int:
+        """Layers that run by another kernel than the standard one."""
+        return sum(layer.kernel != layer.standard for layer in self.layers)
+
+    @property
+    def speedup(self) -> float:
+        """Sum of the standard kernels' times over that of the chosen ones, over all layers with a choice."""
+        timed = [(layer.before, layer.after) for layer in self.layers]
+        before = sum(b for b, a in timed if b is not None and a is not None)
+        after = sum(a for b, a in timed if b is not None and a is not None)
+        return before / after if after else 1.0
+
+    def __str__(self) -> str:
+        end = "" if self.complete else ", interrupted" if self.interrupted else ", the budget ended"
+        return (
+            f"{len(self.layers)} layers with a choice of kernels, {self.changed} changed, these layers together "
+            f"{self.speedup:.2f}x as fast as by the built-in rules ({self.spent:.1f} s{end})"
+        )
+
+
+def tune_session(
+    session: Session,
+    *,
+    batch: int = 1,
+    budget: float | str | None = None,
+    store: Store | None = None,
+    again: bool = False,
+    progress: Progress | None = None,
+) -> ModelReport:
+    """Chooses the kernel of each layer by timing, heaviest layer first, and makes the session use the choices.
+
+    Answers stay the same bit for bit. A kernel replaces the standard one only if it is faster by more than 3 %. Timings
+    go to `store`, decisions also to the cache that `Session(tune=True)` reads.
+
+    Args:
+        session: of a compiled model.
+        batch: samples of the runs to come.
+        budget: seconds, or "30s"; layers that it does not reach keep their standard kernel.
+        store: where timings are kept; by default the user's. Layers that it knows are not timed again.
+        again: times known layers too.
+        progress: called before each layer.
+
+    Raises:
+        ValueError: the kernels of the session are forced.
+        TuneError: a bad budget.
+
+    Ctrl-C ends the search; what was found is kept and used.
+    """
+    from bitwright.runtime.tuning import TuningCache, default_cache_path
+
+    limit = seconds_of(budget)
+    keep = store if store is not None else Store()
+    decisions = TuningCache(default_cache_path() if store is None else keep.folder / "tuning.json")
+    started = time.perf_counter()
+    macs = {op["index"]: op["binary_macs"] + op["int8_macs"] + op["float_macs"] for op in session.ops()}
+    layers = sorted(session.tunable(batch=batch), key=lambda layer: -macs[layer["index"]])
+    report, found = ModelReport(), {}
+    sources: dict[str, str] = {}
+    try:
+        for done, layer in enumerate(layers):
+            if progress is not None:
+                progress(done, len(layers), layer["name"])
+            key = layer["key"]
+            known = None if again or key in found else decisions.get(key, layer["kernels"])
+            if known is not None:
+                found[key], sources[key] = known[0], "known"
+            elif key not in found and time.perf_counter() - started < limit:
+                found[key], sources[key] = _timed(session, layer, batch, keep, decisions), "measured"
+    except KeyboardInterrupt:
+        report.interrupted = True
+    first = set()
+    for layer in layers:
+        key = layer["key"]
+        entry = found.get(key)
+        source = "budget" if entry is None else "same" if key in first and sources[key] == "measured" else sources[key]
+        first.add(key)
+        report.layers.append(
+            LayerResult(
+                layer["index"],
+                layer["name"],
+                layer["kind"],
+                layer["kernels"][0],
+                layer["kernels"][0] if entry is None else entry["kernel"],
+                {} if entry is None else dict(entry["ns"]),
+                source,
+            )
+        )
+    report.layers.sort(key=lambda layer: layer.index)
+    report.complete = len(found) == len({layer["key"] for layer in layers})
+    report.spent = time.perf_counter() - started
+    session.use_kernels({r.index: r.kernel for r in report.layers if r.kernel != r.standard})
+    return report
+
+
+def _timed(session: Session, layer: TunableOp, batch: int, store: Store, decisions: TuningCache) -> Entry:
+    """Times one layer and keeps the result at once, so that an interruption loses nothing."""
+    entry = session.time_kernels(layer["index"], batch=batch)
+    op = session.ops()[layer["index"]]
+    _, height, width, channels = op["out_shape"]
+    pixels = op["out_shape"][0] * height * width
+    macs = op["binary_macs"] + op["int8_macs"] + op["float_macs"]
+    problem = Problem("layer", batch * pixels, channels, max(1, macs // max(1, pixels * channels)), detail=layer["key"])
+    history = History({Config.of(FAMILY, {"kernel": name}): [ns / 1e9] for name, ns in entry["ns"].items()})
+    today = datetime.date.today().isoformat()
+    store.put(Record(this_cpu().environment, problem.bucketed, ((FAMILY, VERSION),), history, (), today))
+    decisions.put({layer["key"]: entry})
+    return entry
+
+
+@contextlib.contextmanager
+def during(
+    budget: float | str | None = None, *, store: Store | None = None, again: bool = False
+) -> Iterator[list[ModelReport]]:
+    """Inside the `with` block the first `Session.run` of each session (and batch) tunes it.
+
+        with bw.tune(budget="30s") as reports:
+            session.run(x)
+
+    The budget is shared by all sessions of the block. Gives the list that the reports go to. Other threads are not
+    affected. Arguments and errors as of `tune_session`.
+    """
+    from bitwright.runtime._active import ACTIVE
+
+    limit = seconds_of(budget)
+    started = time.perf_counter()
+    reports: list[ModelReport] = []
+    seen: set[tuple[int, int]] = set()
+
+    def tuner(session: Session, batch: int) -> None:
+        left = limit - (time.perf_counter() - started)
+        if batch == 0 or (id(session), batch) in seen or left <= 0:
+            return
+        seen.add((id(session), batch))
+        alive.append(session)  # so that its id stays its own
+        reports.append(tune_session(session, batch=batch, budget=left, store=store, again=again))
+
+    alive: list[Session] = []
+    token = ACTIVE.set(tuner)
+    try:
+        yield reports
+    finally:
+        ACTIVE.reset(token)
