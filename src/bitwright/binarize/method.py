@@ -17,7 +17,7 @@ from bitwright.binarize.regularizers import Regularizer
 from bitwright.binarize.weights import WeightBinarizer
 
 PROVENANCES = ("code read", "paper read", "secondary", "reconstruction", "ours")
-LAYER_KINDS = ("conv", "conv_transpose", "linear", "embedding")
+LAYER_KINDS = ("conv", "conv_transpose", "linear", "embedding", "recurrent")
 REQUIREMENTS = ("pretrained", "teacher", "two stages", "block", "output size", "data batch", "loss", "optimizer")
 PROPERTIES = {
     "two values": "eval weights take the two values ±s in every filter",
@@ -140,8 +140,11 @@ class Method:
 
     def check_kind(self, kind: str) -> None:
         """Raises ValueError, saying why, for a kind of layer that the method makes no sense for."""
-        if kind in self.info.refuses:
-            raise ValueError(f"method {self.name!r} has no {kind} layers: {self.info.refuses[kind]}")
+        why = self.info.refuses.get(kind)
+        if why is None and kind == "recurrent" and "linear" in self.info.refuses:
+            why = f"they are made of linear layers, and there {self.info.refuses['linear']}"
+        if why is not None:
+            raise ValueError(f"method {self.name!r} has no {kind} layers: {why}")
 
     def initializer(self) -> Init:
         return INITS.get(self.parts.init)

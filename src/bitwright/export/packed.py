@@ -70,6 +70,15 @@ class PackedLayer(FrozenModule):
     def __init__(self, weight: Tensor, **vectors: Tensor) -> None:
         super().__init__(weight=weight, **vectors)
 
+    @property
+    def constant_term(self) -> Tensor | None:
+        """What the layer adds whatever its input is, `[O]`: its bias. As `BinaryLayer.constant_term`."""
+        bias: Tensor | None = getattr(self, "bias", None)
+        return bias
+
+    is_rowwise = True
+    """As `BinaryLayer.is_rowwise`."""
+
 
 def _widen(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

@@ -68,6 +68,16 @@ class PackedSum(FrozenModule):
         return y if self.bias is None else y + self.shape.per_channel(self.bias)
 
     @property
+    def constant_term(self) -> Tensor | None:
+        """As `BinaryLayer.constant_term`."""
+        return self.bias
+
+    @property
+    def is_rowwise(self) -> bool:
+        """As `BinaryLayer.is_rowwise`."""
+        return self.activation is None and self.output is None
+
+    @property
     def packed_bytes(self) -> int:
         return sum(b.numel() * b.element_size() for b in self.buffers())
 

@@ -9,10 +9,13 @@ from bitwright.nn.linear import BinaryLinear
 from bitwright.nn.model_summary import Summary, SummaryRow, summary
 from bitwright.nn.nonnegative import NonNegativeInputWarning
 from bitwright.nn.packing import pack_bits, pack_filters, packed_bytes, unpack_bits, unpack_filters
+from bitwright.nn.recurrent import BinaryGRU, BinaryLSTM, BinaryRecurrent, BinaryRNN
+from bitwright.nn.recurrent_cell import BinaryGRUCell, BinaryLSTMCell, BinaryRNNCell, RecurrentCell
 from bitwright.nn.report import BinarizeReport, ReportRow
 from bitwright.nn.shifts import ChannelShift, RPReLU, RSign
 from bitwright.nn.slices import repeat_slices
 from bitwright.nn.spec import ActivationCode, BinarySpec, BinaryTerms, NotPackableError, WeightPlane
+from bitwright.nn.step_norm import StepNorm
 
 __all__ = [
     "ActivationCode",
@@ -22,8 +25,15 @@ __all__ = [
     "BinaryConv3d",
     "BinaryConvTranspose2d",
     "BinaryEmbedding",
+    "BinaryGRU",
+    "BinaryGRUCell",
+    "BinaryLSTM",
+    "BinaryLSTMCell",
     "BinaryLayer",
     "BinaryLinear",
+    "BinaryRNN",
+    "BinaryRNNCell",
+    "BinaryRecurrent",
     "BinarySpec",
     "BinaryTerms",
     "ChannelShift",
@@ -31,7 +41,9 @@ __all__ = [
     "NotPackableError",
     "RPReLU",
     "RSign",
+    "RecurrentCell",
     "ReportRow",
+    "StepNorm",
     "Summary",
     "SummaryRow",
     "UnmatchedPatternError",

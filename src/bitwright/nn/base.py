@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,15 @@ from bitwright.binarize.sign import at_least_float32
 from bitwright.binarize.verbs import BinaryModule
 from bitwright.nn.packing import pack_filters
 from bitwright.nn.spec import BinarySpec, BinaryTerms, NotPackableError, WeightPlane
+
+ExactPlanes = tuple[tuple[tuple[Tensor, Tensor], ...], bool]
+
+
+class ReadyWeight(NamedTuple):
+    """What `BinaryLayer.ready_weight` returns."""
+
+    train: Tensor | None
+    exact: ExactPlanes | None
 
 
 class BinaryLayer(BinaryModule):
@@ -198,14 +207,41 @@ class BinaryLayer(BinaryModule):
             "works in convolutions and linear layers"
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, ready: ReadyWeight | None = None) -> Tensor:
+        """Args:
+        x: the layer's input.
+        ready: `ready_weight()`, for layers that are called several times with one weight.
+        """
         if self.training or not self.is_exact:
-            return self._forward_train(x)
-        y = self._forward_exact(x)
+            return self._forward_train(x, ready)
+        y = self._forward_exact(x, ready)
         if torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad):
-            train = self._forward_train(x).to(y.dtype)
+            train = self._forward_train(x, ready).to(y.dtype)
             y = y + (train - train.detach())
         return y
+
+    def ready_weight(self) -> ReadyWeight:
+        """The weight, binarized once for several calls of `forward`; until the latent weight, the mode or the stage
+        change.
+        """
+        exact = not self.training and self.is_exact
+        train = None if exact and not torch.is_grad_enabled() else self._train_weight()
+        return ReadyWeight(train, self._exact_planes() if exact else None)
+
+    @property
+    def constant_term(self) -> Tensor | None:
+        """What the layer adds to its product whatever the input is, `[O]`: its bias."""
+        return None if self.bias is None else self._bias()
+
+    @property
+    def is_rowwise(self) -> bool:
+        """Whether every position of the input (every pixel's window, every row of a linear layer) gives its output
+        whatever the others are: no weights, scales or gates are derived from a whole sample.
+        """
+        a, out = self.activation, self.output
+        prepared = a is not None and a.prepares
+        plain = out is None or out.identity_in_eval or out.channel_scale() is not None
+        return plain and not prepared and not self.weight_binarizer.per_sample
 
     @property
     def is_exact(self) -> bool:
@@ -216,17 +252,28 @@ class BinaryLayer(BinaryModule):
         bits = a is None or a.planes > 0 or a.levels() is not None
         return self._stage == "full" and self.weight_binarizer.planes > 0 and bits
 
-    def _forward_train(self, x: Tensor) -> Tensor:
+    def _train_weight(self) -> Tensor | None:
+        """The weight that training multiplies with, in the layer's own shape; None where every sample has its own."""
+        latent = self.latent_filters()
+        if self._stage != "full":
+            w = self.weight_binarizer.real(latent)
+        elif self.weight_binarizer.per_sample:
+            return None
+        else:
+            w = self.weight_binarizer(latent)
+        return self._from_filters(w).to(self.weight.dtype)
+
+    def _forward_train(self, x: Tensor, ready: ReadyWeight | None = None) -> Tensor:
         a, scale = x, None
         if self.activation is not None:
             a = self.activation.real(x) if self._stage == "float" else self.activation(x)
             scale = self.activation.scale() if self._stage != "float" else None
-        latent = self.latent_filters()
-        if self.weight_binarizer.per_sample and self._stage == "full":
-            y = self._apply_samples(a, self.weight_binarizer.sample_weights(latent, x).to(self.weight.dtype))
+        weight = self._train_weight() if ready is None else ready.train
+        if weight is None:
+            weights = self.weight_binarizer.sample_weights(self.latent_filters(), x)
+            y = self._apply_samples(a, weights.to(self.weight.dtype))
         else:
-            w = self.weight_binarizer(latent) if self._stage == "full" else self.weight_binarizer.real(latent)
-            y = self._apply_weight(a, self._from_filters(w).to(self.weight.dtype))
+            y = self._apply_weight(a, weight)
         if scale is not None:
             y = y * scale
         if self.output is not None:
@@ -238,8 +285,15 @@ class BinaryLayer(BinaryModule):
         return self.weight_binarizer.bias(self.bias, self._stage)
 
     @torch.no_grad()
-    def _forward_exact(self, x: Tensor) -> Tensor:
+    def _exact_planes(self) -> ExactPlanes:
+        """(the ±1 tensors in the layer's own shape with their scales, whether the output rule is folded)."""
         planes, folded = self._weight_planes()
+        dtype = at_least_float32(self.weight).dtype
+        return tuple((self._from_filters(p.bits.to(dtype) * 2 - 1), p.scale) for p in planes), folded
+
+    @torch.no_grad()
+    def _forward_exact(self, x: Tensor, ready: ReadyWeight | None = None) -> Tensor:
+        planes, folded = self._exact_planes() if ready is None or ready.exact is None else ready.exact
         with no_autocast(x):
             z = x.to(at_least_float32(self.weight).dtype)
             factor = None
@@ -249,18 +303,14 @@ class BinaryLayer(BinaryModule):
                 z, factor = self.activation.prepare(z)
                 inputs = [self._levels(z, term) for term in self.activation.terms()]
             y: Tensor | None = None
-            for plane in planes:
-                w = self._from_filters(plane.bits.to(z.dtype) * 2 - 1)
+            for w, own in planes:
                 for levels, scale in inputs:
                     term = self._apply_weight(levels, w)
                     if self.activation is not None:
                         # the sum of ±1 is an integer; round() keeps it one where a backend uses Winograd's algorithm
                         term = torch.round(term)
-                    if not (isinstance(scale, float) and scale == 1.0):
-                        scale = plane.scale * scale
-                    else:
-                        scale = plane.scale
-                    term = term * self.shape.per_channel(scale.to(z.dtype))
+                    factors = own if isinstance(scale, float) and scale == 1.0 else own * scale
+                    term = term * self.shape.per_channel(factors.to(z.dtype))
                     y = term if y is None else y + term
             assert y is not None
             if factor is not None:

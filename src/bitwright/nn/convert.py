@@ -13,6 +13,7 @@ from bitwright.binarize.registry import UnknownNameError
 from bitwright.nn.base import BinaryLayer
 from bitwright.nn.conv import BinaryConv1d, BinaryConv2d, BinaryConv3d
 from bitwright.nn.conv_transpose import BinaryConvTranspose2d
+from bitwright.nn.convert_recurrent import RECURRENT, convert_recurrent
 from bitwright.nn.embedding import BinaryEmbedding
 from bitwright.nn.linear import BinaryLinear
 from bitwright.nn.nonnegative import NonNegativeInputWarning, feeding_activations, warn_non_negative
@@ -28,7 +29,7 @@ _CONVS: dict[type[nn.Module], type[Any]] = {
     nn.Conv2d: BinaryConv2d,
     nn.Conv3d: BinaryConv3d,
 }
-_LAYERS = (*_CONVS, nn.ConvTranspose2d, nn.Linear, nn.Embedding)
+_LAYERS = (*_CONVS, nn.ConvTranspose2d, nn.Linear, nn.Embedding, *RECURRENT)
 
 __all__ = ["ACTIVATION_RULES", "FIRST_LAST", "POINTWISE", "NonNegativeInputWarning", "binarize_", "binarize_plan"]
 
@@ -79,7 +80,7 @@ def binarize_(
         skip: what stays float: dotted names ("layer1.0.conv1", or "layer1" with all below), shell patterns ("*.fc?"),
             or module types.
         first_last: "skip" keeps the first and the last layer float, in the order in which the model defines them
-            (embeddings do not count); also "skip_first", "skip_last", "binarize".
+            (embeddings and recurrent layers do not count); also "skip_first", "skip_last", "binarize".
         pointwise: "skip_downsample" keeps 1x1 convolutions float if a part of their dotted name contains downsample,
             shortcut, skip, proj or identity_conv; "skip" keeps all 1x1 convolutions; "binarize" none.
         rules: pattern or type -> "float", a method name, a `Method`, or a mapping {"method": name, option: value}. The
@@ -144,7 +145,7 @@ class _Plan:
         if not self.chosen:
             table = (
                 "\n".join(f"  {row.name}: {row.reason}" for row in self.rows)
-                or "  it has no convolution or linear layer"
+                or "  it has no convolution, linear or recurrent layer"
             )
             raise ValueError(f"binarize_ found nothing to convert:\n{table}")
         self.activations, self.functional = self._non_negative()
@@ -174,7 +175,8 @@ class _Plan:
 
     def _decide(self) -> None:
         layers = [self.modules[key] for key in self.names if isinstance(self.modules[key], _LAYERS)]
-        ordered = [m for m in layers if not isinstance(m, nn.Embedding)]
+        # a recurrent layer is neither the first nor the last one: most of its products read its own hidden state
+        ordered = [m for m in layers if not isinstance(m, (nn.Embedding, *RECURRENT))]
         first = ordered[0] if ordered and self.first_last in ("skip", "skip_first") else None
         last = ordered[-1] if ordered and self.first_last in ("skip", "skip_last") else None
         for module in layers:
@@ -293,6 +295,8 @@ def _check_convertible(name: str, module: nn.Module) -> None:
 
 def _convert(module: nn.Module, method: Method) -> nn.Module:
     """The binary twin of `module`, with the same weight and bias parameters."""
+    if isinstance(module, RECURRENT):
+        return convert_recurrent(module, method)
     new: BinaryLayer
     where: dict[str, Any] = {"device": module.weight.device, "dtype": module.weight.dtype}
     if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):

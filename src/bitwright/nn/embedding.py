@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from bitwright.binarize.method import Method
 from bitwright.binarize.part import LayerShape
-from bitwright.nn.base import BinaryLayer
+from bitwright.nn.base import BinaryLayer, ReadyWeight
 
 
 class BinaryEmbedding(BinaryLayer):
@@ -49,13 +49,13 @@ class BinaryEmbedding(BinaryLayer):
         shape = LayerShape(kind="embedding", in_channels=embedding_dim, out_channels=num_embeddings)
         self._build(shape, method, options, False, device, dtype)
 
-    def _forward_train(self, x: Tensor) -> Tensor:
+    def _forward_train(self, x: Tensor, ready: ReadyWeight | None = None) -> Tensor:
         latent = self.weight
         w = self.weight_binarizer(latent) if self._stage == "full" else self.weight_binarizer.real(latent)
         return F.embedding(x, w.to(self.weight.dtype), self.padding_idx)
 
     @torch.no_grad()
-    def _forward_exact(self, x: Tensor) -> Tensor:
+    def _forward_exact(self, x: Tensor, ready: ReadyWeight | None = None) -> Tensor:
         total: Tensor | None = None
         for plane in self._weight_planes()[0]:
             rows = F.embedding(x, plane.bits.to(plane.scale.dtype) * 2 - 1)

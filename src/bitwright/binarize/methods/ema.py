@@ -57,6 +57,7 @@ def pooling_shift(points: int, pool: str = "max", table: bool = False) -> float:
         },
         requires={"data batch": "initialize_from_data(model, batch) before the optimizer is made"},
         block="reads features that were pooled over points",
+        refuses={"recurrent": "hidden states lie between -1 and 1, so behind its shift their signs are all the same"},
         compat={"table": "True takes the code's rough table of delta"},
         provenance={"weight": "code read", "activation": "code read", "output": "code read", "init": "ours"},
         notes="The authors add delta where they pool; adding it before the sign of the layer that reads the pooled "
