@@ -4,7 +4,7 @@
 
 - results/tune_products.csv: matrix products of the 1-bit layers of ResNet-18, BNext-T, VGG-small and BERT-base. Every
   candidate is checked against the integer product and measured (exhaustive search); the default, the best, and the
-  dense float32 product of numpy with as many threads as it takes.
+  dense float32 product of numpy with as many threads.
 - results/tune_layers.csv: the binary layers of whole networks in the engine, by the kernel that rules choose and by
   the fastest one.
 - results/tune_regret.csv and docs/images/tune-regret.png: time lost against exhaustive search by measuring only the
@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -148,6 +150,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="successive halving, and no regret: a test of this script")
     args = parser.parse_args()
+    if os.environ.get("OPENBLAS_NUM_THREADS") != str(args.threads):  # numpy's threads are fixed when it is imported
+        os.execve(
+            sys.executable, [sys.executable, *sys.argv], {**os.environ, "OPENBLAS_NUM_THREADS": str(args.threads)}
+        )
     command = f"python benchmarks/tune_cpu.py --threads {args.threads}"
     rows, records = products(args.threads, args.quick)
     own = layers(args.threads)
