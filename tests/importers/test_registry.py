@@ -60,7 +60,7 @@ def test_a_damaged_dialect_node_is_named(tmp_path: Path) -> None:
     model = binarize_model()
     del model.graph.node[0].attribute[:]
     onnx.save(model, tmp_path / "net.onnx")
-    with pytest.raises(importers.ImportModelError, match=r"net\.onnx: Binarize node 'binarize' lacks"):
+    with pytest.raises(importers.ImportModelError, match=r"net\.onnx: Binarize node 'y' lacks"):
         importers.load(tmp_path / "net.onnx")
 
 
@@ -112,3 +112,20 @@ def test_helper_models_are_onnx() -> None:
     info = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, ["N", 3]) for n in "xy"]
     model = helper.make_model(helper.make_graph([node], "g", info[:1], info[1:]))
     assert {n.op_type for n in model.graph.node} == {"Relu"}
+
+
+def test_an_output_keeps_its_name() -> None:
+    """Whoever has the name of an output is renamed; the tensor's own node takes it where it can."""
+    build = GraphBuilder("net")
+    x = build.input("x", ["N", 3])
+    inner = build.node("Relu", [x], name="y")
+    build.output(build.node("Neg", [inner], name="z"), "y")
+    build.output(inner, "w")
+    build.output(x, "same")
+    graph = build.finish().graph
+    assert [o.name for o in graph.output] == ["y", "w", "same"]
+    assert [(n.op_type, list(n.input), list(n.output)) for n in graph.node] == [
+        ("Relu", ["x"], ["w"]),
+        ("Neg", ["w"], ["y"]),
+        ("Identity", ["x"], ["same"]),
+    ]

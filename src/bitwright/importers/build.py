@@ -41,13 +41,16 @@ class GraphBuilder:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._values: dict[str, NDArray[Any]] = {}
         self._types = TensorTypes(_OPSETS, _IR_VERSION)
+        self._next: dict[str, int] = {}
+        self._outputs: list[tuple[str, str]] = []
 
     def fresh(self, hint: str) -> str:
         """A name that nothing has, starting with `hint`."""
-        name, number = hint, 1
+        name, number = hint, self._next.get(hint, 1)
         while not name or name in self._names:
             number += 1
             name = f"{hint}_{number}"
+        self._next[hint] = number
         self._names.add(name)
         return name
 
@@ -105,11 +108,42 @@ class GraphBuilder:
             self._types.add_node(node)  # what is wrong with it, `finish` says
 
     def output(self, tensor: str, name: str, dtype: Any = np.float32) -> None:
-        """Makes `tensor` a model output called `name`; its shape is inferred at the end."""
-        if tensor != name:
-            self._graph.node.append(helper.make_node("Identity", [tensor], [self.fresh(name)], name=name))
+        """Makes `tensor` a model output called `name`; its shape is inferred at the end.
+
+        The name belongs to the output: another tensor that has it is renamed when the graph is finished.
+        """
+        self._outputs.append((tensor, name))
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         self._graph.output.append(helper.make_tensor_value_info(name, kind, None))
+
+    def _name_outputs(self) -> None:
+        """Gives the outputs their names: the tensor's own node takes it, or an Identity where the tensor has to keep
+        its name (a model input, a constant, an output already)."""
+        made = {name for node in self._graph.node for name in node.output}
+        renamed: dict[str, str] = {}
+        taken = {name for _, name in self._outputs}
+        if len(taken) < len(self._outputs) or taken & {i.name for i in self._graph.input}:
+            raise ImportModelError(f"{self._graph.name}: inputs and outputs share names: {sorted(taken)}")
+        own = {tensor for tensor, name in self._outputs if tensor == name}
+        identities = []
+        for tensor, name in self._outputs:
+            if tensor != name and tensor in made and tensor not in renamed and tensor not in own:
+                renamed[tensor] = name
+            elif tensor != name:
+                identities.append((tensor, name))
+        for name in taken & self._names:
+            if name not in own and name not in renamed:
+                renamed[name] = self.fresh(name)
+        for node in self._graph.node:
+            if node.name in renamed and node.name in node.output:
+                node.name = renamed[node.name]
+            for field in (node.input, node.output):
+                for i, name in enumerate(field):
+                    field[i] = renamed.get(name, name)
+        for tensor in self._graph.initializer:
+            tensor.name = renamed.get(tensor.name, tensor.name)
+        for source, name in identities:
+            self._graph.node.append(helper.make_node("Identity", [renamed.get(source, source)], [name], name=name))
 
     def finish(self, metadata: Mapping[str, str] | None = None) -> onnx.ModelProto:
         """The checked model with function bodies and inferred shapes.
@@ -117,6 +151,7 @@ class GraphBuilder:
         Raises:
             ImportModelError: what was built is no valid ONNX (a defect of the importer, or a hostile file).
         """
+        self._name_outputs()
         model = helper.make_model(
             self._graph,
             producer_name="bitwright",

@@ -142,13 +142,25 @@ def _input(given: GraphInput, graph: Graph) -> View:
         axes: Axes = tuple((d,) for d in range(4 - len(fixed), 4))
     else:
         axes = CHANNELS_FIRST[len(fixed)]
-        if len(fixed) == 2 and any(n.op in _CHANNELS_LAST_OPS and given.name in n.inputs for n in graph.nodes):
+        if _is_channels_last(given, graph):
+            axes = (*axes[1:], axes[0])
+        elif len(fixed) == 2 and any(n.op in _CHANNELS_LAST_OPS and given.name in n.inputs for n in graph.nodes):
             axes = ((3,), (C,))
     value = Value(dtype, _dims(axes, fixed), name=given.name, is_input=True)
     value.external_axes = tuple(a[0] for a in axes)
     view = View(value, axes)
     value.meaning = view.meaning(given.name)
     return view
+
+
+def _is_channels_last(given: GraphInput, graph: Graph) -> bool:
+    """Whether all that happens to an input [N, *S, C] is a Transpose to [N, C, *S]: then it lies as the engine keeps
+    maps, and nothing is moved."""
+    rank = len(given.shape)
+    readers = [n for n in graph.nodes if given.name in n.inputs]
+    perm = [0, rank - 1, *range(1, rank - 1)]
+    moved = all(n.op == "Transpose" and [int(p) for p in n.attrs.get("perm", ())] == perm for n in readers)
+    return rank > 2 and bool(readers) and moved and given.name not in graph.outputs
 
 
 def _output(ctx: Context, name: str) -> None:
