@@ -8,15 +8,18 @@ if TYPE_CHECKING:
     import onnx
 
 
-def onnx_of(path: str) -> str | onnx.ModelProto:
+def onnx_of(path: str, input_shape: list[int] | None = None) -> str | onnx.ModelProto:
     """The path itself of an ONNX file that needs no change; else what it is imported as, which is printed.
+
+    `input_shape` is that of one sample, for formats that do not store it.
 
     Raises:
         FileNotFoundError, ImportModelError: see `bitwright.importers.load`.
     """
     from bitwright import importers
 
-    imported = importers.load(path)
+    shape = None if input_shape is None else tuple(input_shape)
+    imported = importers.load(path, options=importers.ImportOptions(input_shape=shape))
     if not imported.findings and imported.format in ("bitwright", "onnx"):
         return path
     print(imported)

@@ -23,6 +23,7 @@ def compile(
     mean: list[float] | None = None,
     std: list[float] | None = None,
     maximum: float = 255.0,
+    input_shape: list[int] | None = None,
 ) -> int:
     """Compile a model to a .bwm file: fold batch norm into thresholds, fuse epilogues, plan memory, pack weights.
 
@@ -43,6 +44,7 @@ def compile(
         mean: of pixels scaled to 0..1, one a channel: [0.485,0.456,0.406]. Without it as the model's file says.
         std: the same.
         maximum: the pixel value that is scaled to 1.
+        input_shape: of one sample, for another framework's file that does not store it: [3,224,224].
     """
     from bitwright import compiler
     from bitwright.cli._sources import onnx_of
@@ -62,7 +64,12 @@ def compile(
         found = load_calibration(calibrate, samples, evaluate, root=data_root, pixels=pixels)
         given.update(calibration=found.calibration, evaluation=found.evaluation, labels=found.labels)
     report = compiler.compile(
-        onnx_of(model), output, name=Path(model).stem, float_layers=float_layers, residual=residual, **given
+        onnx_of(model, input_shape),
+        output,
+        name=Path(model).stem,
+        float_layers=float_layers,
+        residual=residual,
+        **given,
     )
     print(report)
     return 0

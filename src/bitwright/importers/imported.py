@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bitwright.files import write_atomically
 
@@ -15,6 +17,8 @@ from .errors import ImportModelError
 if TYPE_CHECKING:
     import onnx
 
+INPUT_KEY = "bitwright.input"
+"""Metadata key of a model: how images become its input, as JSON."""
 _PROTOBUF_LIMIT = 2**31 - 1
 
 
@@ -45,6 +49,26 @@ class Imported:
     source: str
     findings: list[Finding] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    def describe_images(
+        self, mean: Sequence[float] = (), std: Sequence[float] = (), classes: Sequence[str] = ()
+    ) -> None:
+        """Stores in the model how images become its input, (pixel / 255 - mean) / std, and what its classes are called:
+        `bitwright run` reads it. `mean` and `std` have one number a channel.
+
+        Raises:
+            ValueError: mean and std have different lengths, or a deviation is not above 0.
+        """
+        if len(mean) != len(std) or any(not s > 0 for s in std):
+            raise ValueError(f"mean and std need as many numbers, std above 0; got {list(mean)} and {list(std)}")
+        facts: dict[str, Any] = {"mean": list(mean), "std": list(std)} if mean else {}
+        kept = [p for p in self.model.metadata_props if p.key == INPUT_KEY]
+        for prop in kept:
+            facts = json.loads(prop.value) | facts
+            self.model.metadata_props.remove(prop)
+        self.model.metadata_props.add(
+            key=INPUT_KEY, value=json.dumps(facts | ({"classes": list(classes)} if classes else {}))
+        )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the ONNX file; it appears whole or not at all.
