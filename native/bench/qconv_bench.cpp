@@ -101,7 +101,7 @@ void bench_int8(benchmark::State& state, const Int8Kernel* k, Layer l) {
   std::vector<int8_t> weights(static_cast<size_t>(l.outputs) * problem.taps * (l.depthwise ? 1 : l.channels));
   for (int8_t& w : weights) w = static_cast<int8_t>(random());
   const size_t bytes = l.depthwise ? (static_cast<size_t>(taps) * k->panel + 63) / 64 * 64 : k->panel_bytes(taps, depth);
-  const AlignedBuffer packed(bytes * panels, true), rows(gathers ? gather->row_bytes * kMost + 64 : 64), out(static_cast<size_t>(k->mr) * k->panel * 4);
+  const AlignedBuffer packed(bytes * panels, true), rows(gathers ? gather->row * kMost + 64 : 64), out(static_cast<size_t>(k->mr) * k->panel * 4);
   if (!l.depthwise) k->pack(packed.data(), weights.data(), l.outputs, taps, depth);
   for (auto _ : state)
     for (uint32_t first = 0; first < table.pixels; first += chunk) {
@@ -119,10 +119,10 @@ void bench_int8(benchmark::State& state, const Int8Kernel* k, Layer l) {
         offset[i] = gather->offsets.data() + static_cast<size_t>(pattern) * gather->lines;
         if (gather->whole[pattern]) continue;
         windows[copied] = {base[i], input.as<uint8_t>(), gather->runs.data() + run, gather->first[pattern + 1] - run};
-        base[i] = rows.as<uint8_t>() + copied++ * gather->row_bytes;
+        base[i] = rows.as<uint8_t>() + copied++ * gather->row;
         offset[i] = gather->packed.data();
       }
-      if (gathers) k->gather(rows.as<uint8_t>(), gather->row_bytes, windows, copied);
+      if (gathers) k->gather(rows.as<uint8_t>(), gather->row, windows, copied);
       for (uint32_t panel = 0; panel < panels; ++panel) {
         if (l.depthwise)
           for (uint32_t i = 0; i < pixels; ++i) base[i] = input.as<uint8_t>() + static_cast<size_t>(panel) * k->panel;

@@ -35,13 +35,21 @@ void fill_chunk(Chunk& chunk, const RunContext& run, const PreparedOp& op, const
   const bool one_class = run.origins || op.rows.size() <= (op.rows_stride + kMaxPanel) * 4;
   auto n = run.first + static_cast<uint32_t>(first / per_sample), p = static_cast<uint32_t>(first % per_sample);
   chunk.pixels = pixels;
-  for (uint32_t i = 0; i < pixels; ++i) {
-    chunk.n[i] = n;
-    chunk.p[i] = p;
-    chunk.base[i] = static_cast<const uint8_t*>(in.data) + n * in.sample_stride * 4;
-    chunk.offsets[i] = op.table->row(p);
-    if (rows) chunk.rows[i] = one_class ? rows : rows + op.table->class_of[p] * op.rows_stride;
-    if (++p == per_sample) p = 0, ++n;
+  // Sample by sample, and field by field, as loops that become vector stores.
+  for (uint32_t i = 0, end; i < pixels; i = end, p = 0, ++n) {
+    end = std::min(pixels, i + (per_sample - p));
+    const int32_t* offsets = op.table->row(p);
+    std::fill(chunk.n + i, chunk.n + end, n);
+    std::fill(chunk.base + i, chunk.base + end, static_cast<const uint8_t*>(in.data) + n * in.sample_stride * 4);
+    for (uint32_t k = i; k < end; ++k) chunk.p[k] = p + (k - i);
+    for (uint32_t k = i; k < end; ++k) chunk.offsets[k] = offsets + size_t{k - i} * op.table->taps;
+    if (!rows) continue;
+    if (one_class) {
+      std::fill(chunk.rows + i, chunk.rows + end, rows);
+    } else {
+      const auto* classes = op.table->class_of.data() + p;
+      for (uint32_t k = i; k < end; ++k) chunk.rows[k] = rows + classes[k - i] * op.rows_stride;
+    }
   }
 }
 
@@ -225,14 +233,54 @@ uint32_t channels_of(const PreparedOp& op, uint32_t panel) {
   return op.depthwise ? std::min(op.cut.panel, op.cut.group_outputs - panel * op.cut.panel) : op.depth;
 }
 
+// Windows as lines: where they lie, or in rows if they reach into the padding. Fills windows, which are to be copied into the rows; gives how many.
+template <class Element>
+uint32_t gather_chunk(GatherWindow (&windows)[kChunk], const Gather& gather, Chunk& chunk, Element* rows) {
+  uint32_t copied = 0;
+  for (uint32_t i = 0; i < chunk.pixels; ++i) {
+    const uint32_t pattern = gather.pattern[chunk.p[i]];
+    const uint8_t* origin = chunk.base[i] + ptrdiff_t{gather.origin[chunk.p[i]]} * ptrdiff_t{sizeof(Element)};
+    if (gather.whole[pattern]) {
+      chunk.base[i] = origin;
+      chunk.offsets[i] = gather.offsets.data() + size_t{pattern} * gather.lines;
+      continue;
+    }
+    const uint32_t first = gather.first[pattern];
+    windows[copied] = {origin, chunk.base[i], gather.runs.data() + first, gather.first[pattern + 1] - first};
+    chunk.base[i] = reinterpret_cast<const uint8_t*>(rows + copied++ * gather.row);
+    chunk.offsets[i] = gather.packed.data();
+  }
+  return copied;
+}
+
+void copy_windows(float* rows, size_t row, const GatherWindow* windows, uint32_t count) {
+  for (uint32_t i = 0; i < count; ++i, rows += row) {
+    float* to = rows;
+    for (uint32_t r = 0; r < windows[i].n_runs; ++r) {
+      const GatherRun& part = windows[i].runs[r];
+      if (part.fixed)
+        std::fill_n(to, part.count, 0.0f);
+      else
+        std::memcpy(to, reinterpret_cast<const float*>(windows[i].origin) + part.offset, part.count * sizeof(float));
+      to += part.count;
+    }
+  }
+}
+
 void run_float(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
   const Kernels& kernels = op.kernels;
   const FloatKernel& kernel = *kernels.floats;
   const View& view = run.view(info.in);
   const StepList steps(run, op);
   for_items(run, op, kernel.mr, [&](size_t first, uint32_t pixels, uint32_t unit_begin, uint32_t unit_end, unsigned thread) {
+    uint8_t* scratch = run.scratch + thread * run.prepared->scratch_bytes;
     Chunk chunk;
     fill_chunk(chunk, run, op, view, first, pixels);
+    if (op.gather) {
+      GatherWindow windows[kChunk];
+      auto* rows = reinterpret_cast<float*>(scratch + op.gather_at);
+      copy_windows(rows, op.gather->row, windows, gather_chunk(windows, *op.gather, chunk, rows));
+    }
     const auto compute = [&](float* out, uint32_t group, uint32_t panel, uint32_t i, uint32_t count) {
       const float* base[kMaxTilePixels];
       const size_t at = first_channel(op, group, panel);
@@ -245,28 +293,8 @@ void run_float(const RunContext& run, const OpInfo& info, const PreparedOp& op) 
       const EpilogueTile tile{{count, chunk.n + i, chunk.p + i}, channel0, channels, stride};
       kernels.epilogue->from_float(rows, tile, steps.data(), steps.size());
     };
-    run_units<float>(op, kernel.mr, pixels, unit_begin, unit_end, run.scratch + thread * run.prepared->scratch_bytes, compute, emit);
+    run_units<float>(op, kernel.mr, pixels, unit_begin, unit_end, scratch, compute, emit);
   });
-}
-
-// Windows as lines: where they lie, or copied into rows if they reach into the padding.
-void gather_chunk(const Int8Kernel& kernel, const Gather& gather, Chunk& chunk, uint8_t* rows) {
-  GatherWindow windows[kChunk];
-  uint32_t copied = 0;
-  for (uint32_t i = 0; i < chunk.pixels; ++i) {
-    const uint32_t pattern = gather.pattern[chunk.p[i]];
-    const uint8_t* origin = chunk.base[i] + gather.origin[chunk.p[i]];
-    if (gather.whole[pattern]) {
-      chunk.base[i] = origin;
-      chunk.offsets[i] = gather.offsets.data() + size_t{pattern} * gather.lines;
-      continue;
-    }
-    const uint32_t first = gather.first[pattern];
-    windows[copied] = {origin, chunk.base[i], gather.runs.data() + first, gather.first[pattern + 1] - first};
-    chunk.base[i] = rows + copied++ * gather.row_bytes;
-    chunk.offsets[i] = gather.packed.data();
-  }
-  kernel.gather(rows, gather.row_bytes, windows, copied);
 }
 
 void run_int8(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
@@ -279,7 +307,11 @@ void run_int8(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
     uint8_t* scratch = run.scratch + thread * run.prepared->scratch_bytes;
     Chunk chunk;
     fill_chunk(chunk, run, op, view, first, pixels);
-    if (op.gather) gather_chunk(kernel, *op.gather, chunk, scratch + op.gather_at);
+    if (op.gather) {
+      GatherWindow windows[kChunk];
+      uint8_t* rows = scratch + op.gather_at;
+      kernel.gather(rows, op.gather->row, windows, gather_chunk(windows, *op.gather, chunk, rows));
+    }
     const auto compute = [&](int32_t* out, uint32_t group, uint32_t panel, uint32_t i, uint32_t count) {
       const uint8_t* base[kMaxTilePixels];
       const size_t at = first_channel(op, group, panel);

@@ -31,9 +31,9 @@ size_t Gather::bytes() const {
 std::shared_ptr<const Gather> make_gather(const Table& table, uint32_t channels, uint32_t width, int32_t padding) {
   auto gather = std::make_shared<Gather>();
   gather->lines = table.taps / width;
-  gather->line_bytes = width * channels;
-  gather->row_bytes = (size_t{gather->lines} * gather->line_bytes + 3) / 4 * 4;
-  for (uint32_t line = 0; line < gather->lines; ++line) gather->packed.push_back(static_cast<int32_t>(line * gather->line_bytes));
+  gather->line = width * channels;
+  gather->row = (size_t{gather->lines} * gather->line + 3) / 4 * 4;
+  for (uint32_t line = 0; line < gather->lines; ++line) gather->packed.push_back(static_cast<int32_t>(line * gather->line));
   gather->first.push_back(0);
   std::map<Key, uint32_t> known;
   Key key;

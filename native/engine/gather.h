@@ -1,5 +1,6 @@
 // Convolutions of few channels (a stem reads 3): the taps of one line of the kernel lie one after the other in memory, so that they become one tap: the
-// 49 taps of 3 bytes of a 7x7 stem are 7 of 21. Windows that reach into the padding have no such lines; they are copied into rows that do.
+// 49 taps of 3 channels of a 7x7 stem are 7 of 21. Windows that reach into the padding have no such lines; they are copied into rows that do.
+// All lengths and places count elements: bytes of int8 convolutions, floats.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +15,9 @@ namespace bitwright {
 // Windows that lie alike differ only in their origin: they share a pattern.
 struct Gather {
   uint32_t lines = 0;             // of the kernel: the taps that the micro-kernel sees
-  uint32_t line_bytes = 0;        // their channels
-  size_t row_bytes = 0;           // lines * line_bytes, rounded up to 4
-  std::vector<int32_t> origin;    // [pixels]: from the sample's first byte
+  uint32_t line = 0;              // their channels
+  size_t row = 0;                 // lines * line, rounded up to 4
+  std::vector<int32_t> origin;    // [pixels]: from the sample's first element
   std::vector<uint32_t> pattern;  // [pixels]
   std::vector<uint32_t> first;    // [patterns + 1]: its runs are [first[i], first[i + 1])
   std::vector<GatherRun> runs;
@@ -27,7 +28,7 @@ struct Gather {
   size_t bytes() const;
 };
 
-// `table` has the offsets in bytes, with `padding` for the padding pixel; `channels`: bytes of a tap; `width`: taps of a line.
+// `table` has the offsets, with `padding` for a tap in the padding; `channels`: of a tap; `width`: taps of a line.
 std::shared_ptr<const Gather> make_gather(const Table& table, uint32_t channels, uint32_t width, int32_t padding);
 
 }  // namespace bitwright

@@ -518,7 +518,18 @@ class Preparer {
     p.taps = dense ? 1 : op.geometry.taps();
     p.depth = dense ? op.geometry.taps() * in.channels() : in.channels() / op.geometry.groups;
     p.depthwise = is_depthwise(op, in);
+    const uint32_t width = op.geometry.kernel[2];
+    if (!dense && op.geometry.groups == 1 && width > 1 && p.depth < 16) {
+      p.gather = make_gather(*p.table, p.depth, width, -1);
+      charge(p.gather->bytes());
+      p.taps = p.gather->lines;
+      p.depth = p.gather->line;
+    }
     cut(op, p, kernel->panel, kernel->mr, p.depthwise ? 1 : op.geometry.groups);
+    if (p.gather) {
+      p.gather_at = p.plane_scratch;
+      scratch(p.gather_at + uint64_t{kChunk} * p.gather->row * sizeof(float));
+    }
     const auto panel_bytes = [&](uint32_t taps, uint32_t depth) { return kernel->panel_floats(taps, depth) * sizeof(float); };
     if (model_.constants[op.weight].dtype == ConstType::kF32) {
       const auto* canonical = constant<float>(model_, op.weight);
@@ -553,12 +564,12 @@ class Preparer {
       p.gather = make_gather(*p.table, p.depth, width, static_cast<int32_t>(in.pixels() * in.pixel_stride()));
       charge(p.gather->bytes());
       p.taps = p.gather->lines;
-      p.depth = p.gather->line_bytes;
+      p.depth = p.gather->line;
     }
     cut(op, p, kernel->panel, kernel->mr, groups);
     if (p.gather) {
       p.gather_at = p.plane_scratch;
-      scratch(p.gather_at + uint64_t{kChunk} * p.gather->row_bytes + 64);
+      scratch(p.gather_at + uint64_t{kChunk} * p.gather->row + 64);
     }
     pack<int8_t>(op, p, kernel, [&](uint32_t g) { return canonical + size_t{g} * p.cut.group_outputs * p.taps * p.depth; }, kernel->panel_bytes);
   }

@@ -94,7 +94,7 @@ struct PreparedOp {
   std::unique_ptr<const PreparedPixels> pixels;  // or null; the executor decides by the number of pixels
   uint32_t fill = 0;              // what the padding pixel holds: 0 or all ones (cut to the real channels)
   bool depthwise = false;         // groups == channels: lanes are channels, panels run over the groups
-  std::shared_ptr<const Gather> gather;  // QCONV of few channels: a tap is a line of the kernel
+  std::shared_ptr<const Gather> gather;  // FCONV, QCONV of few channels: a tap is a line of the kernel
   size_t gather_at = 0;           // where in a thread's scratch
   std::vector<uint32_t> mask;     // BPOOL: the flips of one pixel, in the layout of its bits
   size_t rows_of_rhs = 0, origins_of_rhs = 0;  // BMATMUL: places in the shared memory of a run, behind the panels

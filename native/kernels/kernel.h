@@ -275,10 +275,10 @@ struct Int8Tile {
   const void* weights;           // one packed panel
 };
 
-// One output pixel's window, for `gather`: its taps in order, as runs of contiguous bytes.
+// One output pixel's window, for `gather`: its taps in order, as runs of contiguous elements (bytes).
 struct GatherRun {
-  int32_t offset;  // from the window's origin, or, with `fixed`, from the sample's first byte (the padding pixel)
-  uint32_t bytes;
+  int32_t offset;  // from the window's origin, or, with `fixed`, from the sample's first element (the padding pixel)
+  uint32_t count;
   bool fixed;
 };
 struct GatherWindow {

@@ -8,8 +8,8 @@ void gather_windows(uint8_t* rows, size_t row_bytes, const GatherWindow* windows
     for (uint32_t r = 0; r < w.n_runs; ++r) {
       const GatherRun run = w.runs[r];
       const uint8_t* from = (run.fixed ? w.sample : w.origin) + run.offset;
-      for (uint32_t k = 0; k < run.bytes; k += kCopy) std::memcpy(to + k, from + k, kCopy);
-      to += run.bytes;
+      for (uint32_t k = 0; k < run.count; k += kCopy) std::memcpy(to + k, from + k, kCopy);
+      to += run.count;
     }
   }
 }
