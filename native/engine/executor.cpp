@@ -236,13 +236,15 @@ uint32_t channels_of(const PreparedOp& op, uint32_t panel) {
 // Windows as lines: where they lie, or in rows if they reach into the padding. Fills windows, which are to be copied into the rows; gives how many.
 template <class Element>
 uint32_t gather_chunk(GatherWindow (&windows)[kChunk], const Gather& gather, Chunk& chunk, Element* rows) {
+  constexpr auto kBytes = static_cast<ptrdiff_t>(sizeof(Element));
   uint32_t copied = 0;
-  for (uint32_t i = 0; i < chunk.pixels; ++i) {
-    const uint32_t pattern = gather.pattern[chunk.p[i]];
-    const uint8_t* origin = chunk.base[i] + ptrdiff_t{gather.origin[chunk.p[i]]} * ptrdiff_t{sizeof(Element)};
-    if (gather.whole[pattern]) {
-      chunk.base[i] = origin;
-      chunk.offsets[i] = gather.offsets.data() + size_t{pattern} * gather.lines;
+  for (uint32_t i = 0, count; i < chunk.pixels; i += count) {
+    const uint32_t p = chunk.p[i], pattern = gather.pattern[p], alike = gather.alike[p];
+    const uint8_t* origin = chunk.base[i] + gather.origin[p] * kBytes;
+    count = std::min(std::max(alike, 1u), chunk.pixels - i);
+    if (alike != 0) {
+      for (uint32_t k = 0; k < count; ++k) chunk.base[i + k] = origin + static_cast<ptrdiff_t>(k) * (gather.step * kBytes);
+      std::fill_n(chunk.offsets + i, count, gather.offsets.data() + size_t{pattern} * gather.lines);
       continue;
     }
     const uint32_t first = gather.first[pattern];

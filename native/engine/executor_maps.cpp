@@ -69,6 +69,26 @@ void unpack_row(float* row, const uint32_t* pixel, const ValueInfo& v, uint32_t 
   }
 }
 
+// Elements of a float map in rows of channel_block, the last one shorter.
+void run_flat_map(const RunContext& run, const PreparedOp& op, const View& view, size_t elements) {
+  const uint32_t width = op.channel_block, block = op.pixel_block;
+  StepList steps(run, op);
+  steps.set_pixel_stride(width);
+  const EpilogueKernel& epilogue = *run.prepared->kernels.epilogue;
+  const size_t rows = elements / width, blocks = (rows + block - 1) / block, items = blocks + (elements % width != 0 ? 1 : 0);
+  const auto body = [&](size_t item, unsigned) {
+    uint32_t n[kMaxTilePixels], p[kMaxTilePixels];
+    const auto sample = static_cast<uint32_t>(item / items);
+    const bool last = item % items == blocks;
+    const size_t first = last ? rows : item % items * block;
+    const uint32_t count = last ? 1 : static_cast<uint32_t>(std::min<size_t>(block, rows - first));
+    for (uint32_t i = 0; i < count; ++i) n[i] = sample, p[i] = static_cast<uint32_t>(first + i);
+    const float* x = static_cast<const float*>(view.data) + sample * view.sample_stride + first * width;
+    epilogue.from_float(x, {{count, n, p}, 0, last ? static_cast<uint32_t>(elements % width) : width, width}, steps.data(), steps.size());
+  };
+  run.pool->run(run.samples * items, body, run.samples * elements / 4);
+}
+
 }  // namespace
 
 // Max pooling of bits: OR, then the flips. The usual window of 2 x 2 has a loop that the compiler unrolls.
@@ -131,6 +151,7 @@ void run_map(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
     });
     return;
   }
+  if (op.flat) return run_flat_map(run, op, view, pixels * channels);
   // Float maps are read where they lie. A vector's rows are the samples.
   const StepList steps(run, op);
   const EpilogueKernel& epilogue = *run.prepared->kernels.epilogue;

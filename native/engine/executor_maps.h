@@ -9,11 +9,14 @@ namespace bitwright {
 class StepList {
  public:
   StepList(const RunContext& run, const PreparedOp& op);
+  void set_pixel_stride(size_t elements) {
+    for (size_t k = 0; k < size_; ++k) steps_[k].value.pixel_stride = elements;
+  }
   const Step* data() const { return steps_; }
   size_t size() const { return size_; }
 
  private:
-  const Step* steps_;
+  Step* steps_;
   size_t size_;
 };
 

@@ -22,11 +22,26 @@ void runs_of(Key& key, const int32_t* offsets, const Table& table, uint32_t chan
   }
 }
 
+void find_alike(Gather& g) {
+  const size_t pixels = g.origin.size();
+  const auto whole = [&](size_t p) { return g.whole[g.pattern[p]] != 0; };
+  for (size_t p = 1; p < pixels && g.step == 0; ++p)
+    if (whole(p) && g.pattern[p] == g.pattern[p - 1]) g.step = g.origin[p] - g.origin[p - 1];
+  g.alike.assign(pixels, 0);
+  for (size_t p = pixels; p-- > 0;) {
+    if (!whole(p)) continue;
+    const bool goes_on = p + 1 < pixels && g.pattern[p + 1] == g.pattern[p] && g.origin[p + 1] - g.origin[p] == g.step && g.alike[p + 1] < 0xffff;
+    g.alike[p] = static_cast<uint16_t>(goes_on ? g.alike[p + 1] + 1 : 1);
+  }
+}
+
 }  // namespace
 
 size_t Gather::bytes() const {
-  return (origin.size() + pattern.size() + first.size() + offsets.size() + packed.size()) * 4 + whole.size() + runs.size() * sizeof(GatherRun);
+  return (origin.size() + pattern.size() + first.size() + offsets.size() + packed.size()) * 4 + whole.size() + alike.size() * 2 + runs.size() * sizeof(GatherRun);
 }
+
+size_t Gather::whole_pixels() const { return alike.size() - static_cast<size_t>(std::count(alike.begin(), alike.end(), 0)); }
 
 std::shared_ptr<const Gather> make_gather(const Table& table, uint32_t channels, uint32_t width, int32_t padding) {
   auto gather = std::make_shared<Gather>();
@@ -56,6 +71,7 @@ std::shared_ptr<const Gather> make_gather(const Table& table, uint32_t channels,
     gather->origin.push_back(origin);
     gather->pattern.push_back(it->second);
   }
+  find_alike(*gather);
   return gather;
 }
 

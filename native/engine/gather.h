@@ -22,10 +22,13 @@ struct Gather {
   std::vector<uint32_t> first;    // [patterns + 1]: its runs are [first[i], first[i + 1])
   std::vector<GatherRun> runs;
   std::vector<uint8_t> whole;     // [patterns]: every line lies in the map
+  int32_t step = 0;               // between the origins of neighbours, mostly
+  std::vector<uint16_t> alike;    // [pixels]: how many from here on, itself included, are whole with one pattern, their origins `step` apart; 0: not whole
   std::vector<int32_t> offsets;   // [patterns][lines] of whole patterns, from the origin
   std::vector<int32_t> packed;    // [lines] of a copied window
 
   size_t bytes() const;
+  size_t whole_pixels() const;
 };
 
 // `table` has the offsets, with `padding` for a tap in the padding; `channels`: of a tap; `width`: taps of a line.

@@ -13,6 +13,7 @@
 namespace bitwright {
 namespace {
 
+constexpr uint32_t kFlatChannels = 512;
 constexpr uint64_t kTileBytes = 16 << 10;  // of counts that an epilogue gets at a time, about: a third of the smallest L1
 
 uint32_t popcount(uint32_t v) {
@@ -110,10 +111,21 @@ class Preparer {
     if (p.steps.empty()) return;
     std::vector<Step> chain;
     for (const PreparedStep& s : p.steps) chain.push_back(s.step);
-    p.plan = plan_chain(chain.data(), chain.size(), channels_of(op));
+    p.flat = is_flat(op);
+    p.plan = plan_chain(chain.data(), chain.size(), p.flat ? kFlatChannels : channels_of(op));
     if (!p.plan) return;
     charge(p.plan->operands.size() * 4);
     p.steps[0].step.plan = p.plan.get();
+  }
+
+  // Whether neither the steps nor the layouts tell a MAP's channels from its pixels. Of many channels nothing is gained.
+  bool is_flat(const OpInfo& op) const {
+    const ValueInfo& in = model_.values[op.in];
+    if (op.opcode != Opcode::kMap || in.dtype != DType::kF32 || in.channels() >= 64 || in.pixels() == 1) return false;
+    return std::all_of(op.steps.begin(), op.steps.end(), [&](const StepInfo& s) {
+      const bool gate = s.kind == StepKind::kMul && s.n == 1;
+      return s.a == kNone && s.b == kNone && !gate && (s.value == kNone || model_.values[s.value].dtype != DType::kBits);
+    });
   }
 
   uint32_t channels_of(const OpInfo& op) const { return op.out_channels != 0 ? op.out_channels : model_.values[op.in].channels(); }
@@ -520,7 +532,11 @@ class Preparer {
     p.depthwise = is_depthwise(op, in);
     const uint32_t width = op.geometry.kernel[2];
     if (!dense && op.geometry.groups == 1 && width > 1 && p.depth < 16) {
-      p.gather = make_gather(*p.table, p.depth, width, -1);
+      auto gather = make_gather(*p.table, p.depth, width, -1);
+      // Copying a window costs more than the kernel's own look at each tap.
+      if (gather->whole_pixels() * 4 >= size_t{p.table->pixels} * 3) p.gather = std::move(gather);
+    }
+    if (p.gather) {
       charge(p.gather->bytes());
       p.taps = p.gather->lines;
       p.depth = p.gather->line;
@@ -656,7 +672,7 @@ class Preparer {
   // POOL, MAP, EMBED: rows of a tile stay in L1.
   void elementwise(const OpInfo& op, PreparedOp& p) {
     const uint32_t channels = op.opcode == Opcode::kEmbed ? op.out_channels : model_.values[op.in].channels();
-    p.channel_block = straddles(p) ? channels : std::min(channels, 512u);
+    p.channel_block = straddles(p) ? channels : p.flat ? kFlatChannels : std::min(channels, kFlatChannels);
     p.pixel_block = std::clamp(4096u / p.channel_block, 1u, kMaxTilePixels);
     scratch(uint64_t{p.pixel_block} * p.channel_block * 4);
     if (op.opcode != Opcode::kPool) return;

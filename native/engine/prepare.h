@@ -105,6 +105,7 @@ struct PreparedOp {
   std::shared_ptr<const PoolAxes> windows;  // POOL
   uint32_t channel_block = 0;     // channels of a tile
   uint32_t pixel_block = 0;       // pixels of a tile
+  bool flat = false;              // MAP of few channels, all treated alike: its elements are cut into pixels of channel_block channels
 };
 
 struct PreparedModel {

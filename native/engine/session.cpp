@@ -7,6 +7,7 @@
 
 #include "cpus.h"
 #include "error.h"
+#include "interleave.h"
 
 #if defined(__linux__)
 #include <unistd.h>
@@ -71,13 +72,6 @@ int32_t narrow_id(int64_t id) {
   return static_cast<int32_t>(id);
 }
 
-// A line of one to four planes, as images come ([C][H][W]), interleaved.
-template <int kChannels, class T>
-void interleave(T* to, const T* from, int64_t plane, uint32_t width) {
-  for (uint32_t w = 0; w < width; ++w, to += kChannels)
-    for (int c = 0; c < kChannels; ++c) to[c] = from[c * plane + w];
-}
-
 // strides: of D, H, W, C in `from`. `to` has no gaps.
 template <class T>
 void import_pixels(const ValueInfo& v, const T* from, const int64_t* strides, T* to) {
@@ -90,7 +84,7 @@ void import_pixels(const ValueInfo& v, const T* from, const int64_t* strides, T*
       if (lines)
         std::memcpy(to, line, size_t{width} * channels * sizeof(T));
       else if (planes && channels == 3)
-        interleave<3>(to, line, strides[3], width);
+        interleave3(to, line, strides[3], width);
       else
         for (uint32_t w = 0; w < width; ++w)
           for (uint32_t c = 0; c < channels; ++c) to[size_t{w} * channels + c] = line[w * strides[2] + c * strides[3]];

@@ -23,9 +23,17 @@ void pack(float* panels, const float* weights, uint32_t outputs, uint32_t taps, 
 
 // acc += x * w for `channels` input channels of P pixels. An instruction set with a better way has defined its own.
 #if !defined(BITWRIGHT_OWN_ACCUMULATE)
+// A dense layer of one sample passes over its weights once: they come from beyond L2, a row in as little time as the products need.
+constexpr size_t kAhead = 48;  // rows
+
+BITWRIGHT_INLINE void prefetch(const float* row) {
+  for (uint32_t i = 0; i < kPanel; i += 16) __builtin_prefetch(row + i);
+}
+
 template <int P>
 BITWRIGHT_INLINE void accumulate(F (&acc)[P][kVectors], const float* const (&x)[P], const float* w, size_t channels) {
   for (size_t k = 0; k < channels; ++k, w += kPanel) {
+    if constexpr (P <= 2) prefetch(w + kAhead * kPanel);
     F b[kVectors];
     BITWRIGHT_UNROLL for (int v = 0; v < kVectors; ++v) b[v] = load(w + v * kLanes);
     BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) {

@@ -10,18 +10,24 @@
 // Cost: one load and one to three operations for kLanes elements of a window. The rest of the channels is the last whole vector once more, or, where
 // there is none, channel by channel.
 
-template <class Op, int N>
+// H x W: the window's elements if it is flat and they are known, so that the loops over them are unrolled; else 0.
+template <class Op, int N, uint32_t H, uint32_t W>
 BITWRIGHT_INLINE void pool_block(typename Op::Out* out, const typename Op::Element* x, const PoolWindows& w, const PoolFinish& finish) {
   typename Op::V acc[N];
   BITWRIGHT_UNROLL for (int v = 0; v < N; ++v) acc[v] = Op::load(x + v * Op::kLanes);
-  for (uint32_t d = 0; d < w.count[0]; ++d)
-    for (uint32_t h = 0; h < w.count[1]; ++h) {
-      const typename Op::Element* row = x + d * w.stride[0] + h * w.stride[1];
-      for (uint32_t k = d + h == 0 ? 1 : 0; k < w.count[2]; ++k) {
-        const typename Op::Element* at = row + k * w.stride[2];
-        BITWRIGHT_UNROLL for (int v = 0; v < N; ++v) acc[v] = Op::join(acc[v], Op::load(at + v * Op::kLanes));
+  const auto join = [&](const typename Op::Element* at) {
+    BITWRIGHT_UNROLL for (int v = 0; v < N; ++v) acc[v] = Op::join(acc[v], Op::load(at + v * Op::kLanes));
+  };
+  if constexpr (H != 0) {
+    BITWRIGHT_UNROLL for (uint32_t h = 0; h < H; ++h)
+      BITWRIGHT_UNROLL for (uint32_t k = h == 0 ? 1 : 0; k < W; ++k) join(x + h * w.stride[1] + k * w.stride[2]);
+  } else {
+    for (uint32_t d = 0; d < w.count[0]; ++d)
+      for (uint32_t h = 0; h < w.count[1]; ++h) {
+        const typename Op::Element* row = x + d * w.stride[0] + h * w.stride[1];
+        for (uint32_t k = d + h == 0 ? 1 : 0; k < w.count[2]; ++k) join(row + k * w.stride[2]);
       }
-    }
+  }
   BITWRIGHT_UNROLL for (int v = 0; v < N; ++v) Op::store(out + v * Op::kLanes, acc[v], finish);
 }
 
@@ -34,20 +40,36 @@ BITWRIGHT_NOINLINE void pool_channel(typename Op::Out* out, const typename Op::E
   Op::store(out, acc, finish);
 }
 
-template <class Op>
-void pool(void* to, const PoolWindows& w, const PoolFinish& finish) {
-  using Element = typename Op::Element;
+template <class Op, uint32_t H, uint32_t W>
+void pool_windows(typename Op::Out* out, const PoolWindows& w, const PoolFinish& finish) {
   constexpr uint32_t kLanes = Op::kLanes;
-  auto* out = static_cast<typename Op::Out*>(to);
-  const auto* x = static_cast<const Element*>(w.x);
+  const auto* x = static_cast<const typename Op::Element*>(w.x);
   for (uint32_t i = 0; i < w.windows; ++i, x += w.next, out += w.channels) {
     uint32_t c = 0;
-    for (; c + 4 * kLanes <= w.channels; c += 4 * kLanes) pool_block<Op, 4>(out + c, x + c, w, finish);
-    for (; c + kLanes <= w.channels; c += kLanes) pool_block<Op, 1>(out + c, x + c, w, finish);
+    for (; c + 4 * kLanes <= w.channels; c += 4 * kLanes) pool_block<Op, 4, H, W>(out + c, x + c, w, finish);
+    if (c + 2 * kLanes <= w.channels) {
+      pool_block<Op, 2, H, W>(out + c, x + c, w, finish);
+      c += 2 * kLanes;
+    }
+    if (c + kLanes <= w.channels) {
+      pool_block<Op, 1, H, W>(out + c, x + c, w, finish);
+      c += kLanes;
+    }
     if (c == w.channels) continue;
     if (w.channels >= kLanes)
-      pool_block<Op, 1>(out + w.channels - kLanes, x + w.channels - kLanes, w, finish);
+      pool_block<Op, 1, H, W>(out + w.channels - kLanes, x + w.channels - kLanes, w, finish);
     else
       for (; c < w.channels; ++c) pool_channel<Op>(out + c, x + c, w, finish);
   }
+}
+
+template <class Op>
+void pool(void* to, const PoolWindows& w, const PoolFinish& finish) {
+  auto* out = static_cast<typename Op::Out*>(to);
+  if (w.count[0] == 1 && w.count[1] == 3 && w.count[2] == 3)
+    pool_windows<Op, 3, 3>(out, w, finish);
+  else if (w.count[0] == 1 && w.count[1] == 2 && w.count[2] == 2)
+    pool_windows<Op, 2, 2>(out, w, finish);
+  else
+    pool_windows<Op, 0, 0>(out, w, finish);
 }
