@@ -162,6 +162,8 @@ SIMPLE: dict[str, tuple[tuple[int, ...], Callable[[Builder], str]]] = {
     "sqrt": (MAP, lambda b: b.op("Sqrt", b.op("Abs", "x"))),
     "erf": (MAP, lambda b: b.op("Erf", "x")),
     "gelu": (MAP, lambda b: b.op("Gelu", "x")),
+    "elu": (MAP, lambda b: b.op("Elu", "x", alpha=0.7)),
+    "selu": (MAP, lambda b: b.op("Selu", "x")),
     "hard_sigmoid": (MAP, lambda b: b.op("HardSigmoid", "x", alpha=1 / 6, beta=0.5)),
     "hard_swish": (MAP, lambda b: b.op("HardSwish", "x")),
     "add_channel": (MAP, lambda b: b.op("Add", b.const(b.normal(1, 6, 1, 1)), "x")),

@@ -182,8 +182,8 @@ for kind in ("softrelu", "softsign"):
 for kind in ("leaky", "rrelu", "gelu"):
     one(f"leaky_{kind}", "LeakyReLU", act_type=kind)
 one("leaky_slope", "LeakyReLU", act_type="leaky", slope=0.1)
-one("leaky_elu", "LeakyReLU", native=False, act_type="elu", slope=0.7)
-one("leaky_selu", "LeakyReLU", native=False, act_type="selu")
+one("leaky_elu", "LeakyReLU", act_type="elu", slope=0.7)
+one("leaky_selu", "LeakyReLU", act_type="selu")
 one("hard_sigmoid", "hard_sigmoid", alpha=0.3, beta=0.4)
 one("clip", "clip", a_min=-0.5, a_max=0.75)
 for name in ("square", "exp", "abs", "negative", "relu"):

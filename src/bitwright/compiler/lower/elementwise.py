@@ -136,6 +136,20 @@ def hard_swish(ctx: Context, node: Node) -> None:
     _emit(ctx, node, view, [*gate, Step(StepKind.MUL, view.value)])
 
 
+@lowers("Elu", "Selu")
+def elu(ctx: Context, node: Node) -> None:
+    """Elu = max(x, 0) + alpha*exp(min(x, 0)) - alpha, Selu = gamma times that; the negative side is its own MAP."""
+    alpha, gamma = (1.6732632423543772, 1.0507009873554805) if node.op == "Selu" else (1.0, 1.0)
+    gamma = float(np.float32(node.attrs.get("gamma", gamma)))
+    slope = float(np.float32(node.attrs.get("alpha", alpha))) * gamma
+    view = _input(ctx, node)
+    falling = [_clamp(-INF, 0.0), _unary(UnaryFn.EXP), Step(StepKind.AFFINE, p0=slope, p1=-slope)]
+    negative = ctx.map(view, falling, node)
+    negative.value.meaning = None  # it is no tensor of the graph
+    scaled = [Step(StepKind.AFFINE, p0=gamma, p1=0.0)] if gamma != 1 else []
+    _emit(ctx, node, view, [_clamp(0.0, INF), *scaled, Step(StepKind.ADD, negative.value)])
+
+
 # --- two operands
 
 

@@ -62,7 +62,7 @@ class Conversion:
         name = f"layer{i}"
         signs = matrix.signs[:kept, : layer.inputs * (9 if layer.conv else 1)]
         terms = signs.shape[1]
-        found = f"{matrix.elements} processing elements of {matrix.simd} weights"
+        found = f"{matrix.elements} PE, {matrix.simd} weights a word"
         least = np.zeros(kept, np.float32)
         if matrix.thresholds is not None:
             least = (matrix.thresholds[:kept] + 1).astype(np.float32)

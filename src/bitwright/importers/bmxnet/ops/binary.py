@@ -241,8 +241,7 @@ def qactivation(call: Call) -> str:
     x = call.tensor(0)
     act = _bits(call, "act_bit")
     if call.attrs.flag("backward_only", False):
-        call.found(f"QActivation {act}-bit, backward_only", "nothing", "the layers behind it quantize their inputs")
-        return x
+        return x  # the layers behind it quantize their inputs, and say so
     if act == 1:
         call.found("QActivation 1-bit", "Binarize")
         return _signs(call, x)
