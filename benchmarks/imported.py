@@ -10,7 +10,8 @@ Writes results/imported.csv. Sections that are not named keep their earlier rows
 - bmxnet: BMXNet's binary ResNet-18 of BITWRIGHT_DATA.
 
 onnxruntime runs the imported network twice: with the signs and ±1 weights as floats (the same answers), and as the
-float network of the same shape (no signs; another function, the float equivalent).
+float network of the same shape (no signs; another function, the float equivalent). Both and the engine stop at the
+logits; Larq's interpreter runs the whole file.
 """
 
 from __future__ import annotations
@@ -85,15 +86,25 @@ def floats(model: onnx.ModelProto, *, signs: bool) -> onnx.ModelProto:
     return result
 
 
+def logits(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The network without a Softmax at its end: 1,000 exponentials, which are no layer of the engine."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    if result.graph.node[-1].op_type == "Softmax":
+        result.graph.output[0].name = result.graph.node[-1].input[0]
+        del result.graph.node[-1]
+    return result
+
+
 def _compare(
     section: str, task: str, file: Path, rounds: int, larq: bool = False, shape: tuple[int, ...] | None = None
 ) -> Iterable[Row]:
-    imported = importers.load(file, options=importers.ImportOptions(input_shape=shape))
+    model = logits(importers.load(file, options=importers.ImportOptions(input_shape=shape)).model)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        compiler.compile(imported.model, folder / "net.bwm")
+        compiler.compile(model, folder / "net.bwm")
         for signs in (True, False):
-            onnx.save(floats(imported.model, signs=signs), folder / f"floats{int(signs)}.onnx")
+            onnx.save(floats(model, signs=signs), folder / f"floats{int(signs)}.onnx")
         for threads in (1, 2):
             print(f"{task}, {threads} thread{'s'[: threads - 1]}")
             entries: dict[str, Entry] = {ENGINE: peer("bitwright", "bwm", threads, path=str(folder / "net.bwm"))}

@@ -256,6 +256,28 @@ def quantized_int8_boundary() -> Any:
     return tf.keras.Model(inputs, quantized(inputs))
 
 
+@net(experimental_default_int8_range=(-4, 4), inference_input_type=tf.int8, inference_output_type=tf.int8)
+def quantized_operators() -> Any:
+    """Each operator on its own, with ties and products that the second rounding decides."""
+    x = layers.Input((5, 4, 12))
+    y = layers.Conv2D(12, 3, padding="same", use_bias=False)(x)
+    outputs = [
+        tf.nn.leaky_relu(x, 0.1),
+        x * tf.nn.sigmoid(x),
+        x + y,
+        x - y,
+        layers.AveragePooling2D(2)(x),
+        layers.AveragePooling2D(3, strides=1, padding="same")(x),
+        tf.reduce_mean(x, [1, 2]),
+        tf.reduce_mean(tf.nn.relu6(x), [1, 2], keepdims=True),
+        tf.nn.softmax(y),
+        tf.nn.tanh(y),
+        x * tf.nn.relu6(x + 3.0) / 6.0,
+        layers.Dense(20, activation="relu")(layers.Flatten()(x)),
+    ]
+    return tf.keras.Model(x, outputs)
+
+
 def make(name: str) -> None:
     create, conversion = NETS[name]
     tf.keras.backend.clear_session()

@@ -104,12 +104,11 @@ def test_findings_tell_each_binary_layer() -> None:
 
 
 @pytest.mark.parametrize("name", QUANTIZED)
-def test_levels_differ_by_few(name: str) -> None:
-    """Fixed-point products round ties otherwise; through five layers of levels the output differs by at most 2."""
-    x, (wanted,) = expected(name, np.int8 if "int8" in name else np.float32)
+def test_levels_are_larqs(name: str) -> None:
+    """TensorFlow Lite's fixed-point products and their two roundings, exactly."""
+    x, wanted = expected(name, np.float32 if "float" in name else np.int8)
     imported = load(name)
-    (found,) = run(imported.model, x)
-    assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
-    level = 1 if "int8" in name else np.ptp(wanted) / 255
-    assert np.abs(found.astype(np.float64) - wanted).max() <= 2.01 * level
-    assert any("one level" in text for text in imported.warnings)
+    assert imported.warnings == []
+    for ours, theirs in zip(run(imported.model, x), wanted, strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)

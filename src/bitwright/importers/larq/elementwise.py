@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from .layers import same_levels
+from .layers import away_from_zero, double_rounding, half_bit, same_levels
 from .reader import Operator
 from .registry import Context, activation, clip, converts, option
 from .tensors import TO_FIRST
@@ -60,7 +60,11 @@ def leaky_relu(ctx: Context, op: Operator) -> None:
     """LeakyRelu."""
     x, first = ctx.tensors.any(op)
     slope = float(option(ctx, op, "Alpha"))
-    ctx.tensors.put(op, ctx.build.node("LeakyRelu", [x], name=ctx.tensors.title(op), alpha=slope), first=first)
+    y = ctx.build.node("LeakyRelu", [x], name=ctx.tensors.title(op), alpha=slope)
+    given, out = ctx.tensors.of(op, 0).quantization, ctx.tensors.out(op).quantization
+    if given is not None and out is not None and slope > 0:
+        y = away_from_zero(ctx, y, half_bit(slope * given.scale.astype(np.float64) / out.scale) * out.scale)
+    ctx.tensors.put(op, y, first=first)
 
 
 @converts("SQUARE")
@@ -105,6 +109,8 @@ def pair(ctx: Context, op: Operator) -> None:
         else:
             names.append(build.constant(broadcastable(tensors.real_const(op, i, "operand"), first, max(ranks))))
     y = build.node(_PAIRS[op.op], names, name=tensors.title(op))
+    if op.op == "MUL" and (nudge := double_rounding(ctx, op)).any():
+        y = away_from_zero(ctx, y, nudge)  # this kernel's second rounding is away from 0, not up
     fused = 0
     if op.op in ("ADD", "SUB", "MUL", "DIV"):
         fused = int(option(ctx, op, "FusedActivationFunction", 0))

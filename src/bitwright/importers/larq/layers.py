@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .reader import Operator
 from .registry import Context, activation, converts, option, window_pads
@@ -36,12 +37,34 @@ def _weight(ctx: Context, op: Operator, order: tuple[int, ...], reshape: tuple[i
 
 
 def _bias(ctx: Context, op: Operator, outputs: int) -> list[str]:
+    nudge = double_rounding(ctx, op)
     if not ctx.tensors.has(op, 2):
-        return []
-    data = ctx.tensors.real_const(op, 2, "bias").reshape(-1)
+        data = np.zeros(outputs, np.float32)
+        if not nudge.any():
+            return []
+    else:
+        data = ctx.tensors.real_const(op, 2, "bias").reshape(-1)
     if data.size != outputs:
         raise ctx.tensors.fail(op, f"its bias has {data.size} elements for {outputs} outputs")
-    return [ctx.build.constant(data, f"{ctx.tensors.title(op)}.bias")]
+    return [ctx.build.constant((data + nudge).astype(np.float32), f"{ctx.tensors.title(op)}.bias")]
+
+
+def double_rounding(ctx: Context, op: Operator) -> NDArray[np.float64]:
+    """What to add to a product of two quantised tensors so that one rounding gives TensorFlow Lite's level.
+
+    Matrix products have the effective scale M = m * 2^-s, m in [0.5, 1). The fixed-point product is rounded to s bits
+    behind the point, and then half up: a level begins half a bit, 2^-(s+1), earlier. 0 where nothing is quantised.
+    """
+    given = [ctx.tensors.of(op, i).quantization for i in (0, 1)]
+    out = ctx.tensors.out(op).quantization
+    if out is None or given[0] is None or given[1] is None:
+        return np.zeros(1)
+    return half_bit(given[0].scale.astype(np.float64) * given[1].scale / out.scale) * out.scale
+
+
+def half_bit(effective: NDArray[np.float64]) -> NDArray[np.float64]:
+    """2^-(s+1) levels of an effective scale m * 2^-s; a little more, so that a tie of the first rounding counts."""
+    return np.exp2(-(np.maximum(-np.frexp(effective)[1], 0) + 1.0)) * (1 + 2.0**-12)
 
 
 def _window(ctx: Context, op: Operator, kernel: list[int]) -> dict[str, Any]:
@@ -130,7 +153,25 @@ def pool(ctx: Context, op: Operator) -> None:
     y = ctx.build.node(kind, [ctx.tensors.first(op)], name=ctx.tensors.title(op), **window)
     fused = int(option(ctx, op, "FusedActivationFunction"))
     y = activation(ctx, op, y, fused)
+    if not is_max:
+        y = _ties_away(ctx, op, y)
     ctx.tensors.put(op, y, first=True, exact=is_max and not fused and same_levels(ctx, op))
+
+
+def _ties_away(ctx: Context, op: Operator, y: str) -> str:
+    """An average of levels is often a tie; TensorFlow Lite rounds the stored levels half away from 0."""
+    q, build = ctx.tensors.out(op).quantization, ctx.build
+    if q is None or not same_levels(ctx, op):
+        return y
+    zero = build.constant((q.zero_point * q.scale).astype(np.float32).reshape(()), "zero")
+    return away_from_zero(ctx, y, q.scale * np.float32(2.0**-14), build.node("Add", [y, zero]))
+
+
+def away_from_zero(ctx: Context, y: str, nudge: NDArray[np.floating[Any]], side: str = "") -> str:
+    """y moved by `nudge` away from 0, in the direction that `side` has (y itself, if it is not given)."""
+    build = ctx.build
+    amount = build.constant(np.float32(nudge).reshape(()), "nudge")
+    return build.node("Add", [y, build.node("Mul", [build.node("Sign", [side or y]), amount])])
 
 
 def same_levels(ctx: Context, op: Operator, i: int = 0) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from .layers import same_levels
+import numpy as np
+
+from .layers import away_from_zero, same_levels
 from .reader import Operator
 from .registry import Context, converts, option
 from .tensors import FIRST_AXIS, TO_FIRST
@@ -141,6 +143,12 @@ def reduce(ctx: Context, op: Operator) -> None:
     chosen = [FIRST_AXIS[a] for a in axes] if first else axes
     inputs = [x, ctx.tensors.longs(chosen, "axes")]
     y = ctx.build.node(kinds[op.op], inputs, name=tensors.title(op), keepdims=int(keep))
+    given, out = tensors.of(op, 0).quantization, tensors.out(op).quantization
+    if op.op == "MEAN" and given is not None and out is not None:
+        # the factor s_in/s_out = m * 2^e is divided by the count, whose whole bits join the shift
+        count = math.prod(tensors.shape(op)[a] for a in axes)
+        exponent = int(np.frexp(given.scale / out.scale)[1][0]) - (max(count, 1).bit_length() - 1)
+        y = away_from_zero(ctx, y, np.exp2(min(exponent, 0) - 1.0) * (1 + 2.0**-12) * out.scale)
     exact = op.op in ("REDUCE_MAX", "REDUCE_MIN") and same_levels(ctx, op)
     tensors.put(op, y, first=first and keep, exact=exact)
 
