@@ -45,7 +45,7 @@ def test_mutants_end_in_an_error_or_in_a_model(name: str, tmp_path: Path) -> Non
     data = (FIXTURES / f"{name}.tflite").read_bytes()
     generator = random.Random(name)
     refused = 0
-    for _ in range(250):
+    for _ in range(400):
         mutant = bytearray(data)
         for _ in range(generator.choice((1, 1, 2, 8))):
             at = generator.randrange(len(mutant) // 4) * 4
