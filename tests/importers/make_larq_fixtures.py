@@ -231,6 +231,26 @@ def standard_float() -> Any:
     return tf.keras.Model(inputs, standard(inputs))
 
 
+@net()
+def standard_more() -> Any:
+    """The rarer operators, in two chains."""
+    x = inputs = layers.Input((4, 6, 8))
+    a = tf.abs(x) + 0.25
+    a = tf.math.log(a) - tf.exp(-a) + tf.sqrt(a) * tf.math.rsqrt(a + 1.0) + tf.square(x)
+    a = tf.sin(a) + tf.cos(x) + tf.math.floor(a) - tf.math.ceil(x) + tf.round(a * 2.0)
+    a = a / (tf.abs(x) + 1.0) + tf.pow(tf.abs(x), 1.5) + tf.sign(x) - tf.nn.elu(-x)
+    b = tf.nn.relu6(a) + tf.nn.relu(x) - tf.maximum(tf.minimum(a, 1.0), -1.0) + layers.LeakyReLU(0.3)(x)
+    b = tf.nn.depth_to_space(b, 2) * 0.5
+    b = tf.pad(b, [[0, 0], [1, 1], [2, 0], [0, 0]], "REFLECT")
+    b = tf.nn.space_to_depth(b[:, 1:-1, 2:], 2)
+    b = tf.pad(b, [[0, 0], [0, 1], [1, 0], [0, 0]], constant_values=-1.5)
+    c, d, e = tf.split(tf.slice(b, [0, 1, 1, 0], [-1, 3, 4, 8]), [2, 5, 1], -1)
+    sums = tf.reduce_sum(c, [1, 2]) + tf.reduce_min(c, [1, 2]) - tf.reduce_max(c, [1, 2], keepdims=True)[:, 0, 0]
+    mask = tf.cast(tf.cast(d, tf.int32), tf.float32)
+    flat = tf.nn.log_softmax(layers.Flatten()(mask) * 0.1)
+    return tf.keras.Model(inputs, [sums, mask, flat, tf.expand_dims(tf.squeeze(e, -1), 1)])
+
+
 def quantized(x: Any) -> Any:
     a = layers.Conv2D(8, 3, padding="same", activation="relu")(x)
     b = layers.DepthwiseConv2D(3, strides=2, padding="same")(a)

@@ -11,14 +11,19 @@ import pytest
 
 from bitwright import compiler, importers
 from bitwright.compiler import bwm_read
+from bitwright.importers.larq import convert
+from bitwright.importers.larq.reader import read
+from bitwright.importers.larq.registry import CONVERTERS
 from bitwright.runtime import Session
+
+assert convert  # registers the converters
 
 FIXTURES = Path(__file__).parent / "fixtures" / "larq"
 NAMES = sorted(path.stem for path in FIXTURES.glob("*.tflite"))
 QUANTIZED = [name for name in NAMES if name.startswith("quantized")]
 FLOAT = [name for name in NAMES if name not in QUANTIZED]
 EXACT = [n for n in FLOAT if not {"zero", "chain", "quicknet", "standard"}.intersection(n.split("_"))]
-NATIVE = [name for name in FLOAT if name not in ("standard_float", "small_quicknet")]
+NATIVE = [name for name in FLOAT if name not in ("standard_float", "standard_more", "small_quicknet")]
 
 
 def load(name: str) -> importers.Imported:
@@ -82,6 +87,11 @@ def test_an_input_with_channels_last_is_not_moved(tmp_path: Path) -> None:
     assert [type(op).__name__ for op in program.ops] == ["Map", "BConv"]
     assert program.inputs[0].external_axes == (2, 3, 4)
     assert program.outputs[0].external_axes == (2, 3, 4)
+
+
+def test_every_converter_has_a_fixture() -> None:
+    seen = {op.op for name in NAMES for op in read((FIXTURES / f"{name}.tflite").read_bytes(), name).operators}
+    assert CONVERTERS.keys() - seen == {"RELU_0_TO_1", "SQUEEZE", "EXPAND_DIMS"}  # TensorFlow writes other operators
 
 
 @pytest.mark.parametrize("name", NAMES)
