@@ -298,11 +298,38 @@ def quantized_operators() -> Any:
     return tf.keras.Model(x, outputs)
 
 
+@net(float16=True)
+def plain_float16() -> Any:
+    """TensorFlow Lite without Larq: weights stored as float16 behind DEQUANTIZE."""
+    x = inputs = layers.Input((6, 6, 3))
+    x = layers.Conv2D(16, 3, activation="relu")(x)
+    x = layers.DepthwiseConv2D(3, padding="same")(x)
+    return tf.keras.Model(inputs, layers.Dense(4)(layers.GlobalAvgPool2D()(x)))
+
+
+def make_float16(name: str, model: Any) -> None:
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    data = converter.convert()
+    interpreter = tf.lite.Interpreter(model_content=data)
+    interpreter.allocate_tensors()
+    x = rng.integers(-60, 60, (1, *model.input_shape[1:])).astype(np.int8)
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x.astype(np.float32) / 16)
+    interpreter.invoke()
+    y = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    (FOLDER / f"{name}.tflite").write_bytes(data)
+    np.savez_compressed(FOLDER / f"{name}.npz", x=x, y0=y)
+
+
 def make(name: str) -> None:
     create, conversion = NETS[name]
     tf.keras.backend.clear_session()
     model = create()
     randomize(model)
+    if conversion.get("float16"):
+        make_float16(name, model)
+        return
     data = lce.convert_keras_model(model, **conversion)
     interpreter = Interpreter(data, use_indirect_bgemm="group" in name)
     x = np.clip(rng.normal(0, 16, (2, *interpreter.input_shapes[0][1:])), -100, 100).round().astype(np.int8)

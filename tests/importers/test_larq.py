@@ -22,7 +22,7 @@ FIXTURES = Path(__file__).parent / "fixtures" / "larq"
 NAMES = sorted(path.stem for path in FIXTURES.glob("*.tflite"))
 QUANTIZED = [name for name in NAMES if name.startswith("quantized")]
 FLOAT = [name for name in NAMES if name not in QUANTIZED]
-EXACT = [n for n in FLOAT if not {"zero", "chain", "quicknet", "standard"}.intersection(n.split("_"))]
+EXACT = [n for n in FLOAT if not {"zero", "chain", "quicknet", "standard", "plain"}.intersection(n.split("_"))]
 NATIVE = [name for name in FLOAT if name not in ("standard_float", "standard_more", "small_quicknet")]
 
 

@@ -20,14 +20,14 @@ SMALL = ("same_one", "packed_chain", "max_pools", "standard_float", "quantized_i
 def attempt(path: Path, data: bytes) -> str:
     """What the import says: "" when it succeeds."""
     path.write_bytes(data)
-    start = time.monotonic()
+    start = time.process_time()
     try:
         importers.load(path, format="larq")
         return ""
     except importers.ImportModelError as error:
         return str(error)
     finally:
-        assert time.monotonic() - start < 20
+        assert time.process_time() - start < 20
 
 
 @pytest.mark.parametrize("name", SMALL)

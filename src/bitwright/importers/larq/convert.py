@@ -57,11 +57,24 @@ def load(source: Source) -> Imported:
     inexact = sorted({op.op for op in network.operators if op.op not in _LEVELS and _is_quantized(network, op)})
     if inexact:
         warnings.append(f"int8 results of {', '.join(inexact)} may differ from TensorFlow Lite's by one level")
+    hybrid = sum(_is_hybrid(network, op) for op in network.operators)
+    if hybrid:
+        warnings.append(
+            f"{hybrid} layers have int8 weights and float inputs: TensorFlow Lite rounds those inputs to int8, "
+            "here they stay float"
+        )
     return Imported(model, FORMAT, str(source.path), ctx.findings, warnings)
 
 
 def _is_quantized(network: Network, op: Operator) -> bool:
     return network.tensors[op.outputs[0]].quantization is not None
+
+
+def _is_hybrid(network: Network, op: Operator) -> bool:
+    if op.op not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") or min(op.inputs[:2], default=-1) < 0:
+        return False
+    weight = network.tensors[op.inputs[1]] if len(op.inputs) > 1 else None
+    return weight is not None and weight.quantization is not None and not _is_quantized(network, op)
 
 
 def _batch_sizes(network: Network) -> set[int]:

@@ -144,6 +144,9 @@ def softmax(ctx: Context, op: Operator) -> None:
 @converts("QUANTIZE", "DEQUANTIZE")
 def requantize(ctx: Context, op: Operator) -> None:
     """Float to levels, levels to float, levels to other levels: values are floats here, rounded where levels are."""
+    if ctx.tensors.is_const(op, 0) and ctx.tensors.out(op).quantization is None:  # weights stored as float16 or int8
+        ctx.tensors.fold(op, ctx.tensors.real_const(op, 0, "input"))
+        return
     x, first = ctx.tensors.any(op)
     exact = ctx.tensors.out(op).quantization is not None and same_levels(ctx, op)
     ctx.tensors.put(op, x, first=first, exact=exact)

@@ -8,7 +8,7 @@ it is the float tensor it was made of, with the threshold, until somebody wants 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,7 @@ class Tensors:
         self.file = file
         self.fixed_batch = fixed_batch
         self._made: dict[int, Real | Bits] = {}
+        self._folded: dict[int, Tensor] = {}
 
     def fail(self, op: Operator, why: str) -> ImportModelError:
         """An error that names the node."""
@@ -71,7 +72,7 @@ class Tensors:
         return self.tensor(op.outputs[0]).name.split(";")[0]
 
     def tensor(self, index: int) -> Tensor:
-        return self.network.tensors[index]
+        return self._folded.get(index) or self.network.tensors[index]
 
     # --- inputs of a node
 
@@ -190,6 +191,13 @@ class Tensors:
     def given(self, index: int, name: str) -> None:
         """A model input, float, in the file's order."""
         self._made[index] = Real(file=name)
+
+    def fold(self, op: Operator, value: NDArray[Any]) -> None:
+        """Makes a node's output a constant."""
+        tensor = self.out(op)
+        if tensor.index in self._made or tensor.data is not None or tensor.shape != value.shape:
+            raise self.fail(op, f"its output {tensor.name!r} of shape {list(tensor.shape)} is not {list(value.shape)}")
+        self._folded[tensor.index] = replace(tensor, data=value)
 
     def put(self, op: Operator, name: str, *, first: bool = False, exact: bool = False, i: int = 0) -> None:
         """Output i of a node. A quantised one is rounded to its levels, unless it only moves such values (`exact`)."""
