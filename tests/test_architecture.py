@@ -37,6 +37,9 @@ OUTSIDE: dict[str, set[str] | None] = {
     "compiler": {"onnx", "onnx_ir", "onnxscript", "onnxruntime", "rich"},
     "importers": {"onnx", "google", "tflite", "flatbuffers"},
 }
+# Files that may import more: what the engine lacks operators for runs in onnxruntime, which this module alone imports,
+# when a model with such parts is opened.
+OUTSIDE_OF_FILES: dict[str, set[str]] = {"runtime/onnx_part.py": {"onnxruntime"}}
 
 
 def imports(path: Path) -> set[str]:
@@ -90,7 +93,7 @@ def test_imports_from_outside(room: str) -> None:
         f"{path.relative_to(SOURCE)} imports {name}"
         for path in sorted((SOURCE / room).rglob("*.py"))
         for name in sorted(imports(path))
-        if name and name.split(".")[0] not in known
+        if name and name.split(".")[0] not in known | OUTSIDE_OF_FILES.get(path.relative_to(SOURCE).as_posix(), set())
     ]
     assert not wrong, "\n".join(wrong)
 

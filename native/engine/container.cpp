@@ -15,6 +15,7 @@ namespace bitwright {
 namespace {
 
 constexpr uint8_t kMagic[8] = {0x89, 'B', 'W', 'M', 0x0D, 0x0A, 0x1A, 0x0A};
+constexpr uint8_t kPartedMagic[8] = {0x89, 'B', 'W', 'P', 0x0D, 0x0A, 0x1A, 0x0A};
 constexpr size_t kHeaderBytes = 64;
 constexpr size_t kFirstSection = kHeaderBytes + kSections * 32;
 constexpr size_t kMaxName = 4096;
@@ -74,6 +75,8 @@ void Container::header() {
 
 void Container::not_bwm() const {
   if (size_ == 0) bad_model("not a .bwm file: it is empty");
+  if (size_ >= 8 && std::memcmp(data_, kPartedMagic, 8) == 0)
+    bad_model("the model has parts for onnxruntime: open it with Python's bitwright.runtime.Session, or compile it with --native-only");
   if (size_ >= 4 && std::memcmp(data_, kMagic, 4) == 0)
     bad_model("damaged: the magic number is broken after \"\\x89BWM\", as by a transfer in text mode");
   bad_model("not a .bwm file: it does not begin with \"\\x89BWM\\r\\n\\x1a\\n\"");

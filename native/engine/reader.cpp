@@ -273,9 +273,14 @@ std::shared_ptr<const Model> read(std::shared_ptr<ByteStorage> bytes, const Limi
 }  // namespace
 
 std::shared_ptr<const Model> read_model_file(const std::string& path, const Limits& limits) {
-  auto bytes = map_file(path);
+  return read_model_part(path, 0, UINT64_MAX, limits);
+}
+
+std::shared_ptr<const Model> read_model_part(const std::string& path, uint64_t offset, uint64_t bytes, const Limits& limits) {
+  if (offset % 64 != 0) throw Error(Status::kModel, text(path, ": a part begins at byte ", offset, ", which is not a multiple of 64"));
+  auto mapped = map_file(path, offset, bytes);
   try {
-    return read(std::move(bytes), limits);
+    return read(std::move(mapped), limits);
   } catch (const Error& error) {
     throw Error(error.status, text(path, ": ", error.what()));
   }

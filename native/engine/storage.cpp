@@ -41,6 +41,11 @@ bool populated(size_t bytes) { return bytes >= kLeastPopulated && bytes <= kMost
   throw Error(Status::kFile, text("cannot read '", path, "': ", std::strerror(error)), error);
 }
 
+// Bytes of a range that lie in the file: a file that is too short gives fewer, and the reader says what is missing.
+size_t bytes_inside(uint64_t whole, uint64_t offset, uint64_t bytes) {
+  return static_cast<size_t>(offset >= whole ? 0 : bytes < whole - offset ? bytes : whole - offset);
+}
+
 class OwnedBytes : public ByteStorage {
  public:
   explicit OwnedBytes(size_t size) : buffer_(size) {
@@ -56,7 +61,7 @@ class OwnedBytes : public ByteStorage {
 #ifdef BITWRIGHT_HAS_MMAP
 class MappedBytes : public ByteStorage {
  public:
-  explicit MappedBytes(const std::string& path) {
+  MappedBytes(const std::string& path, uint64_t offset, uint64_t bytes) {
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) file_error(path, errno);
     struct stat info {};
@@ -69,38 +74,48 @@ class MappedBytes : public ByteStorage {
       ::close(fd);
       file_error(path, S_ISDIR(info.st_mode) ? EISDIR : EINVAL);
     }
-    size_ = static_cast<size_t>(info.st_size);
+    const uint64_t whole = static_cast<uint64_t>(info.st_size);
+    size_ = bytes_inside(whole, offset, bytes);
     if (size_ > 0) {
-      void* memory = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE | kPopulate, fd, 0);  // the checksum reads all of it
+      const size_t before = offset % static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+      mapped_ = size_ + before;
+      memory_ = ::mmap(nullptr, mapped_, PROT_READ, MAP_PRIVATE | kPopulate, fd, static_cast<off_t>(offset - before));  // the checksum reads all of it
       const int error = errno;
       ::close(fd);
-      if (memory == MAP_FAILED) file_error(path, error);
-      data_ = static_cast<const uint8_t*>(memory);
+      if (memory_ == MAP_FAILED) file_error(path, error);
+      data_ = static_cast<const uint8_t*>(memory_) + before;
     } else {
       ::close(fd);
     }
   }
   ~MappedBytes() override {
-    if (data_) ::munmap(const_cast<uint8_t*>(data_), size_);
+    if (data_) ::munmap(memory_, mapped_);
   }
+
+ private:
+  void* memory_ = nullptr;
+  size_t mapped_ = 0;
 };
 #endif
 
 }  // namespace
 
 #ifdef BITWRIGHT_HAS_MMAP
-std::shared_ptr<ByteStorage> map_file(const std::string& path) { return std::make_shared<MappedBytes>(path); }
+std::shared_ptr<ByteStorage> map_file(const std::string& path, uint64_t offset, uint64_t bytes) {
+  return std::make_shared<MappedBytes>(path, offset, bytes);
+}
 #else
-std::shared_ptr<ByteStorage> map_file(const std::string& path) {
+std::shared_ptr<ByteStorage> map_file(const std::string& path, uint64_t offset, uint64_t bytes) {
   std::FILE* file = std::fopen(path.c_str(), "rb");
   if (!file) file_error(path, errno);
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> closer(file, &std::fclose);
   if (std::fseek(file, 0, SEEK_END) != 0) file_error(path, errno);
   const long size = std::ftell(file);
-  if (size < 0 || std::fseek(file, 0, SEEK_SET) != 0) file_error(path, errno);
-  auto bytes = std::make_shared<OwnedBytes>(static_cast<size_t>(size));
-  if (std::fread(bytes->writable(), 1, bytes->size(), file) != bytes->size()) file_error(path, EIO);
-  return bytes;
+  if (size < 0) file_error(path, errno);
+  auto owned = std::make_shared<OwnedBytes>(bytes_inside(static_cast<uint64_t>(size), offset, bytes));
+  if (std::fseek(file, owned->size() ? static_cast<long>(offset) : 0, SEEK_SET) != 0) file_error(path, errno);
+  if (std::fread(owned->writable(), 1, owned->size(), file) != owned->size()) file_error(path, EIO);
+  return owned;
 }
 #endif
 

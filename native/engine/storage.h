@@ -20,7 +20,8 @@ class ByteStorage : public Storage {
   size_t size_ = 0;
 };
 
-std::shared_ptr<ByteStorage> map_file(const std::string& path);
+// The bytes of a file, or of a part of it.
+std::shared_ptr<ByteStorage> map_file(const std::string& path, uint64_t offset = 0, uint64_t bytes = UINT64_MAX);
 std::shared_ptr<ByteStorage> copy_bytes(const void* data, size_t size);
 
 // 64-byte aligned memory; zeroed if asked.

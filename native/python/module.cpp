@@ -391,6 +391,10 @@ NB_MODULE(_native, m) {
     nb::gil_scoped_release release;
     return make_session(read_model_file(path), threads, kernel);
   }, "path"_a, "threads"_a, "kernel"_a);
+  m.def("open_part", [](const std::string& path, uint64_t offset, uint64_t bytes, unsigned threads, const std::string& kernel) {
+    nb::gil_scoped_release release;
+    return make_session(read_model_part(path, offset, bytes), threads, kernel);
+  }, "path"_a, "offset"_a, "bytes"_a, "threads"_a, "kernel"_a);
   m.def("open_bytes", [](const nb::bytes& data, unsigned threads, const std::string& kernel) {
     const void* bytes = data.data();
     const size_t size = data.size();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from .costs import macs
 from .errors import CompileError
 from .graph import Graph, ModelSource, load_graph
 from .lower import lower
+from .partition.report import PartitionReport
 from .passes import run_passes
 from .passes.prune import prune
 from .passes.take_pixels import take_pixels
@@ -43,8 +45,39 @@ class CompileReport:
     int8_macs: int
     quantization: QuantizationReport | None = None  # of int8 layers and an int16 residual
 
+    partition: PartitionReport | None = None  # of a model that runs partly in onnxruntime
+
+    @classmethod
+    def of(
+        cls,
+        path: Path,
+        name: str,
+        file_bytes: int,
+        nodes: int,
+        programs: Sequence[Program],
+        quantization: QuantizationReport | None,
+        partition: PartitionReport | None = None,
+    ) -> CompileReport:
+        """The report on finished programs."""
+        costs = [macs(op) for program in programs for op in program.ops]
+        return cls(
+            path=path,
+            name=name,
+            file_bytes=file_bytes,
+            arena_bytes=sum(program.meta["plan"]["peak"] for program in programs),
+            arena_bytes_unshared=sum(program.meta["plan"]["naive"] for program in programs),
+            nodes=nodes,
+            ops=sum(len(program.ops) for program in programs),
+            binary_macs=sum(c.binary for c in costs),
+            float_macs=sum(c.floating for c in costs),
+            int8_macs=sum(c.int8 for c in costs),
+            quantization=quantization,
+            partition=partition,
+        )
+
     def __str__(self) -> str:
         quantized = "" if self.quantization is None else f"\n{self.quantization}"
+        quantized += "" if self.partition is None else f"\n{self.partition}"
         return (
             f"{self.path}: {self.nodes} ONNX nodes -> {self.ops} ops, {self.file_bytes:,} bytes, "
             f"{self.arena_bytes:,} bytes of activations a sample, "
@@ -65,6 +98,7 @@ def compile(
     labels: Any = None,
     uint8_input: bool = False,
     pixels: Pixels | None = None,
+    native_only: bool = False,
 ) -> CompileReport:
     """Compiles an ONNX model to a `.bwm` file.
 
@@ -87,31 +121,86 @@ def compile(
             int8 layer that reads them. The samples are then pixels too.
         pixels: how pixels are normalised; by default as the ONNX file's metadata says (`bitwright export` writes it),
             or the graph does it at its head.
+        native_only: True refuses a model that the engine cannot run alone. Otherwise its other nodes run in onnxruntime
+            (which `Session` then needs), and the report says which and why; a model that the engine can run alone
+            gives the same file either way.
 
     Raises:
-        UnsupportedModelError: the graph holds what the engine cannot run; lists every such node.
+        UnsupportedModelError: with `native_only`, the graph holds what the engine cannot run; lists every such node.
         CompileError: the file is not ONNX, or its inputs are unusable; quantization without samples, or with samples
             that do not fit the model.
         FileNotFoundError: there is no such file.
     """
     graph = load_graph(source)
     label = name if name is not None else Path(graph.source).stem
-    program = _lowered(graph, optimize)
-    report = None
-    if uint8_input:
-        pixels = take_pixels(program, pixels or Pixels.of_source(graph.metadata))
-    elif pixels is not None:
-        raise CompileError("pixels are described, but the model does not take them: say uint8_input=True")
-    check_modes(float_layers, residual)
-    if float_layers != "fp32" or residual != "fp32":
-        if not optimize:
+    options = Options(optimize, float_layers, residual, uint8_input, pixels)
+    options.check(calibrated=calibration is not None or evaluation is not None or labels is not None)
+    try:
+        program = lower(graph)
+    except CompileError:
+        if native_only:
+            raise
+        from .partition.assemble import compile_parts
+
+        return compile_parts(graph, Path(target), label, options, calibration, evaluation, labels)
+    pixels = rewrite(program, options, graph)
+    samples = split_samples(program, calibration, evaluation, labels) if options.quantizes else None
+    data, report = finish(program, graph, label, options, pixels, samples)
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, data)
+    return CompileReport.of(Path(target), label, len(data), len(graph.nodes), [program], report)
+
+
+@dataclass
+class Options:
+    """What `compile` was asked for."""
+
+    optimize: bool = True
+    float_layers: str = "fp32"
+    residual: str = "fp32"
+    uint8_input: bool = False
+    pixels: Pixels | None = None
+
+    @property
+    def quantizes(self) -> bool:
+        return self.float_layers != "fp32" or self.residual != "fp32"
+
+    def check(self, *, calibrated: bool) -> None:
+        """Raises `CompileError` for options that do not go together."""
+        check_modes(self.float_layers, self.residual)
+        if self.pixels is not None and not self.uint8_input:
+            raise CompileError("pixels are described, but the model does not take them: say uint8_input=True")
+        if self.quantizes and not self.optimize:
             raise CompileError("quantization needs the optimized program; leave optimize at True")
-        samples, held_out = _samples(program, calibration, evaluation, labels)
-        report = quantize(program, samples, held_out, float_layers=float_layers, residual=residual)
-    elif calibration is not None or evaluation is not None or labels is not None:
-        raise CompileError(
-            'calibration samples are given, but nothing is quantized: say float_layers="int8" or residual="int16"'
-        )
+        if calibrated and not self.quantizes:
+            raise CompileError(
+                'calibration samples are given, but nothing is quantized: say float_layers="int8" or residual="int16"'
+            )
+
+
+def rewrite(program: Program, options: Options, graph: Graph) -> Pixels | None:
+    """Runs the passes over a lowered program; returns how the program normalises pixels, if it takes them."""
+    if options.optimize:
+        run_passes(program)
+    else:
+        prune(program)
+    if not options.uint8_input:
+        return None
+    return take_pixels(program, options.pixels or Pixels.of_source(graph.metadata))
+
+
+def finish(
+    program: Program,
+    graph: Graph,
+    label: str,
+    options: Options,
+    pixels: Pixels | None,
+    samples: tuple[Samples, Samples] | None,
+) -> tuple[bytes, QuantizationReport | None]:
+    """Quantizes, plans and writes a rewritten program: the bytes of the file."""
+    report = None
+    if samples is not None:
+        report = quantize(program, *samples, float_layers=options.float_layers, residual=options.residual)
     program.meta = meta.build(program, graph, plan(program), label)
     if report is not None:
         program.meta["quantization"] = report.to_dict()
@@ -119,25 +208,10 @@ def compile(
         program.meta["pixels"] = pixels.to_dict()
     data = bwm.encode(program)
     read(data)  # the file that leaves here passes the reader's checks
-    Path(target).parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, data)
-    costs = [macs(op) for op in program.ops]
-    return CompileReport(
-        path=Path(target),
-        name=label,
-        file_bytes=len(data),
-        arena_bytes=program.meta["plan"]["peak"],
-        arena_bytes_unshared=program.meta["plan"]["naive"],
-        nodes=len(graph.nodes),
-        ops=len(program.ops),
-        binary_macs=sum(c.binary for c in costs),
-        float_macs=sum(c.floating for c in costs),
-        int8_macs=sum(c.int8 for c in costs),
-        quantization=report,
-    )
+    return data, report
 
 
-def _samples(
+def split_samples(
     program: Program, calibration: Inputs | None, evaluation: Inputs | None, labels: Any
 ) -> tuple[Samples, Samples]:
     """(samples to calibrate with, samples to compare on)."""
@@ -163,15 +237,7 @@ def build(source: ModelSource, *, name: str = "model", optimize: bool = True) ->
 
 
 def _build(graph: Graph, name: str, optimize: bool) -> Program:
-    program = _lowered(graph, optimize)
-    program.meta = meta.build(program, graph, plan(program), name)
-    return program
-
-
-def _lowered(graph: Graph, optimize: bool) -> Program:
     program = lower(graph)
-    if optimize:
-        run_passes(program)
-    else:
-        prune(program)
+    rewrite(program, Options(optimize), graph)
+    program.meta = meta.build(program, graph, plan(program), name)
     return program

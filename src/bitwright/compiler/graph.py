@@ -20,6 +20,8 @@ from .errors import CompileError
 if TYPE_CHECKING:
     import onnx_ir
 
+    from .fold import Known
+
 DIALECT = "ai.bitwright"
 MODULE_KEY = "bitwright.module"
 ModelSource: TypeAlias = "str | os.PathLike[str] | onnx.ModelProto | onnx_ir.Model"
@@ -39,6 +41,12 @@ class Node:
     name: str
     module: str = ""
     proto: onnx.NodeProto | None = None
+    captures: list[str] = field(default_factory=list)  # tensors of this graph that the node's subgraphs read
+
+    @property
+    def reads(self) -> list[str]:
+        """All tensors that the node needs: its inputs and what its subgraphs read."""
+        return [name for name in self.inputs if name] + self.captures
 
     @property
     def title(self) -> str:
@@ -72,6 +80,8 @@ class Graph:
     sha256: str
     opsets: dict[str, int] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)  # of the model: how its input is prepared, class names, ...
+    varying: dict[str, Known] = field(default_factory=dict)  # shape arithmetic that depends on the batch, given
+    proto: onnx.ModelProto | None = None  # what it was read from, foreign functions inlined
 
 
 def load_proto(source: ModelSource) -> tuple[onnx.ModelProto, str]:
@@ -152,8 +162,21 @@ def _needed(nodes: list[Node], outputs: list[str]) -> list[Node]:
     for node in reversed(nodes):
         if wanted.intersection(node.outputs):
             kept.append(node)
-            wanted.update(node.inputs)
+            wanted.update(node.reads)
     return kept[::-1]
+
+
+def captures(node: onnx.NodeProto) -> list[str]:
+    """Names of outer tensors that the subgraphs of a node (If, Loop, Scan, ...) read."""
+    found: dict[str, None] = {}
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            own = {i.name for i in graph.input} | {t.name for t in graph.initializer}
+            for inner in graph.node:
+                found.update(dict.fromkeys(n for n in (*inner.input, *captures(inner)) if n and n not in own))
+                own.update(inner.output)
+            found.update(dict.fromkeys(o.name for o in graph.output if o.name not in own))
+    return list(found)
 
 
 def load_graph(source: ModelSource) -> Graph:
@@ -187,6 +210,7 @@ def load_graph(source: ModelSource) -> Graph:
             n.name or next((o for o in n.output if o), ""),
             module_of(metadata),
             n,
+            captures(n),
         )
         if node.op == "Constant" and not node.domain:
             constant = _constant_of(node)
@@ -200,7 +224,18 @@ def load_graph(source: ModelSource) -> Graph:
     outputs = [o.name for o in g.output]
     opsets = {"" if o.domain == "ai.onnx" else o.domain: o.version for o in proto.opset_import}
     facts = {p.key: p.value for p in proto.metadata_props}
-    return Graph(_needed(nodes, outputs), constants, inputs, outputs, opsets.get("", 1), name, digest, opsets, facts)
+    return Graph(
+        _needed(nodes, outputs),
+        constants,
+        inputs,
+        outputs,
+        opsets.get("", 1),
+        name,
+        digest,
+        opsets,
+        facts,
+        proto=proto,
+    )
 
 
 def _graph_input(info: onnx.ValueInfoProto) -> GraphInput:

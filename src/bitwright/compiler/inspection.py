@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from bitwright.runtime.container import is_container
 
 from . import bwm_format as f
 from .bwm_read import read
@@ -39,6 +42,28 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class NodePlace:
+    """Where a node of the source model runs."""
+
+    name: str
+    op: str  # "" if the file does not say
+    place: str  # "native", "onnxruntime", or "folded": computed at compile time
+    by: str  # the op and its kernel, or the part
+    why: str
+
+
+@dataclass(frozen=True)
+class PartInspection:
+    """A part of a file that runs partly in onnxruntime."""
+
+    kind: str  # "native" or "onnxruntime"
+    nodes: int
+    file_bytes: int
+    copies: int  # tensors that other parts hand over to it
+    copied_bytes: int | None  # of one sample; None if a size is known only at run time
+
+
+@dataclass(frozen=True)
 class Tensor:
     """A model input or output."""
 
@@ -67,6 +92,8 @@ class Inspection:
     binary_weights: int  # bits that carry a weight
     int8_macs: int = 0
     quantization: dict[str, Any] | None = None  # what the compiler wrote about int8 layers and an int16 residual
+    nodes: tuple[NodePlace, ...] = ()  # of the source model, in its order
+    parts: tuple[PartInspection, ...] = ()  # empty for a file that runs natively as a whole
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -106,8 +133,24 @@ class Inspection:
                 table("Layers", columns, rows),
                 table("Bytes on disk", ["kind", ">bytes", ">share"], kinds),
                 *([] if self.quantization is None else [quantization_text(self.quantization)]),
+                *self._places(),
             ]
         )
+
+    def _places(self) -> list[str]:
+        """Where the nodes run: a line for a native file, tables for one with parts for onnxruntime."""
+        if not self.parts:
+            return [f"All nodes run natively ({len(self.nodes)} computed by the ops above)."]
+        rows = [
+            [str(i), p.kind, str(p.nodes), f"{p.file_bytes:,}", size(p.copies), copied(p.copied_bytes)]
+            for i, p in enumerate(self.parts)
+        ]
+        columns = [">#", "runs in", ">nodes", ">bytes", ">copied in", ">bytes a sample"]
+        nodes = [[n.name, n.op, n.place, n.by, n.why] for n in self.nodes]
+        return [
+            table("Parts, in the order in which they run", columns, rows),
+            table("Nodes", ["node", "operator", "runs in", "by", "why"], nodes),
+        ]
 
     def _ends(self) -> tuple[tuple[str, tuple[Tensor, ...]], ...]:
         return (("input", self.inputs), ("output", self.outputs))
@@ -122,20 +165,21 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
 
     Raises FileNotFoundError, or `BwmFormatError` when the file is damaged or newer.
     """
+    if is_container(path):
+        from .partition.inspection import inspect_parts
+
+        return inspect_parts(path)
     data = Path(path).read_bytes()
     program = read(data)
-    kernels = _kernels(path, len(program.ops))
-    layers = tuple(_layer(i, op, kernels[i]) for i, op in enumerate(program.ops))
-    source = program.meta.get("source")
-    producer = program.meta.get("producer")
+    kernels = kernels_of(path, len(program.ops))
+    layers = tuple(layer_of(i, op, kernels[i]) for i, op in enumerate(program.ops))
     return Inspection(
         path=os.fspath(path),
         name=str(program.meta.get("name", "")),
         version=".".join(map(str, struct.unpack_from("<HH", data, 8))),
-        producer=" ".join(str(v) for v in producer.values()) if isinstance(producer, dict) else "?",
-        source=str(source.get("file", "?")) if isinstance(source, dict) else "?",
+        **origin(program.meta),
         file_bytes=len(data),
-        bytes_by_kind=_bytes_by_kind(data, program),
+        bytes_by_kind=bytes_by_kind(data, program),
         arena_bytes=max(v.offset + v.bytes for v in program.values()),
         inputs=tuple(_tensor(v) for v in program.inputs),
         outputs=tuple(_tensor(v) for v in program.outputs),
@@ -145,14 +189,40 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
         binary_weights=sum(weight_bits(op) for op in program.ops),
         int8_macs=sum(x.int8_macs for x in layers),
         quantization=program.meta.get("quantization"),
+        nodes=tuple(NodePlace(name, "", "native", by, "") for name, by in computed_by(program, layers).items()),
     )
+
+
+def origin(meta: dict[str, Any]) -> dict[str, Any]:
+    """Who wrote a file, and from what."""
+    source, producer = meta.get("source"), meta.get("producer")
+    return {
+        "producer": " ".join(str(v) for v in producer.values()) if isinstance(producer, dict) else "?",
+        "source": str(source.get("file", "?")) if isinstance(source, dict) else "?",
+    }
+
+
+def computed_by(program: Program, layers: Sequence[Layer]) -> dict[str, str]:
+    """Name of each node that an op computes -> the last such op, with its kernel."""
+    found: dict[str, str] = {}
+    entries = program.meta.get("ops")
+    for layer, entry in zip(layers, entries if isinstance(entries, list) else [], strict=False):
+        names = entry.get("nodes") if isinstance(entry, dict) else None
+        for name in names if isinstance(names, list) else []:
+            found[str(name)] = f"{layer.kind} {layer.index}, {layer.kernel}" if layer.kernel else layer.kind
+    return found
+
+
+def copied(n: int | None) -> str:
+    """Bytes that a part takes from others; "?" if known only at run time."""
+    return "?" if n is None else size(n)
 
 
 def _tensor(v: Value) -> Tensor:
     return Tensor(v.name, v.dtype.name.lower(), ("N", *v.external_shape))
 
 
-def _layer(index: int, op: Op, kernel: str) -> Layer:
+def layer_of(index: int, op: Op, kernel: str) -> Layer:
     cost = macs(op)
     return Layer(
         index=index,
@@ -195,7 +265,7 @@ def _detail(op: Op) -> str:
     return text + (" transposed" if g.transposed else "")
 
 
-def _bytes_by_kind(data: bytes, program: Program) -> dict[str, int]:
+def bytes_by_kind(data: bytes, program: Program) -> dict[str, int]:
     """Every byte of the file, by what it is for. Shared constants count once, for their first user."""
 
     kinds = {"binary weights": 0, "float weights": 0, "thresholds, scales, biases": 0}
@@ -236,7 +306,7 @@ def _section(data: bytes, name: str) -> tuple[int, int, int]:
     return count, offset, length
 
 
-def _kernels(path: str | os.PathLike[str], count: int) -> list[str]:
+def kernels_of(path: str | os.PathLike[str], count: int) -> list[str]:
     """The kernel of each op on this machine, as the engine says; "?" where the native module is not built."""
     try:
         from bitwright.runtime import Session

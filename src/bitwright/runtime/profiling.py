@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
-__all__ = ["Machine", "Peak", "Profile", "account", "wishes"]
+__all__ = ["Machine", "PartTime", "Peak", "Profile", "account", "wishes"]
 
 UNSTABLE = 0.03  # the clock's relative change during a profile that is worth a warning
 FAMILIES = ("binary", "float", "int8")
@@ -53,6 +53,18 @@ class Machine:
         return abs(self.clock_ghz[0] - self.clock_ghz[1]) <= UNSTABLE * self.ghz
 
 
+class PartTime(TypedDict):
+    """One part of a model that runs partly in onnxruntime: ``ns`` (median) of a call with all its ops, ``ops_ns`` of
+    the ops alone, and what other parts handed over to it: ``boundary_copies`` tensors of ``boundary_bytes``."""
+
+    part: int
+    kind: str
+    ns: int
+    ops_ns: int
+    boundary_copies: int
+    boundary_bytes: int
+
+
 @dataclass(frozen=True)
 class Profile:
     """A network's ops with their times, and what the machine could do at best.
@@ -69,6 +81,7 @@ class Profile:
         machine: the limits; None if they were not measured.
         memory: bytes held: ``arena`` (activations of the samples that go through together), ``weights`` (packed),
             ``tables`` (the rest that was prepared), ``scratch``, and their sum ``total``.
+        parts: of a model that runs partly in onnxruntime: its parts' times. Empty for others.
     """
 
     ops: list[dict[str, Any]]
@@ -77,6 +90,7 @@ class Profile:
     repeats: int
     machine: Machine | None
     memory: dict[str, int] = field(default_factory=dict)
+    parts: list[PartTime] = field(default_factory=list)
 
     @property
     def ns(self) -> int:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from bitwright.runtime._active import ACTIVE
 from bitwright.runtime._load import native
+from bitwright.runtime.container import is_container
 from bitwright.runtime.errors import InputError, ModelError
 from bitwright.runtime.profiling import Machine, Peak, Profile, account, wishes
 
@@ -63,14 +64,38 @@ class Session:
         kernel: str | None = None,
         tune: bool | str | os.PathLike[str] = False,
     ) -> None:
+        self._check_arguments(threads, kernel)
+        if isinstance(model, (bytes, bytearray, memoryview)):
+            self._adopt(native.open_bytes(bytes(model), threads, kernel or ""))
+        else:
+            self._adopt(native.open_file(os.fspath(model), threads, kernel or ""))
+        if tune is not False:
+            self.tune(cache=tune)
+
+    def __new__(cls, model: Any, *_: Any, **__: Any) -> Session:
+        """A file with parts for onnxruntime gives a subclass, with the same methods."""
+        if cls is Session and is_container(model):
+            from bitwright.runtime.partitioned import PartitionedSession
+
+            return super().__new__(PartitionedSession)
+        return super().__new__(cls)
+
+    @classmethod
+    def _of(cls, engine: Any) -> Session:
+        """The session of an opened native model."""
+        session = object.__new__(cls)
+        session._adopt(engine)
+        return session
+
+    @staticmethod
+    def _check_arguments(threads: int, kernel: str | None) -> None:
         if isinstance(threads, bool) or not isinstance(threads, int) or not 0 <= threads <= 1024:
             raise ValueError(f"threads is {threads!r}; an integer from 0 (all CPUs of the process) to 1024 is expected")
         if kernel is not None and not isinstance(kernel, str):
             raise TypeError(f"kernel is a {type(kernel).__name__}; a str such as 'avx2' is expected")
-        if isinstance(model, (bytes, bytearray, memoryview)):
-            self._native = native.open_bytes(bytes(model), threads, kernel or "")
-        else:
-            self._native = native.open_file(os.fspath(model), threads, kernel or "")
+
+    def _adopt(self, engine: Any) -> None:
+        self._native = engine
         self._values: list[dict[str, Any]] = [self._native.value(i) for i in range(self._native.value_count)]
         self._inputs = [self._describe(i) for i in self._native.inputs]
         self._outputs = [self._describe(i) for i in self._native.outputs]
@@ -78,8 +103,6 @@ class Session:
             self._meta = json.loads(self._native.meta)
         except (ValueError, RecursionError) as error:
             raise ModelError(f"section META: the JSON cannot be read: {error}") from None
-        if tune is not False:
-            self.tune(cache=tune)
 
     def _describe(self, value: int) -> TensorInfo:
         facts = self._values[value]

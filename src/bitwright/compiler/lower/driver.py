@@ -13,13 +13,19 @@ from ..program import Const, Dims4, DType, FConv, Program, Value
 from ..view import CHANNELS_FIRST, Axes, C, View
 from .context import REGISTRY, Context
 
+# Random numbers are no constants.
+_NEVER_FOLDED = {
+    "SequenceAt", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli",
+}  # fmt: skip
 _CHANNELS_LAST_OPS = {"MatMul", "Gemm", "BinaryLinear", "LevelLinear"}
 # A vector whose features must be reordered for the caller goes through a dense permutation; larger ones are refused.
 _PERMUTATION_LIMIT = 8192
 
 
-def lower(graph: Graph) -> Program:
+def lower(graph: Graph, *, permuted: int = _PERMUTATION_LIMIT) -> Program:
     """Lowers a graph to an unfused program: each node is an op of its own that stores its output.
+
+    `permuted`: a flattened map of at most so many elements may be an output.
 
     Raises `UnsupportedModelError` with every node that cannot be lowered, `CompileError` for an input the engine
     cannot take.
@@ -27,9 +33,10 @@ def lower(graph: Graph) -> Program:
     ctx = Context(graph)
     for name, data in graph.constants.items():
         ctx.env[name] = Known((data, data))
+    ctx.env.update(graph.varying)
     batches = set()
     for given in graph.inputs:
-        view = _input(given, graph)
+        view = input_view(given, graph)
         ctx.env[given.name] = view
         ctx.program.inputs.append(view.value)
         if isinstance(given.shape[0], int):
@@ -46,7 +53,7 @@ def lower(graph: Graph) -> Program:
                 problems.append(_unknown(node))
             continue
         try:
-            _lower_node(ctx, node)
+            lower_node(ctx, node)
         except Unsupported as error:
             problems.append(Problem(node.name, node.title, error.why, error.advice))
             broken.update(node.outputs)
@@ -54,7 +61,7 @@ def lower(graph: Graph) -> Program:
         if name in broken:
             continue
         try:
-            _output(ctx, name)
+            _output(ctx, name, permuted)
         except Unsupported as error:
             problems.append(Problem(name, "output", error.why, error.advice))
     if problems:
@@ -81,13 +88,13 @@ def _unknown(node: Node) -> Problem:
     return Problem(node.name, node.title, "this operator is not supported.", advice)
 
 
-def _lower_node(ctx: Context, node: Node) -> None:
+def lower_node(ctx: Context, node: Node) -> None:
     items = [ctx.env.get(name) if name else None for name in node.inputs]
     for name, item in zip(node.inputs, items, strict=True):
         if name and item is None:
             raise Unsupported(f"its input {name!r} does not exist in the graph.")
     constants = [i for i in items if isinstance(i, Known) or i is None]
-    if not node.domain and len(constants) == len(items) and node.op != "SequenceAt":
+    if not node.domain and len(constants) == len(items) and not node.captures and node.op not in _NEVER_FOLDED:
         results = fold(node, constants, ctx.opset)
         for name, value in zip(node.outputs, results, strict=False):
             if name:
@@ -118,7 +125,7 @@ def _dims(axes: Axes, shape: list[int]) -> Dims4:
     return (dims[0], dims[1], dims[2], dims[3])
 
 
-def _input(given: GraphInput, graph: Graph) -> View:
+def input_view(given: GraphInput, graph: Graph) -> View:
     kinds = {"FLOAT": DType.F32, "INT64": DType.I32, "INT32": DType.I32}
     if given.dtype not in kinds:
         raise CompileError(f"input {given.name!r} is {given.dtype}; inputs must be FLOAT, or INT64/INT32 for ids")
@@ -163,7 +170,7 @@ def _is_channels_last(given: GraphInput, graph: Graph) -> bool:
     return rank > 2 and bool(readers) and moved and given.name not in graph.outputs
 
 
-def _output(ctx: Context, name: str) -> None:
+def _output(ctx: Context, name: str, permuted: int) -> None:
     item = ctx.env.get(name)
     if not isinstance(item, View):
         what = "a constant" if isinstance(item, Known) else "not computed" if item is None else "a sequence"
@@ -177,7 +184,7 @@ def _output(ctx: Context, name: str) -> None:
             raise Unsupported(f"output {name!r} {['N', *view.shape]} is a reshaped map.", "Return the map itself.")
         view = ctx.reordered(view)
     if view.order is not None:
-        view = _permuted(ctx, view, node)
+        view = _permuted(ctx, view, node, permuted)
     if view.value.is_input or view.value.is_output:
         view = ctx.map(view, [], node)
     if len(view.axes) > 4:
@@ -194,12 +201,12 @@ def _output(ctx: Context, name: str) -> None:
     ctx.program.outputs.append(value)
 
 
-def _permuted(ctx: Context, view: View, node: Node) -> View:
+def _permuted(ctx: Context, view: View, node: Node, limit: int) -> View:
     """A flattened map in the order of the ONNX tensor, through a dense permutation (exact: one product with 1,
     others with 0)."""
     assert view.order is not None
     n = view.value.channels
-    if n > _PERMUTATION_LIMIT:
+    if n > limit:
         raise Unsupported(
             f"output {node.name!r} is a flattened map of {n} elements, which the engine keeps channels-last.",
             "Return the map before it is flattened.",
