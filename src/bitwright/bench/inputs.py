@@ -22,13 +22,19 @@ def random_inputs(session: Session, batch: int, seed: int = 0) -> list[NDArray[A
     generator = np.random.default_rng(seed)
     result: list[NDArray[Any]] = []
     for info in session.inputs:
-        shape = [batch, *(int(d) for d in info.shape[1:])]
-        if info.dtype == np.float32:
-            result.append(generator.standard_normal(shape, dtype=np.float32))
+        free = [d for d in info.shape[1:] if not isinstance(d, int)]
+        if free:
+            raise ValueError(f"input {info.name!r} has the shape {list(info.shape)}: {free} have no fixed size")
+        first = info.shape[:1]
+        shape = [batch if isinstance(d, str) else d for d in first] + [int(d) for d in info.shape[1:]]
+        if info.dtype.kind == "f":
+            result.append(generator.standard_normal(shape, dtype=np.float32).astype(info.dtype, copy=False))
         elif info.dtype == np.uint8:
             result.append(generator.integers(0, 256, shape, dtype=np.uint8))
+        elif info.dtype.kind in "iub":
+            result.append(generator.integers(0, 2, shape, dtype=np.int32).astype(info.dtype, copy=False))
         else:
-            result.append(generator.integers(0, 2, shape, dtype=np.int32))
+            raise ValueError(f"input {info.name!r} is {info.dtype}: no random inputs of that kind")
     return result
 
 

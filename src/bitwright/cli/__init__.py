@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         how = f'pip install "bitwright[{extra}]", or in a checkout: pip install ".[{extra}]"'
         print(f"bitwright {verb}: needs the package '{error.name}': {how}", file=sys.stderr)
         return 2
-    except (ValueError, TypeError, OSError, RuntimeError, KeyError) as error:
+    except (ValueError, TypeError, OSError, RuntimeError, KeyError, ImportError) as error:
         if os.environ.get("BITWRIGHT_TRACEBACK"):
             raise
         text = str(error) if not isinstance(error, KeyError) else str(error.args[0] if error.args else error)

@@ -24,11 +24,13 @@ def compile(
     std: list[float] | None = None,
     maximum: float = 255.0,
     input_shape: list[int] | None = None,
+    native_only: bool = False,
 ) -> int:
     """Compile a model to a .bwm file: fold batch norm into thresholds, fuse epilogues, plan memory, pack weights.
 
     The file computes what the model computes. With --float-layers int8 or --residual int16 it is another function,
-    calibrated on samples; what changes is printed, and stays in the file for `inspect`.
+    calibrated on samples; what changes is printed, and stays in the file for `inspect`. Nodes that the engine lacks run
+    in onnxruntime; which and why is printed.
 
     Args:
         model: the .onnx file, or another framework's file that `bitwright import` knows.
@@ -45,6 +47,7 @@ def compile(
         std: the same.
         maximum: the pixel value that is scaled to 1.
         input_shape: of one sample, for another framework's file that does not store it: [3,224,224].
+        native_only: refuse a model that needs onnxruntime for some nodes, and list them.
     """
     from bitwright import compiler
     from bitwright.cli._sources import onnx_of
@@ -69,6 +72,7 @@ def compile(
         name=Path(model).stem,
         float_layers=float_layers,
         residual=residual,
+        native_only=native_only,
         **given,
     )
     print(report)

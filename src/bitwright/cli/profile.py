@@ -59,7 +59,10 @@ def profile(
         return 0
     if html:
         print(f"wrote {written}")
-    print_table(_title(model, result), _COLUMNS, [_row(op) for op in result.ops] + [_total(result)], right=_RIGHT)
+    if result.machine:
+        print_table(_title(model, result), _COLUMNS, [*map(_row, result.ops), _total(result)], right=_RIGHT)
+    if result.parts:
+        print_table(f"{model}: {len(result.parts)} parts", _PART_COLUMNS, _part_rows(result), right=range(2, 6))
     for line in _remarks(result):
         print(line)
     return 0
@@ -85,6 +88,11 @@ def _epilogue(op: dict[str, Any]) -> str:
 
 
 def _row(op: dict[str, Any]) -> list[str]:
+    if op["kind"] == "ONNX":  # what happens inside is not known
+        shape = "x".join(map(str, op["out_shape"]))
+        return [
+            op["layer"], op["kind"], op["kernel"], "", shape, f"{op['ns'] / 1e3:.1f}", f"{op['share']:.1%}", *[""] * 6,
+        ]  # fmt: skip
     macs, rate = (f"{op['macs'] / 1e6:.2f}", f"{op['mac_per_cycle']:.1f}") if op["macs"] else ("", "")
     return [
         op["layer"], op["kind"], op["kernel"], _epilogue(op), "x".join(map(str, op["out_shape"])),
@@ -97,18 +105,37 @@ def _total(result: Profile) -> list[str]:
     t = result.totals
     return [
         "total", "", "", "", "", f"{t['ns'] / 1e3:.1f}", "100.0%", f"{t['macs'] / 1e6:.2f}",
-        f"{t['mac_per_cycle']:.1f}", _size(t["read_bytes"]), _size(t["write_bytes"]), f"{t['roofline_share']:.0%}", "",
+        f"{t['mac_per_cycle']:.1f}", _size(t["read_bytes"]), _size(t["write_bytes"]),
+        "" if result.parts else f"{t['roofline_share']:.0%}", "",
     ]  # fmt: skip
+
+
+_PART_COLUMNS = ["part", "runs in", "µs", "of it ops", "copied in", "bytes"]
+
+
+def _part_rows(result: Profile) -> list[list[str]]:
+    rows = [
+        [
+            str(p["part"]), p["kind"], f"{p['ns'] / 1e3:.1f}", f"{p['ops_ns'] / 1e3:.1f}",
+            str(p["boundary_copies"]), _size(p["boundary_bytes"]),
+        ]
+        for p in result.parts
+    ]  # fmt: skip
+    ns, ops = (sum(p[key] for p in result.parts) for key in ("ns", "ops_ns"))
+    copies, moved = (sum(p[key] for p in result.parts) for key in ("boundary_copies", "boundary_bytes"))
+    return [*rows, ["total", "", f"{ns / 1e3:.1f}", f"{ops / 1e3:.1f}", str(copies), _size(moved)]]
 
 
 def _title(model: str, result: Profile) -> str:
     threads = f"{result.threads} thread{'s'[: result.threads - 1]}"
-    return f"{model}: {result.ns / 1e3:.1f} µs a call (batch {result.batch}, {threads}, median of {result.repeats})"
+    ns = sum(part["ns"] for part in result.parts) or result.ns
+    return f"{model}: {ns / 1e3:.1f} µs a call (batch {result.batch}, {threads}, median of {result.repeats})"
 
 
 def _remarks(result: Profile) -> list[str]:
     machine = result.machine
-    assert machine is not None
+    if machine is None:
+        return ["The model runs in onnxruntime as a whole: the engine has nothing to time."]
     ghz = machine.ghz or 1.0
     before, after = machine.clock_ghz
     lines = [
@@ -140,6 +167,11 @@ def _page(model: str, result: Profile) -> Any:
     bars = []
     for op in result.ops:
         values = dict(zip(_COLUMNS, _row(op), strict=True))
+        path = [Path(model).stem, *str(op["layer"]).split("."), op["kind"]]
+        if op["kind"] == "ONNX":
+            facts = {"op": op["name"], "part": str(op["part"]), "time": f"{values['µs']} µs ({values['share']})"}
+            bars.append(Bar(path, op["ns"] / 1e3, facts, _COLOURS["other"], 0.0))
+            continue
         facts = {
             "op": f"{op['kind']} {op['name']}",
             "kernel": op["kernel"],
@@ -151,15 +183,18 @@ def _page(model: str, result: Profile) -> Any:
             "read, written": f"{values['read']}, {values['written']}",
             "at the roofline": f"{op['roofline_ns'] / 1e3:.1f} µs ({op['bound']}), {values['roofline']} of the time",
         }
-        path = [Path(model).stem, *str(op["layer"]).split("."), op["kind"]]
         bars.append(Bar(path, op["ns"] / 1e3, facts, _COLOURS[_kind(op)], op["roofline_share"]))
     if result.ns:
         page.html(flame(bars, "µs"), FLAME_STYLE)
     keys = "".join(f'<span><i style="background:{colour}"></i>{name}</span>' for name, colour in _COLOURS.items())
     hint = "Width is time; the line at the foot of a bar is its share of the roofline. Hover or tab for the facts."
     page.html(f'<p class="key">{keys}<span>{hint}</span></p>')
-    page.heading("Layers")
-    page.table(_COLUMNS, [*map(_row, result.ops), _total(result)], right=_RIGHT)
+    if result.machine:
+        page.heading("Layers")
+        page.table(_COLUMNS, [*map(_row, result.ops), _total(result)], right=_RIGHT)
+    if result.parts:
+        page.heading("Parts")
+        page.table(_PART_COLUMNS, _part_rows(result), right=range(2, 6))
     page.heading("How to read it")
     for line in _remarks(result):
         page.text(line.strip())

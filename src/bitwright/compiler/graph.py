@@ -145,7 +145,7 @@ def _constant_of(node: Node) -> np.ndarray[Any, Any] | None:
     return value if isinstance(value, np.ndarray) else None
 
 
-def _inline(proto: onnx.ModelProto) -> onnx.ModelProto:
+def inlined(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Inlines model-local functions of other domains; ours are recognised, so their bodies are left alone."""
     ours = [(f.domain, f.name) for f in proto.functions if f.domain == DIALECT]
     if len(ours) == len(proto.functions):
@@ -191,7 +191,7 @@ def load_graph(source: ModelSource) -> Graph:
         digest = hashlib.sha256(Path(source).read_bytes()).hexdigest()
     else:
         digest = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
-    proto = _inline(proto)
+    proto = inlined(proto)
     g = proto.graph
     if g.sparse_initializer:
         raise CompileError(

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from .errors import VerifyError
-from .graph import ModelSource, load_proto
+from .graph import ModelSource, inlined, load_proto
 
 Array = np.ndarray[Any, Any]
 
@@ -36,13 +36,13 @@ class OnnxRuntime:
 
         proto, _ = load_proto(source)
         model = onnx.ModelProto()
-        model.CopyFrom(proto)
+        model.CopyFrom(inlined(proto))
         made = {o for node in model.graph.node for o in node.output}
         have = {o.name for o in model.graph.output}
         inputs = {i.name for i in model.graph.input}
         for name in wanted:
             if name in made and name not in have:
-                model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+                model.graph.output.append(onnx.ValueInfoProto(name=name))  # onnxruntime knows the type
                 have.add(name)
             elif name not in made and name not in inputs:
                 raise VerifyError(f"the file was compiled from another model: the ONNX graph has no tensor {name!r}")
@@ -53,17 +53,20 @@ class OnnxRuntime:
         options.log_severity_level = 3
         self._session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         self._inputs = [i.name for i in self._session.get_inputs()]
-        self._types = [
-            np.int64 if "int64" in i.type else np.int32 if "int32" in i.type else np.float32
-            for i in self._session.get_inputs()
-        ]
+        self._types = [_element_type(i.type) for i in self._session.get_inputs()]
         self._outputs = [o.name for o in self._session.get_outputs()]
 
     def tensors(self, *inputs: Array) -> dict[str, Array]:
         """All wanted tensors, the inputs and the outputs."""
         feed = {n: np.asarray(x, dtype=t) for n, x, t in zip(self._inputs, inputs, self._types, strict=True)}
         found = dict(zip(self._outputs, self._session.run(None, feed), strict=True))
-        return {**feed, **{k: np.asarray(v) for k, v in found.items()}}
+        return {**feed, **{k: np.asarray(v) for k, v in found.items() if not isinstance(v, (list, dict))}}
+
+
+def _element_type(kind: str) -> Any:
+    """numpy's type for onnxruntime's "tensor(float)"."""
+    name = kind.removeprefix("tensor(").removesuffix(")")
+    return {"float": np.float32, "double": np.float64, "string": np.object_}.get(name) or np.dtype(name)
 
 
 class _Callable:

@@ -12,10 +12,13 @@ explained by such flips.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from bitwright.runtime.container import is_container
 
 from .bwm_read import read
 from .checks import (
@@ -37,6 +40,9 @@ from .program import DType, Op, Program, Value
 from .reference import Reference, make_reference
 from .verify_quantized import QuantizedWalk, SourceAgreement, is_quantized
 from .verify_report import Disagreement, VerifyReport
+
+if TYPE_CHECKING:
+    from bitwright.runtime import Session
 
 Array = np.ndarray[Any, Any]
 Inputs = Array | Mapping[str, Array] | Iterable[Array | Mapping[str, Array]]
@@ -90,8 +96,19 @@ class Verifier:
         threads: int = 1,
         kernel: str | None = None,
     ) -> None:
+        if is_container(bwm):
+            from .partition.verification import PartsWalk
+
+            self._walk: Walk | Quantized | PartsWalk = PartsWalk(source, bwm, reference, threads, kernel)
+            self._provider = self._walk.provider
+            self._inputs = self._walk.inputs
+            self.report = self._walk.report
+            return
         self._program = read(bwm)
-        engine = _Engine(self._program, bwm, threads, kernel)
+        self._inputs = [InputFacts.of(v) for v in self._program.inputs]
+        from bitwright.runtime import Session
+
+        engine = Engine(self._program, Session(os.fspath(bwm), threads=threads, kernel=kernel))
         try:
             known = meanings(self._program)
         except (ValueError, KeyError, TypeError) as error:
@@ -103,25 +120,44 @@ class Verifier:
         label = reference if isinstance(reference, str) else type(reference).__name__
         name = self._program.meta.get("name", "")
         self.report = VerifyReport(str(name), os.fspath(bwm), label, kernel or "default", threads)
-        self._walk: _Walk | _Quantized
         if quantized:
             for v in self._program.values():
                 v.meaning = known.get(id(v))
-            self._walk = _Quantized(self._program, engine, self.report)
+            self._walk = Quantized(self._program, engine, self.report)
         else:
-            self._walk = _Walk(self._program, engine, known, self.report)
+            self._walk = Walk(self._program, engine, known, self.report)
 
     def add(self, inputs: Inputs, *, batch: int = 32) -> None:
         """Compare on further inputs, `batch` samples a call."""
         if batch < 1:
             raise VerifyError(f"batch must be at least 1, got {batch}")
-        for feed in _batches(self._program, inputs, batch):
+        for feed in _batches(self._inputs, inputs, batch):
             self._walk.batch(self._provider, feed)
 
 
-def _batches(program: Program, inputs: Inputs, batch: int) -> Iterator[list[Array]]:
+@dataclass(frozen=True)
+class InputFacts:
+    """What `verify` gives to both sides for one input."""
+
+    name: str
+    shape: tuple[int | str, ...]  # without the batch
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def of(cls, v: Value) -> InputFacts:
+        kinds: dict[DType, Any] = {DType.F32: np.float32, DType.I32: np.int64, DType.U8: np.uint8}
+        return cls(v.name, v.external_shape, np.dtype(kinds[v.dtype]))
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array of this shape can be given; sizes with a name are free."""
+        return len(shape) == len(self.shape) + 1 and all(
+            isinstance(n, str) or n == k for n, k in zip(self.shape, shape[1:], strict=True)
+        )
+
+
+def _batches(facts: Sequence[InputFacts], inputs: Inputs, batch: int) -> Iterator[list[Array]]:
     """Pieces of at most `batch` samples, each a list in the order of the model's inputs."""
-    names = [v.name for v in program.inputs]
+    names = [f.name for f in facts]
 
     def feed(piece: Array | Mapping[str, Array]) -> list[Array]:
         if isinstance(piece, Mapping):
@@ -133,13 +169,11 @@ def _batches(program: Program, inputs: Inputs, batch: int) -> Iterator[list[Arra
             arrays = [piece]
         else:
             raise VerifyError(f"the model has the inputs {names}; give a mapping of names to arrays")
-        for v, x in zip(program.inputs, arrays, strict=True):
-            if np.ndim(x) == 0 or np.shape(x)[1:] != v.external_shape:
-                raise VerifyError(
-                    f"input {v.name!r} has shape {list(np.shape(x))}, the model takes {['N', *v.external_shape]}"
-                )
-            if v.dtype is DType.U8 and np.asarray(x[:0]).dtype != np.uint8:
-                raise VerifyError(f"input {v.name!r} is {np.asarray(x[:0]).dtype}; the file takes uint8 pixels")
+        for f, x in zip(facts, arrays, strict=True):
+            if np.ndim(x) == 0 or not f.fits(np.shape(x)):
+                raise VerifyError(f"input {f.name!r} has shape {list(np.shape(x))}, the model takes {['N', *f.shape]}")
+            if f.dtype == np.uint8 and np.asarray(x[:0]).dtype != np.uint8:
+                raise VerifyError(f"input {f.name!r} is {np.asarray(x[:0]).dtype}; the file takes uint8 pixels")
         if len({len(x) for x in arrays}) != 1:
             raise VerifyError("the inputs have different numbers of samples")
         return arrays
@@ -149,18 +183,15 @@ def _batches(program: Program, inputs: Inputs, batch: int) -> Iterator[list[Arra
         whole = feed(piece)
         for at in range(0, len(whole[0]), batch):
             part = [np.ascontiguousarray(x[at : at + batch]) for x in whole]
-            kinds = {DType.F32: np.float32, DType.I32: np.int64, DType.U8: np.uint8}
-            yield [np.asarray(x, dtype=kinds[v.dtype]) for x, v in zip(part, program.inputs, strict=True)]
+            yield [np.asarray(x, dtype=f.dtype) for x, f in zip(part, facts, strict=True)]
 
 
-class _Engine:
+class Engine:
     """The native engine behind the names of the program."""
 
-    def __init__(self, program: Program, path: str | os.PathLike[str], threads: int, kernel: str | None) -> None:
-        from bitwright.runtime import Session
-
+    def __init__(self, program: Program, session: Session) -> None:
         self._program = program
-        self._session = Session(os.fspath(path), threads=threads, kernel=kernel)
+        self._session = session
         self._ids = {id(v): i for i, v in enumerate(program.values())}
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
@@ -178,10 +209,10 @@ class _Engine:
         return {id(v): np.asarray(result[self._ids[id(v)]]) for v in op.writes()}
 
 
-class _Quantized:
+class Quantized:
     """The walk of a quantized file."""
 
-    def __init__(self, program: Program, engine: _Engine, report: VerifyReport) -> None:
+    def __init__(self, program: Program, engine: Engine, report: VerifyReport) -> None:
         report.source = SourceAgreement()
         self._pixels = Pixels.of_meta(program.meta)
         self._walk = QuantizedWalk(program, engine, report, report.source)
@@ -191,10 +222,10 @@ class _Quantized:
         self._walk.batch(provider.tensors(*given), feed)
 
 
-class _Walk:
+class Walk:
     """Runs batches through both sides and keeps the sums."""
 
-    def __init__(self, program: Program, engine: _Engine, known: Mapping[int, Any], report: VerifyReport) -> None:
+    def __init__(self, program: Program, engine: Engine, known: Mapping[int, Any], report: VerifyReport) -> None:
         self.program, self.engine, self.known, self.report = program, engine, known, report
         self.checks: dict[tuple[int, int], ValueCheck] = {}
         self.unknown: dict[int, str] = {}
@@ -209,8 +240,8 @@ class _Walk:
 
     def batch(self, provider: Reference, feed: list[Array]) -> None:
         tensors = provider.tensors(*feed)
-        arrays = self._layers(tensors, feed)
-        self._network(tensors, feed, arrays)
+        self.layers(tensors, feed)
+        self._network(tensors, feed)
         self.report.samples += len(feed[0])
 
     def _reference(self, value: Value, tensors: Mapping[str, Array]) -> tuple[Array, Array] | None:
@@ -228,7 +259,8 @@ class _Walk:
         plain = Value(DType.F32, value.dims)
         return wanted, array_of(meaning, plain, tensor)
 
-    def _layers(self, tensors: Mapping[str, Array], feed: list[Array]) -> dict[int, Array]:
+    def layers(self, tensors: Mapping[str, Array], feed: list[Array]) -> None:
+        """Compares each op, given the reference's tensors. `feed`: the program's inputs."""
         arrays: dict[int, Array] = {}
         for v, x in zip(self.program.inputs, feed, strict=True):
             meaning = self.known.get(id(v))
@@ -250,7 +282,6 @@ class _Walk:
                     continue
                 self._compare(check, op, v, got, *pair)
                 arrays[id(v)] = pair[0]
-        return arrays
 
     @staticmethod
     def _keep(arrays: dict[int, Array], op: Op, v: Value, got: Array) -> None:
@@ -280,35 +311,18 @@ class _Walk:
 
     # --- the whole network
 
-    def _network(self, tensors: Mapping[str, Array], feed: list[Array], arrays: Mapping[int, Array]) -> None:
+    def _network(self, tensors: Mapping[str, Array], feed: list[Array]) -> None:
         results = self.engine.run(feed)
-        n = len(feed[0])
-        identical, agreed = np.ones(n, dtype=bool), np.ones(n, dtype=bool)
-        for v, got in zip(self.program.outputs, results, strict=True):
-            if v.name not in tensors:
-                raise VerifyError(f"the reference does not give the output {v.name!r}")
-            wanted = np.asarray(tensors[v.name]).reshape(got.shape)
-            flat, ref = got.reshape(n, -1), wanted.reshape(n, -1)
-            identical &= (flat == ref).all(axis=1)
-            error = np.abs(flat.astype(np.float64) - ref) / spread_of(ref)
-            worst = float(np.nan_to_num(error, nan=np.inf, posinf=np.inf).max(initial=0.0))
-            self.report.max_output_error = max(self.report.max_output_error, worst)
-            if flat.shape[1] < 2:
-                continue
-            a, b = flat.argmax(axis=1), ref.argmax(axis=1)
-            for s in np.flatnonzero(a != b):
-                agreed[s] = False
-                explained, why = self._explain(int(s), v, ref, int(a[s]), tensors, feed)
-                entry = Disagreement(self.report.samples + int(s), v.name, int(a[s]), int(b[s]), explained, why)
-                self.report.disagreements.append(entry)
-        self.report.outputs_equal += int(identical.sum())
-        self.report.argmax_equal += int(agreed.sum())
+        outputs = {v.name: got for v, got in zip(self.program.outputs, results, strict=True)}
 
-    def _explain(
-        self, sample: int, output: Value, ref: Array, engine: int, tensors: Mapping[str, Array], feed: list[Array]
-    ) -> tuple[bool, str]:
+        def explain(sample: int, output: str, engine: int) -> tuple[bool, str]:
+            return self.follow(sample, tensors, feed) or tie(np.asarray(tensors[output]), sample, engine)
+
+        compare_outputs(self.report, outputs, tensors, len(feed[0]), explain)
+
+    def follow(self, sample: int, tensors: Mapping[str, Array], feed: list[Array]) -> tuple[bool, str] | None:
         """Follows one input through the engine on its own values: the first bits that differ must lie at their
-        threshold."""
+        threshold. None if no bit differs."""
         one = {
             k: np.asarray(t)[sample : sample + 1] for k, t in tensors.items() if np.ndim(t) and len(t) == len(feed[0])
         }
@@ -336,5 +350,50 @@ class _Walk:
                 where = op.module or op.name
                 text = f"{int(wrong.sum())} bits flip first in {where} at {far:.1e} of the spread from their threshold"
                 return far <= TOLERANCE, text
-        gap = float(np.max(ref[sample]) - ref[sample, engine]) / spread_of(ref)
-        return gap <= TOLERANCE, f"no bit flips; the two answers differ by {gap:.1e} of the spread"
+        return None
+
+
+def tie(wanted: Array, sample: int, engine: int) -> tuple[bool, str]:
+    """Whether two answers are equally good by the reference, for want of another explanation."""
+    ref = wanted.reshape(len(wanted), -1)
+    gap = float(np.max(ref[sample]) - ref[sample, engine]) / spread_of(ref)
+    return gap <= TOLERANCE, f"no bit flips; the two answers differ by {gap:.1e} of the spread"
+
+
+def compare_outputs(
+    report: VerifyReport,
+    outputs: Mapping[str, Array],
+    tensors: Mapping[str, Array],
+    n: int,
+    explain: Callable[[int, str, int], tuple[bool, str]],
+) -> None:
+    """Adds the whole network's answers on `n` samples to a report.
+
+    Args:
+        outputs: the engine's, by name.
+        tensors: the reference's.
+        explain: (sample, output, the engine's argmax) -> whether a different argmax is explained, and how.
+    """
+    identical, agreed = np.ones(n, dtype=bool), np.ones(n, dtype=bool)
+    for name, got in outputs.items():
+        if name not in tensors:
+            raise VerifyError(f"the reference does not give the output {name!r}")
+        wanted = np.asarray(tensors[name]).reshape(got.shape)
+        flat, ref = (a.reshape(n, -1) if a.ndim and len(a) == n else a.reshape(1, -1) for a in (got, wanted))
+        identical &= (flat == ref).all(axis=1)
+        if flat.dtype.kind not in "fiub":
+            continue
+        error = np.abs(flat.astype(np.float64) - ref) / spread_of(ref)
+        worst = float(np.nan_to_num(error, nan=np.inf, posinf=np.inf).max(initial=0.0))
+        report.max_output_error = max(report.max_output_error, worst)
+        if flat.shape[1] < 2 or len(flat) != n:
+            continue
+        a, b = flat.argmax(axis=1), ref.argmax(axis=1)
+        for s in np.flatnonzero(a != b):
+            agreed[s] = False
+            explained, why = explain(int(s), name, int(a[s]))
+            report.disagreements.append(
+                Disagreement(report.samples + int(s), name, int(a[s]), int(b[s]), explained, why)
+            )
+    report.outputs_equal += int(identical.sum())
+    report.argmax_equal += int(agreed.sum())

@@ -53,7 +53,6 @@ class PartitionedSession(Session):
         self._check_arguments(threads, kernel)
         container = read_container(model)
         manifest = container.manifest
-        self._meta = manifest
         self._tensors: dict[str, dict[str, Any]] = manifest["tensors"]
         self._file_bytes = container.file_bytes
         self._threads = threads or available_cpus()
@@ -62,6 +61,8 @@ class PartitionedSession(Session):
         ]
         self._inputs = [self._tensor(name) for name in manifest["inputs"]]
         self._outputs = [self._tensor(name) for name in manifest["outputs"]]
+        self._manifest = manifest
+        self._meta = {**manifest, "ops": [entry for part in self._parts for entry in _entries(part)]}
         # tensors that nobody reads behind a part
         last = {name: i for i, part in enumerate(manifest["parts"]) for name in (*part["inputs"], *part["outputs"])}
         kept = set(manifest["outputs"])
@@ -106,7 +107,7 @@ class PartitionedSession(Session):
     def parts(self) -> list[PartInfo]:
         """The parts, in the order in which they run, with the nodes of the source model in each and the reasons."""
         keys = ("kind", "inputs", "outputs", "nodes")
-        return [{k: part[k] for k in keys} for part in self._meta["parts"]]  # type: ignore[misc]
+        return [{k: part[k] for k in keys} for part in self._manifest["parts"]]  # type: ignore[misc]
 
     @property
     def threads(self) -> int:
@@ -117,13 +118,14 @@ class PartitionedSession(Session):
     def facts(self) -> dict[str, int]:
         """As of `Session`, summed over the native parts (``micro_batch``: the smallest; ``file_bytes``: of the whole
         file). What onnxruntime holds is not known."""
-        own = [part.facts for _, part in self._natives()]
+        own = [part.facts for _, part in self.natives()]
         names = ("arena_bytes", "prepared_bytes", "weight_bytes", "scratch_bytes")
         facts = {name: sum(f[name] for f in own) for name in names}
         micro_batch = min((f["micro_batch"] for f in own), default=1)
         return {"file_bytes": self._file_bytes, **facts, "micro_batch": micro_batch}
 
-    def _natives(self) -> list[tuple[int, Session]]:
+    def natives(self) -> list[tuple[int, Session]]:
+        """The native parts with their indices in `parts`."""
         return [(i, part) for i, part in enumerate(self._parts) if isinstance(part, Session)]
 
     def ops(self) -> list[dict[str, Any]]:
@@ -141,7 +143,7 @@ class PartitionedSession(Session):
         return found
 
     def _onnx_op(self, part: int) -> dict[str, Any]:
-        facts = self._meta["parts"][part]
+        facts = self._manifest["parts"][part]
         kinds = list(dict.fromkeys(str(node.get("op")) for node in facts["nodes"]))
         empty = dict.fromkeys(("binary_macs", "float_macs", "int8_macs", "weight_bytes", "constant_bytes"), 0)
         return {
@@ -167,7 +169,7 @@ class PartitionedSession(Session):
     def values(self) -> list[dict[str, Any]]:
         """As of `Session`, of the native parts, with ``part`` in each."""
         found: list[dict[str, Any]] = []
-        for i, part in self._natives():
+        for i, part in self.natives():
             first = len(found)
             found += [{**v, "id": v["id"] + first, "part": i} for v in part.values()]
         return found
@@ -188,7 +190,7 @@ class PartitionedSession(Session):
 
     def _walk(self, given: dict[str, Any], clock: list[_Lap] | None, keep: bool = False) -> dict[str, Any]:
         there = dict(given)
-        for i, (facts, part) in enumerate(zip(self._meta["parts"], self._parts, strict=True)):
+        for i, (facts, part) in enumerate(zip(self._manifest["parts"], self._parts, strict=True)):
             arrays = [there[name] for name in facts["inputs"]]
             begin = time.perf_counter_ns()
             ops: list[int] | None = None
@@ -232,12 +234,12 @@ class PartitionedSession(Session):
             raise InputError("the batch is empty: there is nothing to time")
         ops = self.ops()
         memory = {"arena": 0, "weights": 0, "tables": 0, "scratch": 0}
-        for _, part in self._natives():
+        for _, part in self.natives():
             for name, n in part._memory(batch).items():
                 if name in memory:
                     memory[name] += n
         peaks = {}
-        natives = self._natives()
+        natives = self.natives()
         if machine and natives:
             peaks = natives[0][1]._peaks(
                 [op for op in ops if op["kind"] != "ONNX"], memory["weights"] + memory["arena"]
@@ -260,8 +262,8 @@ class PartitionedSession(Session):
         )
 
     def _part_time(self, index: int, laps: Sequence[_Lap]) -> PartTime:
-        facts = self._meta["parts"][index]
-        made = {name for part in self._meta["parts"] for name in part["outputs"]}
+        facts = self._manifest["parts"][index]
+        made = {name for part in self._manifest["parts"] for name in part["outputs"]}
         copied = [a for name, a in zip(facts["inputs"], laps[0].arrays, strict=True) if name in made]
         ops = int(median([sum(lap.ops) for lap in laps if lap.ops is not None] or [0]))
         ns = int(median(lap.ns for lap in laps))
@@ -315,9 +317,17 @@ class PartitionedSession(Session):
     def __repr__(self) -> str:
         inputs = ", ".join(f"{i.name}: {list(i.shape)}" for i in self._inputs)
         outputs = ", ".join(f"{o.name}: {list(o.shape)}" for o in self._outputs)
-        kinds = [part["kind"] for part in self._meta["parts"]]
+        kinds = [part["kind"] for part in self._manifest["parts"]]
         counts = ", ".join(f"{kinds.count(k)} {k} parts" for k in ("native", "onnxruntime"))
         return f"Session({inputs} -> {outputs}; {counts}, {self.threads} threads)"
+
+
+def _entries(part: Session | OnnxPart) -> list[Any]:
+    """META's entries of a part's ops."""
+    if isinstance(part, OnnxPart):
+        return [{}]
+    entries = part.meta.get("ops")
+    return entries if isinstance(entries, list) else [{}] * len(part.ops())
 
 
 class _Lap:
