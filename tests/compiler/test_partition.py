@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from bitwright.compiler import CompileError, UnsupportedModelError, compile, inspect, verify
+from bitwright.compiler import CompileError, UnsupportedModelError, VerifyError, compile, inspect, verify
+from bitwright.compiler.pixels import Pixels
 from bitwright.runtime import InputError, Session
 
 from .graphs import Array, Builder, onnxruntime
@@ -242,3 +243,53 @@ def test_verify(tmp_path: Path) -> None:
     wrong = verify(other.model(last(other)), path, b.normal(20, 3, 8, 8))
     assert not wrong.ok
     assert [v.ok for v in wrong.values] == [False, True, True, True, True]
+
+
+def test_quantized_parts(tmp_path: Path) -> None:
+    b = mixed()
+    model = b.model(last(b))
+    samples = {"x": b.normal(64, 3, 8, 8)}
+    with pytest.raises(CompileError, match="calibration samples"):
+        compile(model, tmp_path / "net.bwm", float_layers="int8")
+    labels = np.arange(40) % 5
+    report = compile(
+        model, tmp_path / "net.bwm", float_layers="int8", calibration=samples, evaluation=b.normal(40, 3, 8, 8),
+        labels=labels,
+    )  # fmt: skip
+    assert report.quantization is not None
+    assert len(report.quantization.layers) == 2  # the convolution of the first part, the Gemm of the second
+    assert report.int8_macs > 0
+    found = report.quantization.accuracy
+    assert found.samples == 40
+    assert found.agreement is not None
+    assert found.agreement > 0.7
+    assert found.top1 is not None
+    assert 0 < found.rms_error < 0.5
+    session = Session(tmp_path / "net.bwm")
+    x = b.normal(30, 3, 8, 8)
+    assert (session.run(x).argmax(1) == onnxruntime(model, x)[0].argmax(1)).mean() > 0.7
+    inspection = inspect(tmp_path / "net.bwm")
+    assert inspection.quantization is not None
+    assert "int8" in str(inspection)
+    with pytest.raises(VerifyError, match="natively as a whole"):
+        verify(model, tmp_path / "net.bwm", x)
+
+
+def test_pixels_into_the_first_part(tmp_path: Path) -> None:
+    b = mixed()
+    model = b.model(last(b))
+    pixels = Pixels((0.5, 0.4, 0.3), (0.2, 0.25, 0.3), 255.0)
+    compile(model, tmp_path / "net.bwm", uint8_input=True, pixels=pixels)
+    session = Session(tmp_path / "net.bwm")
+    assert session.inputs[0].dtype == np.uint8
+    x = b.rng.integers(0, 256, (4, 3, 8, 8), dtype=np.uint8)
+    check_equal(session, onnxruntime(model, pixels.normalized(x)), session.run(x))
+    b = Builder((3, 8, 8))
+    with pytest.raises(CompileError, match=r"taken by 1 parts \(onnxruntime\)"):
+        compile(b.model(b.bconv(b.op("Elu", "x"), 3, 8)), tmp_path / "a.bwm", uint8_input=True, pixels=pixels)
+
+
+def test_nothing_to_quantize(tmp_path: Path) -> None:
+    b = Builder((3, 8, 8))
+    with pytest.raises(CompileError, match="every node runs in onnxruntime"):
+        compile(b.model(b.op("Elu", "x")), tmp_path / "a.bwm", float_layers="int8", calibration=b.normal(8, 3, 8, 8))

@@ -220,19 +220,23 @@ def compare(fp32: Tracer, quantized: Tracer, samples: Samples) -> Accuracy:
     if not len(samples):
         return Accuracy(0)
     wanted, got = (_outputs(t, samples) for t in (fp32, quantized))
+    return accuracy(wanted, got, samples.labels)
+
+
+def accuracy(wanted: Array, got: Array, y: Array | None) -> Accuracy:
+    """Outputs of the quantized model against those of the fp32 one, both [samples, elements]; `y`: classes."""
     a, b = wanted.astype(np.float64), got.astype(np.float64)
     spread = float(np.ptp(a)) or 1.0
     norm = float(np.sqrt(np.square(a).mean())) or 1.0
     rms = float(np.sqrt(np.square(a - b).mean())) / norm
     worst = float(np.abs(a - b).max()) / spread
     if a.shape[1] < 2:
-        return Accuracy(len(samples), None, None, None, rms, worst)
+        return Accuracy(len(a), None, None, None, rms, worst)
     p, q = a.argmax(axis=1), b.argmax(axis=1)
-    y = samples.labels
     agreement = float((p == q).mean())
     if y is None:
-        return Accuracy(len(samples), agreement, None, None, rms, worst)
-    return Accuracy(len(samples), agreement, float((p == y).mean()), float((q == y).mean()), rms, worst)
+        return Accuracy(len(a), agreement, None, None, rms, worst)
+    return Accuracy(len(a), agreement, float((p == y).mean()), float((q == y).mean()), rms, worst)
 
 
 def _outputs(tracer: Tracer, samples: Samples) -> Array:
@@ -241,4 +245,7 @@ def _outputs(tracer: Tracer, samples: Samples) -> Array:
     return np.concatenate(rows)
 
 
-__all__ = ["FLOAT_LAYERS", "RESIDUALS", "Accuracy", "QuantizationReport", "StreamReport", "check_modes", "quantize"]
+__all__ = [
+    "FLOAT_LAYERS", "RESIDUALS", "Accuracy", "QuantizationReport", "StreamReport", "accuracy", "check_modes",
+    "quantize",
+]  # fmt: skip

@@ -64,7 +64,7 @@ def gather(inputs: Inputs, program: Program, what: str, labels: Any = None) -> S
     arrays = tuple(np.concatenate(column) for column in columns)
     if len({len(a) for a in arrays}) != 1:
         raise CompileError(f"the inputs of the {what} samples have different numbers of samples")
-    return Samples(arrays, None if labels is None else _labels(labels, len(arrays[0]), what))
+    return Samples(arrays, None if labels is None else check_labels(labels, len(arrays[0]), what))
 
 
 def _arrays(piece: Batch, program: Program, what: str) -> list[Any]:
@@ -104,7 +104,8 @@ def _checked(x: Array, v: Value, what: str) -> Array:
     return x.astype(kind, copy=False)
 
 
-def _labels(labels: Any, count: int, what: str) -> Array:
+def check_labels(labels: Any, count: int, what: str) -> Array:
+    """The classes as int64. Raises `CompileError` if there are not `count` of them."""
     y = np.asarray(labels)
     if y.shape != (count,) or y.dtype.kind not in "iu":
         raise CompileError(
@@ -114,4 +115,4 @@ def _labels(labels: Any, count: int, what: str) -> Array:
     return y.astype(np.int64)
 
 
-__all__ = ["Inputs", "Samples", "gather"]
+__all__ = ["Inputs", "Samples", "check_labels", "gather"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from onnx import helper
 
 import bitwright
 from bitwright.files import write_atomically
+from bitwright.runtime import Session
 from bitwright.runtime.container import DTYPES, Container
 from bitwright.runtime.errors import ModelError
 from bitwright.runtime.onnx_part import OnnxPart
@@ -19,14 +21,18 @@ from bitwright.runtime.onnx_part import OnnxPart
 from ..bwm_read import read
 from ..errors import CompileError
 from ..graph import DIALECT, Graph
+from ..lower import lower
+from ..pixels import Pixels
 from ..program import Program
+from ..quantization import QuantizationReport
 from ..samples import Inputs
+from .calibrated import Flow, Run
 from .classify import FOLDED, NATIVE, ORT
 from .container import encode_container
 from .cut import Part
-from .plan import Partition, partition
+from .plan import PERMUTED, Partition, partition
 from .report import PartitionReport, PartReport, reasons_of
-from .types import BATCH, Types, dtype_of, shape_of
+from .types import BATCH, Types, dtype_of, shape_of, tensor_type
 
 if TYPE_CHECKING:
     from ..compilation import CompileReport, Options
@@ -61,9 +67,10 @@ def compile_parts(
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, data)
     nodes = [node for part in manifest["parts"] for node in part["nodes"]]
+    quantization = None if made.flow is None else made.quantization()
     places = {place: cut.place.count(place) for place in (NATIVE, ORT, FOLDED)}
     summary = PartitionReport(tuple(made.reports), places, reasons_of(nodes))
-    return CompileReport.of(target, label, len(data), len(graph.nodes), made.programs, made.quantization, summary)
+    return CompileReport.of(target, label, len(data), len(graph.nodes), made.programs, quantization, summary)
 
 
 class _Assembly:
@@ -82,9 +89,15 @@ class _Assembly:
         self.parts: list[dict[str, Any]] = []
         self.reports: list[PartReport] = []
         self.programs: list[Program] = []
-        self.quantization = None
-        if options.quantizes or options.uint8_input:
-            raise CompileError("quantization of models with parts for onnxruntime: not yet")
+        self.pixels: Pixels | None = None
+        self.flow = Flow(cut.graph, calibration, evaluation, labels) if options.quantizes else None
+        natives = [part for part in cut.parts if part.place == NATIVE]
+        if (options.quantizes or not options.optimize) and not natives:
+            raise CompileError(
+                "every node runs in onnxruntime, so there is nothing to quantize or to leave unfused: compile without "
+                "float_layers, residual and optimize (--float-layers, --residual)"
+            )
+        self.pixels_in = self._pixel_part() if options.uint8_input else None
 
     def add(self, part: Part) -> None:
         """Compiles the next part."""
@@ -107,9 +120,24 @@ class _Assembly:
 
         assert part.graph is not None
         assert part.program is not None
-        pixels = rewrite(part.program, self.options, part.graph)
-        data, _ = finish(part.program, part.graph, self.label, self.options, pixels, None)
+        graph = replace(part.graph, metadata=self.cut.graph.metadata if part is self.pixels_in else {})
+        options = replace(self.options, uint8_input=part is self.pixels_in)
+        options.pixels = self.options.pixels if part is self.pixels_in else None
+        pixels = rewrite(part.program, options, graph)
+        if pixels is not None:
+            self.pixels = pixels
+            name = part.inputs[0]
+            self.types[name] = tensor_type(onnx.TensorProto.UINT8, shape_of(self.types[name]) or ())
+        samples = None if self.flow is None else self.flow.of(part.program)
+        data, report = finish(part.program, part.graph, self.label, options, pixels, samples)
         stored = read(data)
+        if self.flow is not None and report is not None:
+            self.flow.reports.append(report)
+            plain = lower(part.graph, permuted=PERMUTED)
+            fp32 = replace(options, float_layers="fp32", residual="fp32")
+            first, _ = finish(plain, part.graph, self.label, fp32, rewrite(plain, fp32, graph), None)
+            names = [v.name for v in stored.inputs], [v.name for v in stored.outputs]
+            self.flow.through(*names, _native_run(first), _native_run(data))
         facts["inputs"] = [v.name for v in stored.inputs]
         facts["outputs"] = [v.name for v in stored.outputs]
         self.programs.append(part.program)
@@ -133,7 +161,21 @@ class _Assembly:
             if name not in self.types or not dtype_of(self.types[name]) or shape_of(self.types[name]) is None:
                 self.types[name] = _as_type(kind, shape)
         facts["inputs"], facts["outputs"] = runner.inputs, runner.outputs
+        if self.flow is not None:
+            self.flow.through(runner.inputs, runner.outputs, runner.run, runner.run)
         return data
+
+    def _pixel_part(self) -> Part:
+        """The native part that takes the model's only input: the one that can take pixels instead."""
+        inputs = [given.name for given in self.cut.graph.inputs]
+        readers = [part for part in self.cut.parts if set(inputs) & set(part.inputs)]
+        if len(inputs) == 1 and len(readers) == 1 and readers[0].place == NATIVE and readers[0].inputs == inputs:
+            return readers[0]
+        where = ", ".join(sorted({part.place for part in readers}))
+        raise CompileError(
+            f"uint8 input: pixels are possible where one native part takes the model's only input; the inputs {inputs} "
+            f"are taken by {len(readers)} parts ({where}). Compile without uint8_input and normalise outside"
+        )
 
     def _node(self, index: int) -> dict[str, str]:
         node = self.cut.graph.nodes[index]
@@ -168,7 +210,14 @@ class _Assembly:
             "tensors": {name: self._tensor(name) for name in names},
             "parts": self.parts,
             "folded": folded,
+            **({} if self.pixels is None else {"pixels": self.pixels.to_dict()}),
+            **({} if self.flow is None else {"quantization": self.quantization().to_dict()}),
         }
+
+    def quantization(self) -> QuantizationReport:
+        """Of the whole model."""
+        assert self.flow is not None
+        return self.flow.report(self.options.float_layers, self.options.residual)
 
     def _tensor(self, name: str) -> dict[str, Any]:
         found = self.types.get(name)
@@ -189,6 +238,17 @@ class _Assembly:
         """The batch axis is called N, whatever the exporter called it."""
         first = shape_of(self.cut.classes.types.get(self.cut.graph.inputs[0].name))
         return BATCH if first and isinstance(first[0], str) and size == first[0] else size
+
+
+def _native_run(data: bytes) -> Run:
+    """Runs a compiled part."""
+    session = Session(data)
+
+    def run(arrays: list[Any]) -> list[Any]:
+        results = session.run(*arrays)
+        return results if isinstance(results, list) else [results]
+
+    return run
 
 
 def _decides(node: onnx.NodeProto) -> bool:

@@ -79,7 +79,7 @@ def inspect_parts(path: str | os.PathLike[str]) -> Inspection:
         float_macs=sum(x.float_macs for x in layers),
         binary_weights=sum(weight_bits(op) for program in programs for op in program.ops),
         int8_macs=sum(x.int8_macs for x in layers),
-        quantization=next((p.meta["quantization"] for p in programs if "quantization" in p.meta), None),
+        quantization=manifest["quantization"] if isinstance(manifest.get("quantization"), dict) else None,
         nodes=tuple(places),
         parts=tuple(_part(i, container) for i in range(len(contents))),
     )

@@ -19,7 +19,7 @@ from .cut import Cutter, Part
 
 WORTH = 32
 # A flattened map leaves the engine in its own order: up to so many elements a dense permutation reorders them.
-_PERMUTED = 128
+PERMUTED = 128
 
 
 @dataclass
@@ -78,7 +78,7 @@ class _Planner:
             self.cutter.fill(part)
             assert part.graph is not None
             try:
-                part.program = lower(part.graph, permuted=_PERMUTED)
+                part.program = lower(part.graph, permuted=PERMUTED)
                 self.tried[key] = part
             except UnsupportedModelError as error:
                 moved = True
@@ -119,4 +119,4 @@ def _worth(program: Program) -> bool:
     return work >= WORTH * crossing
 
 
-__all__ = ["WORTH", "Partition", "partition"]
+__all__ = ["PERMUTED", "WORTH", "Partition", "partition"]
