@@ -195,7 +195,7 @@ def test_a_tree_ensemble_with_string_labels(tmp_path: Path) -> None:
     node = helper.make_node(
         "TreeEnsembleClassifier", [x], ["label", "scores"], domain="ai.onnx.ml",
         class_ids=[0, 1, 0, 1], class_nodeids=[1, 1, 2, 2], class_treeids=[0] * 4, class_weights=[0.9, 0.1, 0.2, 0.8],
-        classlabels_strings=["cat", "dog"], nodes_falsenodeids=[2, 0, 0], nodes_featureids=[2, 0, 0],
+        classlabels_strings=["cat", "dog", "emu"], nodes_falsenodeids=[2, 0, 0], nodes_featureids=[2, 0, 0],
         nodes_missing_value_tracks_true=[0, 0, 0], nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF"], nodes_nodeids=[0, 1, 2],
         nodes_treeids=[0, 0, 0], nodes_truenodeids=[1, 0, 0], nodes_values=[middle, 0.0, 0.0], post_transform="NONE",
     )  # fmt: skip
