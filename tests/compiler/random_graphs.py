@@ -37,7 +37,7 @@ def _dynamic_reshape(b: Builder, x: str) -> str:
     n = b.op("Gather", b.op("Shape", "x"), b.ints(0))
     merged = b.op("Reshape", x, b.op("Concat", n, b.ints(C, H * W), axis=0))
     again = b.op("Concat", n, b.ints(C, H, W), axis=0)
-    return str(b.op("Reshape", b.op("Elu", merged), again))
+    return str(b.op("Reshape", b.op("Celu", merged), again))
 
 
 def _tokens(b: Builder, x: str) -> str:
@@ -95,6 +95,7 @@ ONE: dict[str, Callable[[Builder, str], str]] = {
     "gate": _gate,
     "softmax": lambda b, x: b.op("Softmax", x, axis=1),
     "elu": lambda b, x: b.op("Elu", x),
+    "celu": lambda b, x: b.op("Celu", x),
     "position": lambda b, x: b.op("Add", x, b.const(b.normal(C, H, W))),
     "centred": _centred,
     "tokens": _tokens,

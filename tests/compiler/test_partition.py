@@ -122,7 +122,7 @@ def test_islands_go_to_onnxruntime(tmp_path: Path) -> None:
         (lambda b, x: b.conv(x, 6, 64, (3, 3)), ["onnxruntime", "native", "onnxruntime"]),
     ):
         b = Builder((6, 8, 8))
-        y = b.op("Elu", work(b, b.op("Softmax", "x", axis=1)))
+        y = b.op("Celu", work(b, b.op("Softmax", "x", axis=1)))
         model = b.model(y)
         path = tmp_path / "net.bwm"
         assert parts_of(model, path) == kinds
@@ -286,10 +286,10 @@ def test_pixels_into_the_first_part(tmp_path: Path) -> None:
     check_equal(session, onnxruntime(model, pixels.normalized(x)), session.run(x))
     b = Builder((3, 8, 8))
     with pytest.raises(CompileError, match=r"taken by 1 parts \(onnxruntime\)"):
-        compile(b.model(b.bconv(b.op("Elu", "x"), 3, 8)), tmp_path / "a.bwm", uint8_input=True, pixels=pixels)
+        compile(b.model(b.bconv(b.op("Celu", "x"), 3, 8)), tmp_path / "a.bwm", uint8_input=True, pixels=pixels)
 
 
 def test_nothing_to_quantize(tmp_path: Path) -> None:
     b = Builder((3, 8, 8))
     with pytest.raises(CompileError, match="every node runs in onnxruntime"):
-        compile(b.model(b.op("Elu", "x")), tmp_path / "a.bwm", float_layers="int8", calibration=b.normal(8, 3, 8, 8))
+        compile(b.model(b.op("Celu", "x")), tmp_path / "a.bwm", float_layers="int8", calibration=b.normal(8, 3, 8, 8))
