@@ -169,21 +169,28 @@ void bench_binary(benchmark::State& state, const BinaryKernel* k, const Epilogue
   report(state, l.macs());
 }
 
-void bench_float(benchmark::State& state, const FloatKernel* k, Layer l) {
-  const uint32_t taps = l.taps(), panels = (l.outputs + k->panel - 1) / k->panel;
-  const Buffer<float> input(static_cast<size_t>(l.size) * l.size * l.channels, 0.5f);
-  const Buffer<float> weights(static_cast<size_t>(l.outputs) * taps * l.channels, 0.25f);
-  const std::vector<int32_t> table = indirection(l, l.channels, -1);
+// lines: as the engine runs a stem, each line of a window as one tap, here in a map with its padding around it.
+void bench_float(benchmark::State& state, const FloatKernel* k, Layer l, bool lines) {
+  const uint32_t taps = lines ? l.kernel : l.taps(), channels = lines ? l.kernel * l.channels : l.channels, panels = (l.outputs + k->panel - 1) / k->panel;
+  const uint32_t padded = l.size + l.kernel;
+  const Buffer<float> input(static_cast<size_t>(padded) * padded * l.channels, 0.5f);
+  const Buffer<float> weights(static_cast<size_t>(l.outputs) * taps * channels, 0.25f);
+  std::vector<int32_t> table = lines ? std::vector<int32_t>() : indirection(l, l.channels, -1);
+  for (uint32_t p = 0; lines && p < l.pixels(); ++p)
+    for (uint32_t line = 0; line < taps; ++line) {
+      const uint32_t y = p / l.out_size() * l.stride + line, x = p % l.out_size() * l.stride;
+      table.push_back(static_cast<int32_t>((y * padded + x) * l.channels));
+    }
   const std::vector<const int32_t*> offset = row_pointers(table, l.pixels(), taps);
   const std::vector<const float*> base(l.pixels(), input.data());
-  const size_t floats = k->panel_floats(taps, l.channels);
+  const size_t floats = k->panel_floats(taps, channels);
   Buffer<float> packed(floats * panels);
-  k->pack(packed.data(), weights.data(), l.outputs, taps, l.channels);
+  k->pack(packed.data(), weights.data(), l.outputs, taps, channels);
   Buffer<float> out(static_cast<size_t>(k->mr) * k->panel);
   for (auto _ : state)
     for (uint32_t panel = 0; panel < panels; ++panel)
       for (uint32_t i = 0; i < l.pixels(); i += k->mr) {
-        k->run(out.data(), {base.data() + i, offset.data() + i, std::min(k->mr, l.pixels() - i), taps, l.channels, packed.data() + panel * floats});
+        k->run(out.data(), {base.data() + i, offset.data() + i, std::min(k->mr, l.pixels() - i), taps, channels, packed.data() + panel * floats});
         benchmark::DoNotOptimize(out.data());
       }
   report(state, l.macs());
@@ -210,7 +217,11 @@ int main(int argc, char** argv) {
       unit(benchmark::RegisterBenchmark((std::string(k->name) + "/" + l.name + "/counts").c_str(), bench_binary, k, nullptr, l, Then::kNothing));
   for (const FloatKernel* const* k = float_kernels(); *k != nullptr; ++k)
     for (const Layer& l : float_layers)
-      if ((*k)->supported()) unit(benchmark::RegisterBenchmark((std::string((*k)->name) + "/" + l.name).c_str(), bench_float, *k, l));
+      for (bool lines : {false, true}) {
+        if (!(*k)->supported() || (lines && (l.channels >= 16 || l.kernel == 1))) continue;
+        const std::string name = std::string((*k)->name) + "/" + l.name + (lines ? "/lines" : "");
+        unit(benchmark::RegisterBenchmark(name.c_str(), bench_float, *k, l, lines));
+      }
   register_pool_benchmarks();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;

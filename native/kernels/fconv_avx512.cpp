@@ -2,8 +2,9 @@
 // Weights of a panel: [taps*channels][32] floats.
 //
 // Cost per input channel: 16 vfmadd231ps (8 cycles on two FMA pipes), 2 weight loads and 8 broadcast loads (5 cycles on two load pipes).
-// Measured (Zen 5 server, 3.6 GHz, gcc 12, one core, bitwright_bench): 100 to 110 GMAC/s (85 to 95 % of the FMA peak) from 64 channels on,
-// 76 to 98 for a 7x7 stem of 3 channels, 44 to 58 for a 3x3 stem of 1. Depthwise, one load a product: 30 for 3x3 at 56x56x128, 26 at 14x14x512.
+// Measured (Zen 5 server, 3.6 GHz, gcc 12, one core, bitwright_bench): 100 to 110 GMAC/s (85 to 95 % of the FMA peak) from 64 channels on, as much for
+// a 7x7 stem of 3 channels whose lines are taps (tiles alone; 76 to 98 tap by tap), 44 to 58 for a 3x3 stem of 1 tap by tap. Depthwise, one load a
+// product: 30 for 3x3 at 56x56x128, 26 at 14x14x512.
 #include "isa.h"
 
 #include "entries.h"
