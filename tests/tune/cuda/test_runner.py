@@ -1,0 +1,121 @@
+"""The runner's flow with the emulator in the GPU's place: what it proves, what it refuses, in which order it times."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bitwright.tune import Config, Problem, search, space_of, strategy_of
+from bitwright.tune.cuda import emulator, model
+from bitwright.tune.cuda.emulator import Emulated, aligned, compiler
+from bitwright.tune.cuda.families import Build, MmaB1
+from bitwright.tune.cuda.gpu import Work
+from bitwright.tune.cuda.runner import CudaRunner
+
+from .test_emulated_b1 import AND, TURING, mma
+
+pytestmark = pytest.mark.skipif(compiler() is None, reason="no host C++ compiler")
+
+ORIN = model("orin")  # few multiprocessors: small grids are worth their while
+
+
+class EmulatedGpu:
+    """`Machine` whose kernels run in the emulator; a launch takes a time that depends on its blocks."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[int, NDArray[np.uint8]] = {}
+        self.log: list[str] = []
+        self.clock = 0.0
+
+    def upload(self, array: NDArray[Any]) -> int:
+        copy = aligned(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        self.arrays[copy.ctypes.data] = copy
+        return int(copy.ctypes.data)
+
+    def _at(self, address: int, size: int) -> NDArray[np.uint8]:
+        for start, array in self.arrays.items():
+            if start <= address and address + size <= start + array.nbytes:
+                return array[address - start : address - start + size]
+        raise AssertionError("an address outside of all allocations")
+
+    def download(self, address: int, like: NDArray[Any]) -> NDArray[Any]:
+        return self._at(address, like.nbytes).copy().view(like.dtype).reshape(like.shape)
+
+    def fill(self, address: int, byte: int, size: int) -> None:
+        self._at(address, size)[:] = byte
+
+    def load(self, build: Build) -> Emulated:
+        return Emulated(build.kernel, dict(build.defines))
+
+    def launch(self, kernel: Emulated, build: Build, grid: tuple[int, int, int], arguments: ctypes.Structure) -> None:
+        kernel(arguments, grid, build.threads, build.shared_bytes, [], list(self.arrays.values()))  # type: ignore[arg-type]
+        self.log.append(build.kernel)
+        self.clock += 1e-6 * (1 + grid[0] * grid[1] * grid[2])
+
+    def seconds(self, work: Work, before: Work | None) -> float:
+        if before is not None:
+            before()
+        start = self.clock
+        work()
+        return self.clock - start
+
+    def release(self) -> None:
+        self.arrays.clear()
+
+
+@pytest.mark.parametrize("out", ["s32", "bits"])
+def test_right_candidates_are_timed_in_turn(out: str) -> None:
+    gpu = EmulatedGpu()
+    runner = CudaRunner(Problem("gemm", 100, 150, 1300, out=out), ORIN, gpu)
+    first, second = mma(), mma(split=2)
+    found = runner.measure([first, second], 2)
+    assert not runner.failures
+    assert [len(s) for s in found.values()] == [2, 2]
+    # verified once each, then in turn
+    assert gpu.log == ["mma_b1", "mma_b1", "finish", *(["mma_b1", "mma_b1", "finish"] * 2)]
+    runner.measure([first], 1)
+    assert gpu.log[-1:] == ["mma_b1"]
+    assert len(gpu.log) == 10
+
+
+def test_what_cannot_run_is_a_failure_with_the_reason() -> None:
+    runner = CudaRunner(Problem("gemm", 100, 150, 1300), ORIN, EmulatedGpu(), cold=False)
+    wrong = [mma(TURING), Config.of("nothing"), mma(bm=48)]
+    assert runner.measure(wrong, 1) == {}
+    assert "four times as large" in runner.failures[wrong[0]]
+    assert "no family 'nothing'" in runner.failures[wrong[1]]
+    assert "no whole number of warp tiles" in runner.failures[wrong[2]]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("p.acc_mul * acc + term", "p.acc_mul * acc + term + (column == 7)", "outputs are wrong"),
+        ("if (!valid || column >= p.n) continue;", "if (!valid) continue;", "overwritten|outside|outputs are wrong"),
+        ("valid = row < p.m;", "valid = true;", "overwritten|outside"),
+    ],
+)
+def test_wrong_kernels_are_never_timed(old: str, new: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = emulator.source_of
+    assert old in right("mma_b1", {})
+    monkeypatch.setattr(emulator, "source_of", lambda name, defines: right(name, defines).replace(old, new))
+    runner = CudaRunner(Problem("gemm", 70, 75, 300), ORIN, EmulatedGpu(), cold=False)
+    assert runner.measure([mma(AND)], 3) == {}
+    (why,) = runner.failures.values()
+    assert any(part in why for part in reason.split("|")), why
+
+
+def test_a_search_over_the_emulated_gpu_ends_with_a_winner() -> None:
+    problem = Problem("gemm", 64, 64, 512)
+    space = space_of(problem, ORIN, [MmaB1()])
+    few = type(space)(problem, ORIN, space.configs[:3], 0, space.refused)
+    gpu = EmulatedGpu()
+    outcome = search(
+        few, strategy_of("exhaustive"), CudaRunner(problem, ORIN, gpu, cold=False), clock=lambda: gpu.clock
+    )
+    assert outcome.best in few.configs
+    assert not outcome.failures
