@@ -1,0 +1,70 @@
+"""What the GPU scripts share: problems, arguments, the GPU or its stand-in from the table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bitwright.tune import Device, Problem, Space, space_of
+from bitwright.tune.cuda import Conv2d, families, model, models, this_gpu
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Small ones with every kind of tail: what correctness is shown on.
+SMALL = [
+    Problem("gemm", m, n, k, a, out=out)
+    for m, n, k in ((1, 1, 1), (70, 75, 300), (129, 257, 1100), (16, 1000, 4096))
+    for a, out in (("pm1", "s32"), ("pm1", "bits"), ("u1", "f16"), ("u4", "bf16"), ("s8", "f32"), ("f16", "f16"))
+] + [
+    Conv2d(2, 9, 7, c, (3, 3), (stride, stride), (1, 1), fill=fill).problem(40, out=out)
+    for c in (64, 130)
+    for stride in (1, 2)
+    for fill in (-1, 0, 1)
+    for out in ("s32", "bits")
+]
+
+# Layers of ResNet-18 at batch 32, BERT-base at 16 x 128 tokens, a 4096-wide decoder at 1 and 2048 tokens, squares.
+LARGE = [
+    Conv2d(32, 56, 56, 64, pad=(1, 1)).problem(64, out="bits"),
+    Conv2d(32, 28, 28, 128, pad=(1, 1)).problem(128, out="bits"),
+    Conv2d(32, 14, 14, 256, pad=(1, 1)).problem(256, out="bits"),
+    Conv2d(32, 7, 7, 512, pad=(1, 1)).problem(512, out="bits"),
+    Problem("gemm", 2048, 768, 768, out="f16"),
+    Problem("gemm", 2048, 3072, 768, out="f16"),
+    Problem("gemm", 4096, 4096, 4096),
+    Problem("gemm", 8192, 8192, 8192),
+    Problem("gemm", 2048, 4096, 4096, "s8", out="f16"),
+    Problem("gemm", 1, 4096, 4096, "s8", out="f16"),
+    Problem("gemm", 1, 4096, 4096, "f16", out="f16"),
+    Problem("gemm", 2048, 4096, 4096, "f16", out="f16"),
+]
+
+
+def arguments(description: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--dry-run", action="store_true", help="list what would run; needs no GPU")
+    parser.add_argument("--device", default="h100", choices=models(), help="GPU of the table for --dry-run")
+    parser.add_argument("--budget", default="60s", help="of the search of one problem")
+    parser.add_argument("--strategy", default="two_stage", help="of the search")
+    parser.add_argument("--builds", type=int, default=6, help="builds of each family that correctness runs")
+    parser.add_argument("--results", type=Path, default=ROOT / "results", help="folder to write to")
+    return parser.parse_args()
+
+
+def device_of(options: argparse.Namespace) -> Device:
+    """The GPU at hand, or for a dry run one of the table."""
+    return model(options.device) if options.dry_run else this_gpu()
+
+
+def spaces(problems: list[Problem], device: Device, dry_run: bool) -> Iterator[Space]:
+    """The candidates of each problem; of a dry run of every tenth one."""
+    return (space_of(problem, device, families()) for problem in problems[:: 10 if dry_run else 1])
+
+
+def write(path: Path, data: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    print(f"wrote {path}")
