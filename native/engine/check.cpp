@@ -257,15 +257,20 @@ class Checker : OpChecks {
     if (out.scale != in.scale || out.zero != in.zero)
       bad_model(where_, ": the output has scale ", out.scale, " and zero point ", out.zero, ", the input ", in.scale, " and ", in.zero);
     if (!op.steps.empty()) bad_model(where_, ": has steps");
+    op.one_pixel = model_.version_minor >= 1 && op.count[0] == 1 && op.count[1] == 1 && op.count[2] == 1 && out.pixels() > 1 && !op.zero_rest;
     for (int k = 0; k < 4; ++k) {
       const char name = "DHWC"[k];
       if (op.step[k] == 0 || op.count[k] == 0) bad_model(where_, ": step ", op.step[k], " and count ", op.count[k], " in ", name);
       const uint64_t last = op.start[k] + uint64_t{op.count[k] - 1} * op.step[k];
       if (last >= in.dims[k]) bad_model(where_, ": the box reaches index ", last, " in ", name, ", the input has ", in.dims[k]);
-      if (k < 3 && out.dims[k] != op.count[k]) bad_model(where_, ": the box has ", op.count[k], " elements in ", name, ", the output ", out.dims[k]);
+      if (k < 3 && !op.one_pixel && out.dims[k] != op.count[k])
+        bad_model(where_, ": the box has ", op.count[k], " elements in ", name, ", the output ", out.dims[k]);
     }
-    if (uint64_t{op.dst_channel} + op.count[3] > out.channels())
-      bad_model(where_, ": channels ", op.dst_channel, " to ", uint64_t{op.dst_channel} + op.count[3] - 1, " of an output with ", out.channels());
+    const uint64_t room = op.one_pixel ? uint64_t{out.pixels()} * out.channels() : out.channels();
+    if (uint64_t{op.dst_channel} + op.count[3] > room)
+      bad_model(where_, ": channels ", op.dst_channel, " to ", uint64_t{op.dst_channel} + op.count[3] - 1, " of an output with ", room);
+    if (op.one_pixel && op.dst_channel % out.channels() + uint64_t{op.count[3]} > out.channels())
+      bad_model(where_, ": channels ", op.dst_channel, " to ", uint64_t{op.dst_channel} + op.count[3] - 1, " lie in two pixels of ", out.channels(), " channels");
     op.out = {op.count[0], op.count[1], op.count[2]};
   }
 

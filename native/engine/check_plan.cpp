@@ -15,7 +15,7 @@ struct Life {
   int64_t last = -2;   // index of the last op that writes or reads it
 };
 
-// COPYs into one value: consecutive, disjoint, covering all channels. `first` is the index of the first one; returns the last one's.
+// COPYs into one value: consecutive, disjoint, covering all channels (boxes of one pixel: those of all pixels). `first` is the index of the first one; returns the last one's.
 size_t check_copies(const Model& model, size_t first) {
   const OpInfo& head = model.ops[first];
   std::vector<std::pair<uint32_t, uint32_t>> ranges;
@@ -25,6 +25,7 @@ size_t check_copies(const Model& model, size_t first) {
     if (op.zero_rest && (end != first || (end + 1 < model.ops.size() && model.ops[end + 1].opcode == Opcode::kCopy &&
                                           model.ops[end + 1].target == head.target)))
       bad_model(label(model, end), ": zero_rest, but not the only COPY into value ", head.target);
+    if (op.one_pixel != head.one_pixel) bad_model(label(model, end), ": a box of one pixel beside one of the whole map into value ", head.target);
     ranges.emplace_back(op.dst_channel, op.dst_channel + op.count[3]);
   }
   if (head.zero_rest) return end - 1;
@@ -35,7 +36,7 @@ size_t check_copies(const Model& model, size_t first) {
     if (from > covered) bad_model(label(model, first), ": no COPY fills channel ", covered, " of value ", head.target);
     covered = to;
   }
-  const uint32_t channels = model.values[head.target].channels();
+  const uint32_t channels = model.values[head.target].channels() * (head.one_pixel ? static_cast<uint32_t>(model.values[head.target].pixels()) : 1);
   if (covered != channels) bad_model(label(model, first), ": no COPY fills channel ", covered, " of value ", head.target);
   return end - 1;
 }

@@ -121,6 +121,7 @@ struct OpInfo {
   std::array<uint32_t, 4> start{}, step{}, count{};
   uint32_t dst_channel = 0;
   bool zero_rest = false;
+  bool one_pixel = false;  // of a COPY: its box is one pixel of an output of several; dst_channel counts from the first pixel's first channel
   std::vector<StepInfo> steps;
 
   // A BCONV whose channels are groups of their own while its input is packed as one.

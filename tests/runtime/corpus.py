@@ -72,6 +72,19 @@ def floats() -> bytes:
     return m.file()
 
 
+def sequence() -> bytes:
+    """Steps of a sequence stacked pixel by pixel, cut in two pieces of a pixel each, and one of them picked."""
+    m = Builder(minor=1)
+    steps = [m.value("f32", (1, 1, 1, 5), role="input", name=f"x{t}", axes=(4,)) for t in range(3)]
+    y = m.value("f32", (1, 1, 3, 5), role="output", name="y", axes=(3, 4))
+    last = m.value("f32", (1, 1, 1, 5), role="output", name="last", axes=(4,))
+    for t in (2, 0, 1):  # in any order
+        for first, width in ((0, 2), (2, 3)):
+            m.copy(steps[t], y, (0, 0, 0, first), (1, 1, 1, 1), (1, 1, 1, width), 5 * t + first)
+    m.copy(y, last, (0, 0, 2, 0), (1, 1, 1, 1), (1, 1, 1, 5))
+    return m.file()
+
+
 def dense() -> bytes:
     """A vector network: binary dense, float dense, counts of 32 bits would not change its shape."""
     random = np.random.default_rng(11)
@@ -259,6 +272,7 @@ def corpus() -> dict[str, bytes]:
         "levels.bwm": levels(),
         "int8.bwm": int8(),
         "attention.bwm": attention(),
+        "sequence.bwm": sequence(),
     }
 
 

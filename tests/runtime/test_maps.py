@@ -328,6 +328,30 @@ def test_copies(data: Any, batch: int, threads: int) -> None:
     np.testing.assert_array_equal(Session(m.file(), threads).run(*inputs), expected)
 
 
+@EXAMPLES
+@given(st.data(), st.integers(1, 3), st.sampled_from([1, 2]))
+def test_copies_into_single_pixels(data: Any, batch: int, threads: int) -> None:
+    """A map filled pixel by pixel, in any order, each pixel from one or two boxes of other maps."""
+    out = tuple(data.draw(st.integers(1, 3)) for _ in range(3))
+    pixels, channels = int(np.prod(out)), data.draw(st.integers(1, 40))
+    random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    m = Builder(minor=1)
+    size = (2, 3, 2, 2 * channels + 3)
+    x = random.standard_normal((batch, *size)).astype(np.float32)
+    source, y = m.value("f32", size, role="input"), m.value("f32", (*out, channels), role="output")
+    expected = np.zeros((batch, pixels, channels), np.float32)
+    for pixel in data.draw(st.permutations(range(pixels))):
+        cut = data.draw(st.integers(1, channels))
+        for at, width in ((0, cut), (cut, channels - cut)):
+            if width:
+                d, h, w, c = (int(random.integers(n)) for n in (2, 3, 2, 3))
+                step = int(random.integers(1, 3))
+                expected[:, pixel, at : at + width] = x[:, d, h, w, c : c + (width - 1) * step + 1 : step]
+                m.copy(source, y, (d, h, w, c), (1, 1, 1, step), (1, 1, 1, width), pixel * channels + at)
+    result = Session(m.file(), threads).run(x)
+    np.testing.assert_array_equal(result, expected.reshape(batch, *out, channels))
+
+
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("channels", [1, 32, 100, 600])
 @pytest.mark.parametrize("scaled", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 
@@ -413,3 +414,40 @@ def test_packed_float_weights(shape: tuple[int, ...], tail: int, words: str) -> 
         assert words in error(m.file())
     else:
         Session(m.file())
+
+
+@pytest.mark.parametrize(
+    ("boxes", "message"),
+    [
+        ([(0, 4), (4, 4)], "op 0 (COPY): no COPY fills channel 8 of value 1"),
+        ([(0, 4), (4, 4), (8, 3)], "op 0 (COPY): no COPY fills channel 11 of value 1"),
+        ([(0, 4), (4, 4), (4, 4), (8, 4)], "op 0 (COPY): COPYs into value 1 overlap at channel 4"),
+        ([(0, 4), (4, 4), (9, 4)], "op 2 (COPY): channels 9 to 12 of an output with 12"),
+        ([(0, 4), (3, 2), (4, 4), (8, 4)], "op 1 (COPY): channels 3 to 4 lie in two pixels of 4 channels"),
+        ([(2**32 - 1, 2), (0, 4), (4, 4)], "op 0 (COPY): channels 4294967295 to 4294967296 of an output with 12"),
+    ],
+)
+def test_boxes_of_one_pixel_fill_the_map(boxes: list[tuple[int, int]], message: str) -> None:
+    m = Builder(minor=1)
+    x = m.value("f32", (1, 1, 1, 4), role="input", name="x", axes=(4,))
+    y = m.value("f32", (1, 1, 3, 4), role="output", name="y", axes=(3, 4))
+    for at, width in boxes:
+        m.copy(x, y, (0, 0, 0, 0), (1, 1, 1, 1), (1, 1, 1, width), at)
+    with pytest.raises(ModelError, match=re.escape(message)):
+        Session(m.file())
+
+
+def test_boxes_of_one_pixel_need_version_1_1_and_their_like() -> None:
+    def model(minor: int, mixed: bool) -> bytes:
+        m = Builder(minor=minor)
+        x = m.value("f32", (1, 1, 2, 4), role="input", name="x", axes=(3, 4))
+        y = m.value("f32", (1, 1, 2, 4), role="output", name="y", axes=(3, 4))
+        m.copy(x, y, (0, 0, 0, 0), (1, 1, 1, 1), (1, 1, 1, 4), 0)
+        m.copy(x, y, (0, 0, 0, 0), (1, 1, 1, 1), (1, 1, 2 if mixed else 1, 4), 0 if mixed else 4)
+        return m.file()
+
+    Session(model(1, False))
+    with pytest.raises(ModelError, match="the box has 1 elements in W, the output 2"):
+        Session(model(0, False))
+    with pytest.raises(ModelError, match="a box of one pixel beside one of the whole map"):
+        Session(model(1, True))

@@ -284,15 +284,18 @@ class _Decoder:
             x = f.COPY_FIELDS.unpack_from(self.data, at)
             v, dst = self.value(x[0]), self.value(x[1])
             start, step, count = x[2:6], x[6:10], x[10:14]
+            copy = Copy(name, v, [], [], "", dst, start, step, count, x[14], bool(x[15]))
+            alone = copy.one_pixel and self.minor >= 1
             _check(
                 all(
                     step[i] >= 1 and count[i] >= 1 and start[i] + (count[i] - 1) * step[i] < v.dims[i] for i in range(4)
                 )
-                and count[:3] == dst.spatial
-                and x[14] + count[3] <= dst.channels,
+                and (alone or count[:3] == dst.spatial)
+                and x[14] % (dst.channels if alone else 1 << 32) + count[3] <= dst.channels
+                and x[14] < dst.channels * (dst.pixels if alone else 1),
                 f"{name}: its box lies outside",
             )
-            return Copy(name, v, [], [], "", dst, start, step, count, x[14], bool(x[15])), 64
+            return copy, 64
         if code == 6:
             inp, weight, rows, outputs, scale, _ = f.EMBED_FIELDS.unpack_from(self.data, at)
             v = self.value(inp)

@@ -62,11 +62,15 @@ def spread_of(x: Array) -> float:
     return spread or float(np.max(np.abs(finite))) or 1.0
 
 
-def written_part(op: Op, value: Value) -> slice:
-    """Channels of a value that the op itself writes."""
+def written_part(op: Op, value: Value) -> tuple[Any, ...]:
+    """Index of the part of a value `[N, D, H, W, C]` that the op itself writes."""
+    if isinstance(op, Copy) and op.one_pixel:
+        pixel, channel = divmod(op.dst_channel, value.channels)
+        where = np.unravel_index(pixel, value.spatial)
+        return (slice(None), *(int(i) for i in where), slice(channel, channel + op.count[3]))
     if isinstance(op, Copy) and not op.zero_rest:
-        return slice(op.dst_channel, op.dst_channel + op.count[3])
-    return slice(0, value.channels)
+        return (..., slice(op.dst_channel, op.dst_channel + op.count[3]))
+    return (...,)
 
 
 def check_floats(check: ValueCheck, got: Array, wanted: Array, spread: float) -> None:

@@ -99,7 +99,10 @@ def _copy(op: Copy, errors: dict[int, F64]) -> None:
     e = _of(errors, op.inp)
     first = op.start[3]
     to = errors.setdefault(id(op.dst), np.zeros(op.dst.channels))
-    to[op.dst_channel : op.dst_channel + op.count[3]] = e[first :: op.step[3]][: op.count[3]]
+    at = op.dst_channel % op.dst.channels
+    span = to[at : at + op.count[3]]
+    # the pixels of a stack are filled one by one: the bound of a channel is that of its worst pixel
+    span[:] = np.maximum(span if op.one_pixel else 0, e[first :: op.step[3]][: op.count[3]])
 
 
 def _row(const: Const | None, scalar: float) -> F64:

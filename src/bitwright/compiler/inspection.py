@@ -246,6 +246,8 @@ def layer_of(index: int, op: Op, kernel: str) -> Layer:
 
 def _detail(op: Op) -> str:
     if isinstance(op, Copy):
+        if op.one_pixel:
+            return f"to pixel {op.dst_channel // op.dst.channels}"
         return f"to channel {op.dst_channel}" + (f", step {dims(op.step)}" if max(op.step) > 1 else "")
     if not isinstance(op, (BConv, FConv, QConv, Pool, BPool)):
         return ""

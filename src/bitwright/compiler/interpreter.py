@@ -74,7 +74,10 @@ def run_op(op: Op, data: dict[int, Array]) -> None:
         if id(op.dst) not in data:
             rest = op.dst.zero if op.dst.dtype is DType.U8 else 0 if op.zero_rest or op.dst.quantized else np.nan
             data[id(op.dst)] = np.full((x.shape[0], *op.dst.dims), rest, x.dtype)
-        data[id(op.dst)][..., op.dst_channel : op.dst_channel + op.count[3]] = box
+        to = data[id(op.dst)]
+        if op.one_pixel:
+            to, box = to.reshape(len(to), -1), box.reshape(len(box), -1)
+        to[..., op.dst_channel : op.dst_channel + op.count[3]] = box
         return
     if isinstance(op, BPool):
         ones = _pool(Pool("", op.inp, out=op.dst.spatial, geometry=op.geometry), np.where(x, 1.0, -1.0)) > 0

@@ -334,7 +334,11 @@ class Map(Op):
 
 @dataclass(eq=False)
 class Copy(Op):
-    """Copies a box of `inp` into channels of `dst`."""
+    """Copies a box of `inp` into channels of `dst`.
+
+    A box of one pixel may go into any pixel of a `dst` of several (`one_pixel`): `dst_channel` is then
+    `pixel * channels + channel`.
+    """
 
     dst: Value = None  # type: ignore[assignment]
     start: Dims4 = (0, 0, 0, 0)
@@ -342,6 +346,11 @@ class Copy(Op):
     count: Dims4 = (1, 1, 1, 1)
     dst_channel: int = 0
     zero_rest: bool = False
+
+    @property
+    def one_pixel(self) -> bool:
+        """Whether the box is one pixel of several."""
+        return self.count[:3] == (1, 1, 1) and self.dst.pixels > 1 and not self.zero_rest
 
     def writes(self) -> Iterator[Value]:
         yield self.dst
@@ -372,7 +381,10 @@ class Program:
         """Minor version of the `.bwm` format that the program needs: 0 unless it uses something newer."""
         new_value = any(v.quantized or v.planes > 1 for v in self.values())
         new_step = any(s.kind > StepKind.MUL for op in self.ops for s in op.steps)
-        new_op = any(isinstance(op, QConv) or (isinstance(op, BConv) and op.depthwise) for op in self.ops)
+        new_op = any(
+            isinstance(op, QConv) or (isinstance(op, BConv) and op.depthwise) or (isinstance(op, Copy) and op.one_pixel)
+            for op in self.ops
+        )
         return int(new_value or new_step or new_op)
 
     def values(self) -> list[Value]:

@@ -288,7 +288,7 @@ class Walk:
         """The engine's own result, where the reference has none (several COPYs fill one value)."""
         part = written_part(op, v)
         if id(v) in arrays:
-            arrays[id(v)][..., part] = got[..., part]
+            arrays[id(v)][part] = got[part]
         else:
             arrays[id(v)] = got.copy()
 
@@ -303,7 +303,7 @@ class Walk:
             threshold = np.broadcast_to(self.known[id(v)].threshold, v.channels)
             check_bits(check, got, wanted, floats, threshold, spread, self.report.samples)
             return
-        check_floats(check, got[..., part], wanted[..., part], spread)
+        check_floats(check, got[part], wanted[part], spread)
         form = accumulator_map(op, v)
         if form is not None:
             g = op.geometry  # type: ignore[attr-defined]

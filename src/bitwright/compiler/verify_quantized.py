@@ -129,7 +129,7 @@ class QuantizedWalk:
         interpreter.run_op(shadow, data)
         for v in op.writes():
             check, part = self.checks[index, id(v)], written_part(op, v)
-            got, wanted = outputs[id(v)][..., part], data[id(v)][..., part]
+            got, wanted = outputs[id(v)][part], data[id(v)][part]
             data[id(v)] = np.ascontiguousarray(data[id(v)])
             if exact(op):
                 _equal(check, got, wanted)

@@ -71,6 +71,8 @@ def to_onnx(
     inputs = _inputs(example)
     in_names = _names("input", input_names, len(inputs))
     program = _export(model, inputs, in_names, output_names, dynamic_batch, opset)
+    if dynamic_batch:
+        _check_batch(program.model)
     write_atomically(path, _finish(program.model, model, output_names, metadata or {}).SerializeToString())
 
 
@@ -133,6 +135,17 @@ def _export(
             )
         except Exception as error:
             raise OnnxExportError(f"cannot export {type(model).__name__} to ONNX: {_first_cause(error)}") from error
+
+
+def _check_batch(exported: Any) -> None:
+    """torch falls back to fixed shapes where the model does not allow a free batch; that must not go unnoticed."""
+    for value in exported.graph.inputs:
+        if value.shape is not None and len(value.shape) and isinstance(value.shape[0], int):
+            raise OnnxExportError(
+                f"the model only runs with dimension 0 of {value.name!r} = {value.shape[0]}: it is no free batch. Use "
+                "dynamic_batch=False, or let dimension 0 be the batch everywhere: recurrent layers need "
+                "batch_first=True and inputs `[N, T, features]`"
+            )
 
 
 def _first_cause(error: BaseException) -> str:

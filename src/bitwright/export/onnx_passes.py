@@ -45,6 +45,7 @@ def run_passes(model: ir.Model) -> None:
     fold_constants(model)
     drop_zero_bias(model)
     static_reshapes(model)
+    pick_from_stacks(model)
     drop_identities(model)
     drop_unused(model)
 
@@ -109,6 +110,60 @@ def static_reshapes(model: ir.Model) -> None:
         target = np.array(sizes, dtype=np.int64)
         name = _fresh(model.graph, f"{node.outputs[0].name}.shape")
         node.replace_input_with(1, _initializer(model.graph, name, target))
+
+
+def pick_from_stacks(model: ir.Model) -> None:
+    """`torch.stack(xs)[k]` with a constant k is `xs[k]`: the last state of a recurrent layer, which lies in front of
+    the batch axis, or its last output.
+    """
+    outputs = {id(value) for value in model.graph.outputs}
+    for node in list(model.graph):
+        if node.domain != "" or node.op_type != "Gather" or id(node.outputs[0]) in outputs:
+            continue
+        index, source = node.inputs[1], _behind_full_slices(node.inputs[0])
+        at = None if index is None else _constant(index)
+        joined = None if source is None else source.producer()
+        if at is None or at.ndim or joined is None or joined.op_type != "Concat" or joined.domain != "":
+            continue
+        axis = joined.attributes["axis"].as_int()
+        picked = node.attributes.get("axis")
+        pieces = [None if value is None else _unsqueezed(value, axis) for value in joined.inputs]
+        if (0 if picked is None else picked.as_int()) != axis or axis < 0 or any(p is None for p in pieces):
+            continue
+        if not -len(pieces) <= int(at) < len(pieces):
+            continue
+        piece = pieces[int(at)]
+        assert piece is not None
+        ir.convenience.replace_all_uses_with(node.outputs[0], piece)
+        model.graph.remove(node, safe=True)
+
+
+def _unsqueezed(value: ir.Value, axis: int) -> ir.Value | None:
+    """x where `value` is Unsqueeze(x, [axis])."""
+    node = value.producer()
+    if node is None or node.domain != "" or node.op_type != "Unsqueeze" or node.inputs[1] is None:
+        return None
+    axes = _constant(node.inputs[1])
+    return node.inputs[0] if axes is not None and axes.reshape(-1).tolist() == [axis] else None
+
+
+def _behind_full_slices(value: ir.Value | None) -> ir.Value | None:
+    """The value without Slices that take everything (`x[:, k]` has one)."""
+    while value is not None:
+        node = value.producer()
+        if node is None or node.domain != "" or node.op_type != "Slice":
+            return value
+        bounds = [None if v is None else _constant(v) for v in node.inputs[1:]]
+        if any(b is None for b in bounds):
+            return value
+        starts, ends = bounds[0], bounds[1]
+        steps = bounds[3] if len(bounds) > 3 else None
+        assert starts is not None
+        assert ends is not None
+        if starts.any() or (ends < (1 << 31) - 1).any() or (steps is not None and (steps != 1).any()):
+            return value
+        value = node.inputs[0]
+    return None
 
 
 def drop_identities(model: ir.Model) -> None:

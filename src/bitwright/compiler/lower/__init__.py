@@ -3,7 +3,7 @@ registers them all."""
 
 from __future__ import annotations
 
-from . import binarize, binary, conv, elementwise, join, moves, pool
+from . import binarize, binary, conv, elementwise, join, moves, pool, stack
 from .context import REGISTRY, Context, lowers
 from .driver import lower
 
@@ -19,4 +19,5 @@ __all__ = [
     "lowers",
     "moves",
     "pool",
+    "stack",
 ]

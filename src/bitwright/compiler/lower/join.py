@@ -8,34 +8,21 @@ from ..graph import Node
 from ..program import Copy, Dims3, Dims4, DType, Value
 from ..view import C, PendingPad, View
 from .context import Context, lowers
-
-
-def _axis(view: View, axis: int) -> int:
-    """The value's dimension of a (non-batch) axis of size > 1; 0 if the axis has size 1 and no dimension of its own."""
-    axis += view.rank if axis < 0 else 0
-    if axis == 0:
-        raise Unsupported("it works along the batch axis.", "Samples of a batch must not influence each other.")
-    if not 0 < axis < view.rank:
-        raise Unsupported(f"axis {axis} is out of range for rank {view.rank}.")
-    if view.order is not None:
-        raise Unsupported("it cuts or joins a flattened map.", "Cut or join the map before flattening it.")
-    dims = view.effective()[axis - 1]
-    if len(dims) > 1:
-        raise Unsupported("it cuts or joins a flattened map.", "Cut or join the map before flattening it.")
-    return dims[0] if dims else 0
+from .stack import axis_of, stack
 
 
 @lowers("Concat")
 def concat(ctx: Context, node: Node) -> None:
-    """Concat over channels -> one COPY an input."""
+    """Concat over channels -> one COPY an input; of a sequence's steps -> one COPY a step."""
     axis = int(node.attrs["axis"])
     views = [ctx.view(node, i) for i in range(len(node.inputs))]
     first = views[0]
     for v in views:
         if v.rank != first.rank or v.value.dtype is not DType.F32:
             raise Unsupported("its inputs differ in rank or are integers.")
-        if _axis(v, axis) not in (C, 0) or (_axis(v, axis) == 0 and v.value.channels != 1):
-            raise Unsupported("it joins along another axis than the channels.", "Only channels can be joined.")
+    if any(axis_of(v, axis) not in (C, 0) or (axis_of(v, axis) == 0 and v.value.channels != 1) for v in views):
+        stack(ctx, node, views, axis)
+        return
     lead = axis + first.rank if axis < 0 else axis
     axes = tuple((C,) if i == lead - 1 else tuple(d for d in a if d != C) for i, a in enumerate(first.axes))
     for v in views:
@@ -90,7 +77,7 @@ def slice_(ctx: Context, node: Node) -> None:
         lo, hi, stride = slice(s, e, k).indices(length)
         if a != 0 and (lo, hi, stride) == (0, length, 1):
             continue
-        dim = _axis(view, a)
+        dim = axis_of(view, a)
         n = len(range(lo, hi, stride))
         if k < 1 or n < 1:
             raise Unsupported(
@@ -102,7 +89,7 @@ def slice_(ctx: Context, node: Node) -> None:
 
 
 def _split(ctx: Context, node: Node, view: View, axis: int, sizes: list[int]) -> None:
-    dim = _axis(view, axis)
+    dim = axis_of(view, axis)
     if not dim or sum(sizes) != view.value.dims[dim - 1] or min(sizes) < 1:
         raise Unsupported(f"its pieces {sizes} do not add up to axis {axis} of {['N', *view.shape]}.")
     at = 0
@@ -134,7 +121,7 @@ def split_to_sequence(ctx: Context, node: Node) -> None:
     view = ctx.view(node)
     axis = int(node.attrs.get("axis", 0))
     axis += view.rank if axis < 0 else 0
-    dim = _axis(view, axis)
+    dim = axis_of(view, axis)
     if not dim or not int(node.attrs.get("keepdims", 1)) or not node.input(1):
         raise Unsupported("it splits an axis of size 1 or drops the axis.")
     length = view.value.dims[dim - 1]
@@ -187,7 +174,7 @@ def _pads(ctx: Context, node: Node, view: View) -> tuple[list[int], list[int]]:
         a += view.rank if a < 0 else 0
         if min(lo, hi) < 0:
             raise Unsupported(f"negative padding {pads}.", "Slice the map instead.")
-        dim = _axis(view, a)
+        dim = axis_of(view, a)
         if not dim:  # an axis of size 1: give it the dimension that its neighbours leave free
             named = view.axes[a - 1]
             if len(named) != 1:
