@@ -11,7 +11,7 @@ from bitwright.runtime import Session, available_cpus
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks import cold_start, threads
+from benchmarks import cold_start, step_time, threads
 
 
 def test_a_fresh_process_opens_and_runs_a_model(tmp_path: Path) -> None:
@@ -58,3 +58,10 @@ def test_throughput_measures_the_engine_without_peers(tmp_path: Path) -> None:
     for row in rows:
         assert float(str(row["images_per_s"])) > 0
         assert float(str(row["engine_mb"])) * 1e6 > Session(path).facts["prepared_bytes"] / 2
+
+
+def test_step_times_are_relative_to_the_float_network() -> None:
+    rows = step_time.measure(["bnn"], batch=2, rounds=2)
+    assert [row["method"] for row in rows] == ["float", "bnn"]
+    assert rows[0]["times_float"] == "1.000"
+    assert all(float(str(row["step_ms"])) > 0 for row in rows)
