@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bitwright.binarize.activations import ActivationBinarizer
 from bitwright.binarize.codes import ActivationCode, LevelsCode, WeightCode
 from bitwright.binarize.inits import INITS
-from bitwright.binarize.method import Method, get_method
+from bitwright.binarize.method import Method, get_method, method_info
 from bitwright.binarize.outputs import OutputRule
 from bitwright.binarize.part import LayerShape
 from bitwright.binarize.precision import no_autocast
@@ -430,7 +430,10 @@ class BinaryLayer(BinaryModule):
 
     def _many_planes(self, part: str, planes: int) -> str:
         if planes == 0:
-            return f"method {self.method}: the {part} cannot be expressed by bits"
+            kind, _, why = method_info(self.method_name).packable.partition(": ")
+            return f"method {self.method}: the {part} cannot be expressed by bits" + (
+                f": {why}" if kind == "no" else ""
+            )
         return (
             f"method {self.method}: the {part} has {planes} bit planes, the packed format holds one; use a 1-bit {part}"
         )

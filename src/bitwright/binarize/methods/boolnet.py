@@ -8,7 +8,7 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
     MethodInfo(
         name="boolnet",
         title="BoolNet: Minimizing The Energy Consumption of Binary Neural Networks",
-        authors="Guo, Yang, Bethge, Meinel et al.",
+        authors="Guo, Bethge, Yang et al.",
         year=2021,
         venue="arXiv 2021",
         arxiv="2106.06991",
@@ -36,7 +36,7 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
             "init": "code read",
         },
         notes="T falls every epoch (CIFAR) or every 1000 steps (ImageNet: every=1000). The clamp's gradient inside the "
-        "window ±1 is one reading; gradient='exact' is that of the hard tanh.",
+        "window ±1 is one reading; gradient='exact' is that of the hard tanh. The author list was not checked.",
     )
 )
 def boolnet(

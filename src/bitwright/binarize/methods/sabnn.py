@@ -36,7 +36,8 @@ _TARGETS = ("activations", "weights", "both")
         },
         notes="Only the abstract is known for certain: independent gradient coefficients for the two states, because "
         "equal ones make weights flip too often. Where they act, that they are learned and how they enter the "
-        "forward (a piecewise linear primitive behind the sign) are ours: target and learned choose.",
+        "forward (a piecewise linear primitive behind the sign) are ours: target and learned choose. The author list "
+        "was not checked.",
     )
 )
 def sabnn(*, minus: float = 1.0, plus: float = 1.0, learned: bool = True, target: str = "activations") -> MethodParts:
