@@ -63,7 +63,7 @@ def travel(net: nn.Module, x: Tensor, folder: Path) -> None:
         wanted = net(x).numpy()
     (got,) = onnxruntime.InferenceSession(file).run(None, {"input": x.numpy()})
     np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=2e-6)
-    bw.compiler.compile(file, str(folder / "m.bwm"))
+    bw.compiler.compile(file, str(folder / "m.bwm"), native_only=True)
     session = Session(str(folder / "m.bwm"))
     for batch in (x, x[:1]):
         np.testing.assert_allclose(session.run(batch.numpy()), wanted[: len(batch)], rtol=1e-5, atol=2e-6)
@@ -104,7 +104,7 @@ def test_the_graph_has_bits_for_all_steps_at_once_and_for_each_hidden_step(tmp_p
     products = [n for n in graph.node if n.op_type == "BinaryLinear"]
     assert len(products) == 1 + STEPS - 1
     assert len({n.input[1] for n in products}) == 2  # each weight is stored once
-    bw.compiler.compile(file, str(tmp_path / "m.bwm"))
+    bw.compiler.compile(file, str(tmp_path / "m.bwm"), native_only=True)
     found = bw.compiler.inspect(str(tmp_path / "m.bwm"))
     assert sum(layer.kind == "BConv" for layer in found.layers) == STEPS
     # weights, not steps: 4 gates of 9 rows of a word each, twice
@@ -129,7 +129,7 @@ def test_states_as_inputs_and_outputs(tmp_path: Path) -> None:
         net.cell.hidden.bias.normal_()
     h, c = torch.randn(2, 9), torch.randn(2, 9)
     to_onnx(freeze(net), (x[0], h, c), tmp_path / "m.onnx", input_names=["x", "h", "c"], output_names=["h1", "c1"])
-    bw.compiler.compile(str(tmp_path / "m.onnx"), str(tmp_path / "m.bwm"))
+    bw.compiler.compile(str(tmp_path / "m.onnx"), str(tmp_path / "m.bwm"), native_only=True)
     session = Session(str(tmp_path / "m.bwm"))
     state: Any = (h.numpy(), c.numpy())
     for row in x:
@@ -161,4 +161,4 @@ def test_states_of_all_layers_as_outputs_are_named_by_the_compiler(tmp_path: Pat
     x = torch.randn(2, STEPS, 6)
     to_onnx(freeze(All().eval()), x, tmp_path / "m.onnx")
     with pytest.raises(UnsupportedModelError, match="before the batch"):
-        bw.compiler.compile(str(tmp_path / "m.onnx"), str(tmp_path / "m.bwm"))
+        bw.compiler.compile(str(tmp_path / "m.onnx"), str(tmp_path / "m.bwm"), native_only=True)

@@ -42,8 +42,8 @@ class MethodInfo:
         needs_epoch: True if the training loop has to call `set_progress`.
         regularizer: the extra loss, or "".
         packable: begins with "yes" (frozen, exported and run by the engine), "onnx only: " (frozen and exported, but
-            the engine's compiler lacks an operation) or "no: "; then what deployment costs beyond one popcount
-            convolution and one multiplication a channel, or why not.
+            the engine lacks an operation, which then runs in onnxruntime) or "no: "; then what deployment costs beyond
+            one popcount convolution and one multiplication a channel, or why not.
         stages: the training stages that the authors use, first to last, from `STAGES`.
         provenance: how each part is known: part -> one of `PROVENANCES`.
         weight_bits, activation_bits: with default options: "1", "2 planes", "2 to 8", "32" (real).
