@@ -1,6 +1,6 @@
 // What an epilogue adds to the binary convolution of a ResNet-18 layer: the counts alone, with a threshold, with the fused float chain (AFFINE, ADD,
-// PRELU, STORE, STORE_BITS), interpreted and planned, and with the same chain on int16 (FIXED, ADD_I16, PRELU_I16, STORE_I16, STORE_BITS_I16). All of them
-// in turn, pass by pass, in one process; medians; the extra over the counts in percent. One thread.
+// PRELU, STORE, STORE_BITS), interpreted and planned, and with the same chain on int16 (FIXED, ADD_I16, PRELU_I16, STORE_I16, STORE_BITS_I16); the last two also by kernels that
+// take chains in registers. All of them in turn, pass by pass, in one process; medians; the extra over the counts in percent. One thread.
 //
 //   bitwright_epilogue_bench [ISA] [passes]
 #include <algorithm>
@@ -47,8 +47,8 @@ class Aligned {
   T* data_;
 };
 
-enum Mode { kCounts, kThreshold, kInterpreted, kFloat, kFixed, kModes };
-const char* const mode_names[] = {"counts", "threshold", "f32 steps", "f32", "i16"};
+enum Mode { kCounts, kThreshold, kInterpreted, kFloat, kFixed, kFloatTile, kFixedTile, kModes };
+const char* const mode_names[] = {"counts", "threshold", "f32 steps", "f32", "i16", "f32 tile", "i16 tile"};
 
 template <class T>
 ValueRef ref(const Aligned<T>& v, uint32_t stride) {
@@ -65,7 +65,7 @@ struct Problem {
   uint32_t words, taps, panels, c;
   size_t panel_bytes;
   Aligned<uint32_t> input;
-  Aligned<unsigned char> packed;
+  Aligned<unsigned char> packed, in_order;
   std::vector<int32_t> table;
   std::vector<const uint32_t*> base;
   std::vector<const int32_t*> offset, rows;
@@ -75,12 +75,14 @@ struct Problem {
   Aligned<float> a, residual, out;
   Aligned<int16_t> a16, residual16, out16;
   Aligned<int32_t> row;
+  std::vector<const float*> float_rows;
+  std::vector<const int16_t*> short_rows;
   std::vector<Step> floats, fixed;
   std::unique_ptr<const ChainPlan> float_plan, fixed_plan;
 
   Problem(const BinaryKernel& kernel, const EpilogueKernel& epilogue, const Layer& layer)
       : k(kernel), e(epilogue), l(layer), words((l.channels + 31) / 32), taps(l.kernel * l.kernel), panels((l.outputs + k.panel - 1) / k.panel), c(l.outputs),
-        panel_bytes(k.panel_bytes(taps, words)), input(size_t{l.size * l.size + 1} * words), packed(panel_bytes * panels), base(l.pixels(), input.data()),
+        panel_bytes(k.panel_bytes(taps, words)), input(size_t{l.size * l.size + 1} * words), packed(panel_bytes * panels), in_order(panel_bytes * panels), base(l.pixels(), input.data()),
         n(l.pixels(), 0), counts(size_t{128} * k.panel), bits(size_t{l.pixels()} * ((c + 31) / 32)), a(c, 0.01f), residual(size_t{l.pixels()} * c, 0.25f),
         out(size_t{l.pixels()} * c), a16(c, 900), residual16(size_t{l.pixels()} * c, 99), out16(size_t{l.pixels()} * c),
         row(c, static_cast<int32_t>(taps * l.channels)) {
@@ -89,6 +91,7 @@ struct Problem {
     for (uint32_t& w : weights) w = random();
     for (size_t i = 0; i < size_t{l.size * l.size + 1} * words; ++i) input.data()[i] = random();
     k.pack(packed.data(), weights.data(), c, taps, words);
+    if (k.pack_in_order) k.pack_in_order(in_order.data(), weights.data(), c, taps, words);
     const auto size = static_cast<int32_t>(l.size), pad = static_cast<int32_t>(l.kernel / 2);
     for (uint32_t y = 0; y < l.out_size(); ++y)
       for (uint32_t x = 0; x < l.out_size(); ++x)
@@ -100,6 +103,8 @@ struct Problem {
           }
     for (uint32_t i = 0; i < l.pixels(); ++i) offset.push_back(table.data() + size_t{i} * taps), p.push_back(i);
     rows.assign(l.pixels(), row.data());
+    float_rows.assign(k.mr, a.data());
+    short_rows.assign(k.mr, a16.data());
     const ValueRef word = ref(bits, (c + 31) / 32);
     floats.resize(5);
     floats[0].kind = StepKind::kAffine, floats[0].a = a.data(), floats[0].b = a.data();
@@ -127,6 +132,18 @@ struct Problem {
       for (uint32_t panel = 0; panel < panels; ++panel)
         for (uint32_t i = first, end = std::min(first + kChunk, l.pixels()), pixels = 0; i < end; i += pixels) {
           const uint32_t channel = panel * k.panel;
+          if (mode == kFloatTile || mode == kFixedTile) {
+            pixels = std::min(k.mr, end - i);
+            const BinaryTile tile{base.data() + i, offset.data() + i, pixels, taps, words, (mode == kFloatTile ? in_order : packed).data() + panel * panel_bytes, true};
+            const size_t at = size_t{i} * c + channel, word = size_t{i} * ((c + 31) / 32) + channel / 32;
+            const float* f = a.data() + channel;
+            const int16_t* s = a16.data() + channel;
+            if (mode == kFloatTile)
+              k.floats(tile, {float_rows.data(), f, f, nullptr, f, nullptr, f, residual.data() + at, out.data() + at, bits.data() + word, nullptr, c, (c + 31) / 32});
+            else
+              k.shorts(tile, {short_rows.data(), s, s, nullptr, s, nullptr, s, residual16.data() + at, out16.data() + at, bits.data() + word, nullptr, c, (c + 31) / 32, 2, 0});
+            continue;
+          }
           pixels = std::min(group, end - i);
           for (uint32_t at = 0; at < pixels; at += k.mr)
             k.count16(counts.data() + at * k.panel,
@@ -161,18 +178,19 @@ int main(int argc, char** argv) {
     Problem problem(*k, *e, l);
     std::vector<double> times[kModes];
     for (int pass = 0; pass < passes; ++pass)
-      for (int m = 0; m < kModes; ++m) {
+      for (int m = 0; m < (k->floats ? kModes : kFloatTile); ++m) {
         const double start = seconds();
         problem.pass(static_cast<Mode>(m));
         times[m].push_back((seconds() - start) * 1e6);
       }
+    const int modes = k->floats ? kModes : kFloatTile;
     double median[kModes];
-    for (int m = 0; m < kModes; ++m) {
+    for (int m = 0; m < modes; ++m) {
       std::nth_element(times[m].begin(), times[m].begin() + passes / 2, times[m].end());
       median[m] = times[m][static_cast<size_t>(passes / 2)];
     }
     std::printf("%-20s %9.1f", l.name, median[0]);
-    for (int m = 1; m < kModes; ++m) std::printf(" %9.1f %6.1f%%", median[m], 100 * (median[m] / median[0] - 1));
+    for (int m = 1; m < modes; ++m) std::printf(" %9.1f %6.1f%%", median[m], 100 * (median[m] / median[0] - 1));
     std::printf("\n");
   }
   return 0;

@@ -25,6 +25,7 @@
 
 #include <utility>
 
+#include "bconv_vpopcnt_chain.h"
 #include "kernel.h"
 #include "pack_panels.h"
 
@@ -48,6 +49,11 @@ struct Vpopcnt {
       const uint32_t in_vector = lane % 16;
       return lane / 32 * 32 + in_vector / 4 * 8 + lane / 16 % 2 * 4 + in_vector % 4;
     });
+  }
+
+  static void pack_in_order(void* panels, const uint32_t* weights, uint32_t outputs, uint32_t taps, uint32_t words) {
+    const size_t steps = static_cast<size_t>(taps) * words;
+    pack_panels<kPanel>(static_cast<uint32_t*>(panels), (outputs + kPanel - 1) / kPanel, weights, outputs, steps, steps, [](uint32_t lane) { return lane; });
   }
 
   // Inline assembly, one instruction a statement, because gcc 12 moves accumulators between registers around the intrinsics, and volatile because
@@ -137,9 +143,9 @@ struct Vpopcnt {
   }
 
   template <int P>
-  static BITWRIGHT_INLINE void count(Z (&acc)[P][V], const BinaryTile& tile) {
+  static BITWRIGHT_INLINE void count(Z (&acc)[P][V], const BinaryTile& tile, int32_t start = 0) {
     BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
-      BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) acc[i][v] = _mm512_setzero_si512();
+      BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) acc[i][v] = _mm512_set1_epi32(start);
     if (V < 4 && tile.together)
       count_together<P>(acc, tile);
     else
@@ -231,6 +237,22 @@ struct Vpopcnt {
     }
   }
 
+  template <int P>
+  static void tile_floats(const BinaryTile& tile, const FloatsTile& to) {
+    prefetch_added<P, V>(to);
+    Z acc[P][V];
+    count<P>(acc, tile, kBitsOf2To23);
+    floats_end<P, V>(acc, to);
+  }
+
+  template <int P>
+  static void tile_shorts(const BinaryTile& tile, const ShortsTile& to) {
+    prefetch_added<P, V>(to);
+    Z acc[P][V];
+    count<P>(acc, tile);
+    shorts_end<P, V>(acc, to, narrow);
+  }
+
   // By the tile's number of pixels.
   template <size_t... P>
   static BITWRIGHT_INLINE void count16_of(uint16_t* counts, const BinaryTile& tile, std::index_sequence<P...>) {
@@ -248,10 +270,23 @@ struct Vpopcnt {
     by_pixels[tile.pixels - 1](tile, bits);
   }
 
+  template <size_t... P>
+  static BITWRIGHT_INLINE void floats_of(const BinaryTile& tile, const FloatsTile& to, std::index_sequence<P...>) {
+    static constexpr void (*by_pixels[])(const BinaryTile&, const FloatsTile&) = {tile_floats<static_cast<int>(P) + 1>...};
+    by_pixels[tile.pixels - 1](tile, to);
+  }
+  template <size_t... P>
+  static BITWRIGHT_INLINE void shorts_of(const BinaryTile& tile, const ShortsTile& to, std::index_sequence<P...>) {
+    static constexpr void (*by_pixels[])(const BinaryTile&, const ShortsTile&) = {tile_shorts<static_cast<int>(P) + 1>...};
+    by_pixels[tile.pixels - 1](tile, to);
+  }
+
   using Pixels = std::make_index_sequence<kPixels>;
   static void count16(uint16_t* counts, const BinaryTile& tile) { count16_of(counts, tile, Pixels()); }
   static void count32(uint32_t* counts, const BinaryTile& tile) { count32_of(counts, tile, Pixels()); }
   static void bits(const BinaryTile& tile, const BitsTile& to) { bits_of(tile, to, Pixels()); }
+  static void floats(const BinaryTile& tile, const FloatsTile& to) { floats_of(tile, to, Pixels()); }
+  static void shorts(const BinaryTile& tile, const ShortsTile& to) { shorts_of(tile, to, Pixels()); }
 };
 
 }  // namespace

@@ -79,6 +79,35 @@ struct BitsTile {
   size_t out_stride = 0;        // words from one pixel's output to the next, if they are together
 };
 
+// A chain (chain.h) on the counts of a whole panel, in registers, for pixels that lie one after the other in one sample (BinaryTile::together). All
+// pointers but `flip`, `bits` and those of `origin` begin at the panel's first channel; null: that step is not in the chain.
+//
+// Floats: x = (origin[i][j] - (2^23 + count)) * a + b, + add, + before, PRELU by slope, + after; store; bit = x >= threshold, ^ flip. The difference is
+// half of the accumulator where the slope is 2, and has to be an integer; `a` makes up for it. Counts and origins below 2^22.
+struct FloatsTile {
+  const float* const* origin;  // [pixels] -> [panel]
+  const float *a, *b;          // [panel], as the others
+  const float *before, *slope, *after, *threshold;
+  const float* add;            // [pixels] of value_stride
+  float* store;
+  uint32_t* bits;              // [pixels] of bits_stride
+  const uint32_t* flip;
+  size_t value_stride, bits_stride;
+};
+
+// i16 steps: x = origin[i][j] - (count << shift) modulo 2^16, mulhrs by factor, doubled, + offset, + add, ... as above, saturated.
+struct ShortsTile {
+  const int16_t* const* origin;
+  const int16_t *factor, *offset;
+  const int16_t *before, *slope, *after, *threshold;
+  const int16_t* add;
+  int16_t* store;
+  uint32_t* bits;
+  const uint32_t* flip;
+  size_t value_stride, bits_stride;
+  uint32_t shift, doublings;
+};
+
 // The same counts with the pixels in the lanes, kPixelLanes at a time, for a threshold whose bits lie anywhere in words.
 inline constexpr uint32_t kPixelLanes = 16;
 
@@ -133,6 +162,10 @@ struct BinaryKernel {
   void (*bits)(const BinaryTile& tile, const BitsTile& to) = nullptr;  // needs what count16 needs; null: the epilogue compares counts
   const BinaryKernel* const* narrow = nullptr;  // the entry of the same with a narrower panel, for layers that would leave much of a panel empty
   const PixelKernel* const* pixels = nullptr;   // lanes are pixels
+  // Chains in registers, or null. `floats` reads panels of pack_in_order, whose lanes are the channels in order; `shorts` needs what count16 needs.
+  void (*pack_in_order)(void* panels, const uint32_t* weights, uint32_t outputs, uint32_t taps, uint32_t words) = nullptr;
+  void (*floats)(const BinaryTile& tile, const FloatsTile& to) = nullptr;
+  void (*shorts)(const BinaryTile& tile, const ShortsTile& to) = nullptr;
 };
 
 // A map kernel: the same counts as a BinaryKernel, bit-sliced (bitslice.h). The features of a whole input map are made once a run and serve all
