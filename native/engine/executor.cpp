@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "error.h"
+#include "executor_chain.h"
 #include "executor_maps.h"
 #include "executor_matmul.h"
 #include "executor_pixels.h"
@@ -189,6 +190,7 @@ void run_binary(const RunContext& run, const OpInfo& info, const PreparedOp& op)
   const uint8_t* weights = run.panels ? run.panels : op.weights.as<uint8_t>();
   for_items(run, op, kernel.mr, [&](size_t first, uint32_t pixels, uint32_t unit_begin, uint32_t unit_end, unsigned thread) {
     if (op.fused_bits) return run_fused_bits(run, op, view, steps.data()[0].value, in.words(), first, pixels, unit_begin, unit_end);
+    if (op.chain) return run_chain(run, info, op, steps, first, pixels, unit_begin, unit_end);
     Chunk chunk;
     fill_chunk(chunk, run, op, view, first, pixels);
     const auto compute = [&](Count* out, uint32_t group, uint32_t panel, uint32_t i, uint32_t count) {

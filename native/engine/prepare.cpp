@@ -7,6 +7,7 @@
 #include <string>
 
 #include "error.h"
+#include "prepare_chain.h"
 #include "sliced_rule.h"
 #include "split.h"
 
@@ -216,8 +217,8 @@ class Preparer {
   }
 
   // Packed panels of all groups, one after the other. canonical(group) gives a group's weights [outputs][taps][depth].
-  template <class Word, class Kernel, class Canonical, class PanelBytes>
-  void pack(const OpInfo& op, PreparedOp& p, const Kernel* kernel, const Canonical& canonical, const PanelBytes& panel_bytes) {
+  template <class Word, class LayOut, class Canonical, class PanelBytes>
+  void pack(const OpInfo& op, PreparedOp& p, const LayOut& lay_out, const Canonical& canonical, const PanelBytes& panel_bytes) {
     const uint32_t groups = op.geometry.groups;
     p.panel_bytes = panel_bytes(p.taps, p.depth);
     const uint64_t panels = uint64_t{groups} * p.cut.panels_per_group;
@@ -226,7 +227,7 @@ class Preparer {
     result_->weight_bytes += total;
     p.weights = AlignedBuffer(total);
     for (uint32_t g = 0; g < groups; ++g)
-      kernel->pack(reinterpret_cast<Word*>(p.weights.as<uint8_t>() + uint64_t{g} * p.cut.panels_per_group * p.panel_bytes),
+      lay_out(reinterpret_cast<Word*>(p.weights.as<uint8_t>() + uint64_t{g} * p.cut.panels_per_group * p.panel_bytes),
                    canonical(g), p.cut.group_outputs, p.taps, p.depth);
   }
 
@@ -335,17 +336,20 @@ class Preparer {
     auto sliced = make_sliced(op, p, in, dense, !exact_zero);
     const BinaryKernel* in_lanes = !sliced && suits_pixels_in_lanes(op, p, exact_zero ? p.table->classes() : 1) ? with_pixels_in_lanes(kernel) : nullptr;
     if (in_lanes) p.binary = kernel = in_lanes;
+    rows(op, p, int64_t{in.group_channels()} * (p.depth / in.words()), in.top(), [&](uint32_t c, uint32_t t) {
+      const uint32_t* w = canonical + (size_t{c} * p.taps + t) * p.depth;
+      return std::accumulate(w, w + p.depth, uint32_t{0}, [](uint32_t bits, uint32_t word) { return bits + popcount(word); });
+    });
     if (sliced) {
       cut(op, p, sliced->kernel->panel, 8 * sliced->kernel->mr + 1, op.geometry.groups);
       pack_sliced(op, p, *sliced, canonical);
     } else {
       cut(op, p, kernel->panel, kernel->mr, op.geometry.groups);
-      pack<uint32_t>(op, p, kernel, [&](uint32_t g) { return canonical + size_t{g} * p.cut.group_outputs * p.taps * p.depth; }, kernel->panel_bytes);
+      p.chain = make_chain(p, op.out_channels);
+      if (p.chain) charge(p.chain->origin.size() + (p.chain->first.size() + p.chain->no_offset.size()) * 4);
+      const auto lay_out = p.chain && !p.chain->fixed ? kernel->pack_in_order : kernel->pack;
+      pack<uint32_t>(op, p, lay_out, [&](uint32_t g) { return canonical + size_t{g} * p.cut.group_outputs * p.taps * p.depth; }, kernel->panel_bytes);
     }
-    rows(op, p, int64_t{in.group_channels()} * (p.depth / in.words()), in.top(), [&](uint32_t c, uint32_t t) {
-      const uint32_t* w = canonical + (size_t{c} * p.taps + t) * p.depth;
-      return std::accumulate(w, w + p.depth, uint32_t{0}, [](uint32_t bits, uint32_t word) { return bits + popcount(word); });
-    });
     if (p.threshold) p.flip = p.steps[0].step.flip;
     p.fused_bits = !sliced && p.threshold && kernel->bits && !p.wide && !p.cut.whole_rows && (p.cut.panels_per_unit == 1 || p.cut.panels_per_group == 1);
     if (sliced && sliced->bits) slice_limits(op, p, *sliced);
@@ -550,12 +554,12 @@ class Preparer {
     if (model_.constants[op.weight].dtype == ConstType::kF32) {
       const auto* canonical = constant<float>(model_, op.weight);
       if (p.depthwise) return pack_depthwise(p, canonical);
-      pack<float>(op, p, kernel, [&](uint32_t g) { return canonical + size_t{g} * p.cut.group_outputs * p.taps * p.depth; }, panel_bytes);
+      pack<float>(op, p, kernel->pack, [&](uint32_t g) { return canonical + size_t{g} * p.cut.group_outputs * p.taps * p.depth; }, panel_bytes);
       return;
     }
     std::vector<float> expanded;
     if (p.depthwise) return pack_depthwise(p, expand_all(op, p, expanded));
-    pack<float>(op, p, kernel, [&](uint32_t g) { return expand(op, p, g, in.channels() / op.geometry.groups, expanded); }, panel_bytes);
+    pack<float>(op, p, kernel->pack, [&](uint32_t g) { return expand(op, p, g, in.channels() / op.geometry.groups, expanded); }, panel_bytes);
   }
 
   void int8(const OpInfo& op, PreparedOp& p) {
@@ -587,7 +591,7 @@ class Preparer {
       p.gather_at = p.plane_scratch;
       scratch(p.gather_at + uint64_t{kChunk} * p.gather->row + 64);
     }
-    pack<int8_t>(op, p, kernel, [&](uint32_t g) { return canonical + size_t{g} * p.cut.group_outputs * p.taps * p.depth; }, kernel->panel_bytes);
+    pack<int8_t>(op, p, kernel->pack, [&](uint32_t g) { return canonical + size_t{g} * p.cut.group_outputs * p.taps * p.depth; }, kernel->panel_bytes);
   }
 
   // acc = sum (q - zero) * w = sum q * w - zero * sum w; modulo 2^32, like the kernels' sums. A tap in the padding reads the zero point, so that

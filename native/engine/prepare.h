@@ -61,6 +61,14 @@ struct PreparedPixels {
   size_t limit_count() const { return size_t{16} * classes; }
 };
 
+// A binary convolution whose kernel takes the whole chain of steps in registers (FloatsTile, ShortsTile).
+struct PreparedChain {
+  bool fixed = false;
+  AlignedBuffer origin;         // [row_classes][rows_stride] floats or int16
+  std::vector<float> first;     // the first factor of a float chain: with the accumulator's slope
+  std::vector<float> no_offset; // a chain without AFFINE
+};
+
 // A depthwise BCONV: rows as bdepthwise kernels read them.
 struct PreparedDepthwise {
   uint32_t multiplier = 1;      // outputs of a channel
@@ -92,6 +100,7 @@ struct PreparedOp {
   const uint32_t* flip = nullptr;
   std::unique_ptr<const PreparedSliced> sliced;  // or null: the popcount kernel
   std::unique_ptr<const PreparedPixels> pixels;  // or null; the executor decides by the number of pixels
+  std::unique_ptr<const PreparedChain> chain;    // or null
   uint32_t fill = 0;              // what the padding pixel holds: 0 or all ones (cut to the real channels)
   bool depthwise = false;         // groups == channels: lanes are channels, panels run over the groups
   std::shared_ptr<const Gather> gather;  // FCONV, QCONV of few channels: a tap is a line of the kernel

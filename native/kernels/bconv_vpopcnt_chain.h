@@ -41,6 +41,7 @@ BITWRIGHT_INLINE void floats_end(const __m512i (&acc)[P][V], const FloatsTile& t
     __m512 x[P][2];
     // Exact, so that it may be a multiply-add: the two adders have enough to do.
     BITWRIGHT_EACH x[i][v] = _mm512_fnmadd_ps(_mm512_castsi512_ps(acc[i][2 * w + v]), one, operand(t.origin[i], 2 * w + v));
+    if (t.scale != nullptr) BITWRIGHT_EACH x[i][v] = _mm512_mul_ps(x[i][v], operand(t.scale, 2 * w + v));
     BITWRIGHT_EACH x[i][v] = _mm512_add_ps(_mm512_mul_ps(x[i][v], operand(t.a, 2 * w + v)), operand(t.b, 2 * w + v));
     if (t.add != nullptr) BITWRIGHT_EACH x[i][v] = _mm512_add_ps(x[i][v], operand(t.add + static_cast<size_t>(i) * t.value_stride, 2 * w + v));
     if (t.before != nullptr) BITWRIGHT_EACH x[i][v] = _mm512_add_ps(x[i][v], operand(t.before, 2 * w + v));

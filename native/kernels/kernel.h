@@ -82,11 +82,13 @@ struct BitsTile {
 // A chain (chain.h) on the counts of a whole panel, in registers, for pixels that lie one after the other in one sample (BinaryTile::together). All
 // pointers but `flip`, `bits` and those of `origin` begin at the panel's first channel; null: that step is not in the chain.
 //
-// Floats: x = (origin[i][j] - (2^23 + count)) * a + b, + add, + before, PRELU by slope, + after; store; bit = x >= threshold, ^ flip. The difference is
-// half of the accumulator where the slope is 2, and has to be an integer; `a` makes up for it. Counts and origins below 2^22.
+// Floats: x = (origin[i][j] - (2^23 + count)) * scale * a + b, + add, + before, PRELU by slope, + after; store; bit = x >= threshold, ^ flip. The
+// difference is half of the accumulator where the slope is 2, and has to be an integer; the first factor makes up for it. Counts and |origin - 2^23|
+// below 2^22.
 struct FloatsTile {
   const float* const* origin;  // [pixels] -> [panel]
-  const float *a, *b;          // [panel], as the others
+  const float* scale;          // [panel], as the others; may be null
+  const float *a, *b;
   const float *before, *slope, *after, *threshold;
   const float* add;            // [pixels] of value_stride
   float* store;

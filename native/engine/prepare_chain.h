@@ -1,0 +1,13 @@
+// Whether and how a binary convolution's kernel takes the op's chain of steps in registers.
+#pragma once
+
+#include <memory>
+
+#include "prepare.h"
+
+namespace bitwright {
+
+// Null: counts go through memory to the epilogue. After the op's rows and its cut.
+std::unique_ptr<const PreparedChain> make_chain(const PreparedOp& op, uint32_t channels);
+
+}  // namespace bitwright
