@@ -21,6 +21,63 @@ void for_runs(const PreparedOp& op, size_t first, size_t pixels, size_t most, co
   }
 }
 
+// Pixels that no long run continues (strides, dilations, borders, small maps): their words are copied side by side until there is a block of them, so
+// that a kernel's block is full. By padding class, because a run has the bounds of one.
+class Strays {
+ public:
+  static constexpr uint32_t kMostWords = 4, kClasses = 16, kBlock = 16;
+
+  // Whether pixels of a run cost less one by one.
+  static bool suits(const DepthwiseRun& run, size_t padding_class) { return run.words <= kMostWords && run.pixels * run.words < kBlock / 2 && padding_class < kClasses; }
+
+  Strays(const DepthwiseKernel& kernel, const uint32_t* bounds, size_t lanes, const DepthwiseBits& rest, size_t stride)
+      : kernel_(kernel), bounds_(bounds), lanes_(lanes), rest_(rest), stride_(stride) {}
+
+  void add(const DepthwiseRun& run, size_t padding_class, uint32_t* to) {
+    Block& block = blocks_[padding_class];
+    const int32_t* offset = run.offset;
+    for (uint32_t i = 0; i < run.pixels; ++i, offset += run.taps, to += stride_) {
+      uint32_t* x = block.x + block.pixels * run.words;
+      for (uint32_t t = 0; t < run.taps; ++t)
+        for (uint32_t w = 0; w < run.words; ++w) x[t * kBlock + w] = run.base[offset[t] + static_cast<int32_t>(w)];
+      block.to[block.pixels++] = to;
+      if ((block.pixels + 1) * run.words > kBlock) finish(run, padding_class);
+    }
+  }
+
+  // Those that are left; `like` says how many taps and words, and where the weights lie.
+  void finish_all(const DepthwiseRun& like) {
+    for (size_t k = 0; k < kClasses; ++k)
+      if (blocks_[k].pixels > 0) finish(like, k);
+  }
+
+ private:
+  struct Block {
+    uint32_t pixels = 0;
+    uint32_t* to[kBlock];
+    alignas(64) uint32_t x[15 * kBlock];  // [taps][kBlock]
+  };
+
+  void finish(const DepthwiseRun& like, size_t padding_class) {
+    static constexpr int32_t offset[15] = {0, 16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224};
+    Block& block = blocks_[padding_class];
+    uint32_t out[kBlock];
+    DepthwiseBits bits = rest_;
+    bits.bound = bounds_ + padding_class * 5 * lanes_;
+    kernel_.bits(out, like.words, {block.x, offset, block.pixels, like.taps, like.words, like.weights}, bits);
+    for (uint32_t i = 0; i < block.pixels; ++i)
+      for (uint32_t w = 0; w < like.words; ++w) block.to[i][w] = out[i * like.words + w];
+    block.pixels = 0;
+  }
+
+  const DepthwiseKernel& kernel_;
+  const uint32_t* bounds_;
+  size_t lanes_;
+  DepthwiseBits rest_;
+  size_t stride_;
+  Block blocks_[kClasses];
+};
+
 }  // namespace
 
 void run_depthwise(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
@@ -46,11 +103,17 @@ void run_depthwise(const RunContext& run, const OpInfo& info, const PreparedOp& 
     (void)unit, (void)units;
     if (own.bounds.size()) {
       const ValueRef& to = steps.data()[0].value;
+      DepthwiseBits bits{own.bounds.as<uint32_t>(), own.flip_and_real.as<uint32_t>(), own.flip_and_real.as<uint32_t>() + lanes};
+      Strays strays(kernel, bits.bound, lanes, bits, to.pixel_stride);
       for_runs(op, first, pixels, pixels, [&](size_t n, uint32_t p, uint32_t count) {
         const size_t k = own.bounds.size() > size_t{20} * lanes ? table.class_of[p] : 0;
-        kernel.bits(static_cast<uint32_t*>(to.data) + n * to.sample_stride + p * to.pixel_stride, to.pixel_stride, run_of(n, p, count, 0),
-                    {own.bounds.as<uint32_t>() + k * 5 * lanes, own.flip_and_real.as<uint32_t>(), own.flip_and_real.as<uint32_t>() + lanes});
+        uint32_t* out = static_cast<uint32_t*>(to.data) + n * to.sample_stride + p * to.pixel_stride;
+        const DepthwiseRun pieces = run_of(n, p, count, 0);
+        if (Strays::suits(pieces, k)) return strays.add(pieces, k, out);
+        bits.bound = own.bounds.as<uint32_t>() + k * 5 * lanes;
+        kernel.bits(out, to.pixel_stride, pieces, bits);
       });
+      strays.finish_all(run_of(0, 0, 1, 0));
       return;
     }
     auto* rows = reinterpret_cast<uint16_t*>(run.scratch + thread * run.prepared->scratch_bytes);
