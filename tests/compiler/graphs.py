@@ -52,7 +52,7 @@ class Builder:
     def normal(self, *shape: int) -> Array:
         return self.rng.standard_normal(shape).astype(np.float32)
 
-    def _own(self, attrs: Any, inputs: Sequence[str], module: str) -> str:
+    def own(self, attrs: Any, inputs: Sequence[str], module: str) -> str:
         out = f"binary_{len(self.nodes)}"
         self.nodes.append(attrs.make_node(inputs, [out], name=f"node_{len(self.nodes)}", module=module))
         return out
@@ -97,7 +97,7 @@ class Builder:
             pad_value=pad_value,
         )
         inputs = [x, self.const(w, np.uint8), self.const(np.atleast_1d(threshold)), *self._affine(outputs, scale, bias)]
-        return self._own(attrs, inputs, module)
+        return self.own(attrs, inputs, module)
 
     def bconv_transpose(
         self, x: str, channels: int, outputs: int, kernel: Sequence[int], *, stride: int = 1, dilation: int = 1,
@@ -116,7 +116,7 @@ class Builder:
             low=low,
         )
         inputs = [x, self.const(w, np.uint8), self.const([0.1]), *self._affine(outputs, None, None)]
-        return self._own(attrs, inputs, "")
+        return self.own(attrs, inputs, "")
 
     def blinear(
         self,
@@ -132,16 +132,16 @@ class Builder:
         w = pack_bits(self.rng.random((outputs, features)) < 0.5)
         attrs = BinaryLinearAttrs(channels=features, low=low)
         inputs = [x, self.const(w, np.uint8), self.const(np.atleast_1d(threshold)), *self._affine(outputs, scale, bias)]
-        return self._own(attrs, inputs, "")
+        return self.own(attrs, inputs, "")
 
     def embedding(self, x: str, rows: int, channels: int, scale: Any) -> str:
         w = pack_bits(self.rng.random((rows, channels)) < 0.5)
         inputs = [x, self.const(w, np.uint8), self.const(np.atleast_1d(scale))]
-        return self._own(BinaryEmbeddingAttrs(channels=channels), inputs, "")
+        return self.own(BinaryEmbeddingAttrs(channels=channels), inputs, "")
 
     def binarize(self, x: str, threshold: Any = 0.0, *, low: float = -1.0, axis: int = 1, module: str = "") -> str:
         inputs = [x, self.const(np.atleast_1d(threshold))]
-        return self._own(BinarizeAttrs(low=low, axis=axis), inputs, module)
+        return self.own(BinarizeAttrs(low=low, axis=axis), inputs, module)
 
     def conv(
         self,

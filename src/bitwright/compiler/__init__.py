@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .compilation import CompileReport, build, compile
     from .errors import BwmFormatError, CompileError, Problem, UnsupportedModelError, VerifyError
     from .inspection import Inspection, inspect
+    from .qonnx import to_qonnx
     from .verification import Verifier, verify
     from .verify_report import VerifyReport
 
@@ -31,6 +32,7 @@ _HOME = {
     "VerifyError": "errors",
     "Inspection": "inspection",
     "inspect": "inspection",
+    "to_qonnx": "qonnx",
     "Verifier": "verification",
     "VerifyReport": "verify_report",
     "verify": "verification",
@@ -49,6 +51,7 @@ __all__ = [
     "build",
     "compile",
     "inspect",
+    "to_qonnx",
     "verify",
 ]
 

@@ -19,21 +19,17 @@ def sniff(source: Source) -> bool:
 @register_format("onnx", "plain ONNX (.onnx)", sniff)
 def load(source: Source, options: ImportOptions) -> Imported:
     """The model with its binary layers as nodes of the dialect; a model without any as it is."""
-    from ..patterns.graph import ModelGraph
-    from ..patterns.recognise import recognise
+    from ..patterns.recognise import rewrite
 
     model = source.onnx
     title = str(source.path)
     if model is None:
         raise ImportModelError(f"{title} is not an ONNX model")
-    plain = Imported(model, "onnx", title)
-    if not any(node.op_type in _LAYERS for node in model.graph.node):
-        return plain
-    graph = ModelGraph(model, title)
-    findings = recognise(graph, options)
-    if not findings:
-        return plain
-    result = graph.finish()
+    if all(node.op_type not in _LAYERS for node in model.graph.node):
+        return Imported(model, "onnx", title)
+    rewritten, findings = rewrite(model, title, options)
+    if rewritten is None:
+        return Imported(model, "onnx", title)
     for key, value in source.metadata("onnx").items():
-        result.metadata_props.add(key=key, value=value)
-    return Imported(result, "onnx", title, findings)
+        rewritten.metadata_props.add(key=key, value=value)
+    return Imported(rewritten, "onnx", title, findings)

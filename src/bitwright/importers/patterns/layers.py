@@ -79,7 +79,7 @@ class Layers:
         self.signals = signals
         self.options = options
         self.findings: list[Finding] = []
-        self._told: set[str] = set()
+        self.told: set[str] = set()  # tensors whose bits have a finding
 
     def rewrite(self, node: onnx.NodeProto) -> bool:
         """Emits what a node becomes. False: it stays as it is, and nothing was emitted for it."""
@@ -266,7 +266,7 @@ class Layers:
             window, pad_mode, pad_level = merged
             if not pad_level.is_integer() or (any(window.pads) and not levels.low <= pad_level <= levels.high):
                 return False
-        given = level_input(levels)
+        given = level_input(self.graph, levels)
         if given is None or layer.products * ((1 << given.bits) - 1) > 1 << 24:
             return False
         x = self._level_tensor(levels, given)
@@ -415,9 +415,9 @@ class Layers:
 
     def _tell_bits(self, levels: Levels) -> None:
         origin = levels.origin
-        if not isinstance(origin, Bits) or origin.tensor in self._told:
+        if not isinstance(origin, Bits) or origin.tensor in self.told:
             return
-        self._told.add(origin.tensor)
+        self.told.add(origin.tensor)
         node = self.graph.producer[origin.tensor]
         if node.domain:
             return  # a quantizer of the file's own dialect, told where it was lowered

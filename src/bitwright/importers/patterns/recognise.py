@@ -32,6 +32,27 @@ class Walk:
             self.graph.emit(node)
 
 
+def rewrite(
+    model: onnx.ModelProto,
+    title: str,
+    options: ImportOptions,
+    lowerings: Mapping[tuple[str, str], Lowering] | None = None,
+) -> tuple[onnx.ModelProto | None, list[Finding]]:
+    """The rewritten model and what was understood; no model when nothing was, and no foreign domain is lowered.
+
+    Raises:
+        ImportModelError: see `recognise`; also for whatever a damaged file makes onnx or numpy raise.
+    """
+    try:
+        graph = ModelGraph(model, title)
+        findings = recognise(graph, options, lowerings)
+        return (graph.finish() if findings or lowerings is not None else None), findings
+    except ImportModelError:
+        raise
+    except (ValueError, TypeError, KeyError, IndexError, ArithmeticError, RuntimeError, MemoryError) as error:
+        raise ImportModelError(f"{title} is damaged: {type(error).__name__}: {error}") from error
+
+
 def recognise(
     graph: ModelGraph, options: ImportOptions, lowerings: Mapping[tuple[str, str], Lowering] | None = None
 ) -> list[Finding]:
@@ -45,12 +66,11 @@ def recognise(
         lowering = (lowerings or {}).get((node.domain, node.op_type))
         if lowering is not None:
             lowering(walk, node)
-        elif node.domain and lowerings is not None and any(domain == node.domain for domain, _ in lowerings):
+        elif lowerings is not None and node.domain not in ("", "ai.onnx.ml"):
             known = sorted({op for domain, op in lowerings if domain == node.domain})
-            raise ImportModelError(
-                f"{graph.title}: {node.domain}::{node.op_type} (node {node_name(node)!r}) is not supported; "
-                f"of that domain are {', '.join(known)}"
-            )
+            others = f"of that domain are {', '.join(known)}" if known else "nor is its domain"
+            title = f"{node.domain}::{node.op_type}"
+            raise ImportModelError(f"{graph.title}: node {node_name(node)!r}: {title} is not supported; {others}")
         else:
             walk.emit(node)
     return walk.findings

@@ -28,6 +28,7 @@ _SELECTING = {
     "GlobalMaxPool", "DepthToSpace", "SpaceToDepth", "Gather",
 }  # fmt: skip
 """Operators whose output elements are elements of input 0; a maximum is one, too."""
+_MOVES = {"Add", "Sub", "Mul", "Div"}
 MAX_BITS = 8
 
 
@@ -128,6 +129,8 @@ class Signals:
             curve = extend(node, attributes, fresh, self.graph.shape)
         if curve is not None:
             self._curves[node.output[0]] = curve
+        if node.op_type in _MOVES and not node.domain:
+            self.levels(node.output[0])  # noted now, node by node: a long chain is no deep recursion
 
     def declare(self, levels: Levels) -> None:
         """Notes what its maker knows of a tensor."""
@@ -254,7 +257,7 @@ class Signals:
                 return None
             origin = Rounded(before.input[0], *bounds) if before.op_type == "Round" else None
             return _limited(Levels(name, 1.0, *bounds, origin))
-        if node.op_type in ("Add", "Sub", "Mul", "Div"):
+        if node.op_type in _MOVES:
             return self._moved(name, node)
         return None
 
@@ -276,14 +279,10 @@ class Signals:
         if position is None or (position == 0 and node.op_type in ("Sub", "Div")):
             return None
         value = self.graph.value(node.input[position])
-        inner = self._levels.get(node.input[1 - position]) or self.levels(node.input[1 - position])
-        if (
-            value is None
-            or value.size != 1
-            or not isinstance(inner, Levels)
-            or inner.path
-            or isinstance(inner.origin, Bits)
-        ):
+        if value is None or value.size != 1:
+            return None
+        inner = self.levels(node.input[1 - position])
+        if not isinstance(inner, Levels) or inner.path or isinstance(inner.origin, Bits):
             return None
         c = float(value.reshape(()))
         if not np.isfinite(c) or self.graph.shape(name) != self.graph.shape(inner.tensor):

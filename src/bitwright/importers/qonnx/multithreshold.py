@@ -47,6 +47,7 @@ def multi_threshold(walk: Walk, node: onnx.NodeProto) -> None:
         if count > 1 and shift.is_integer() and count < 1 << MAX_BITS and abs(shift) < 1 << 16:
             low = int(shift)
             walk.signals.declare(Levels(reading.output, float(scale), low, low + count))
+    walk.layers.told.add(reading.output)
     what = f"MultiThreshold, {count} threshold{'s' if count > 1 else ''}"
     levels = f"{bias:g}..{scale * count + bias:g}" if count > 1 else f"{scale + bias:g} or {bias:g}"
     walk.findings.append(Finding(reading.name, what, f"levels {levels}"))

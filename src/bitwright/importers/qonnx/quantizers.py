@@ -45,7 +45,7 @@ class _Maker:
     def __init__(self, walk: Walk, x: Any, hint: str) -> None:
         self.walk, self.x, self.hint = walk, x, hint
 
-    def op(self, op: str, *constants: Any, first: bool = True) -> None:
+    def op(self, op: str, *constants: Any) -> None:
         """x = op(x, constants); numbers become float32."""
         graph = self.walk.graph
         values = [np.asarray(c, dtype=np.float32) for c in constants]
@@ -53,7 +53,6 @@ class _Maker:
             with np.errstate(all="ignore"):
                 self.x = np.asarray(_NUMPY[op](self.x, *values), dtype=np.float32)
             return
-        del first
         names = [graph.constant(value, f"{self.hint}.{op.lower()}") for value in values]
         self.x = graph.add(op, [self.x, *names], hint=f"{self.hint}.{op.lower()}")
 
@@ -130,6 +129,7 @@ def _done(walk: Walk, reading: Reading, m: _Maker, what: str, became: str) -> No
         return
     walk.graph.add("Identity", [m.x], output=reading.output)
     walk.findings.append(Finding(reading.name, what, became))
+    walk.layers.told.add(reading.output)
 
 
 def bipolar_quant(walk: Walk, node: onnx.NodeProto) -> None:
