@@ -25,7 +25,7 @@ def test_mutated_files(path: Path, tmp_path: Path) -> None:
     rng = random.Random(7)
     target = tmp_path / "net.onnx"
     refused = 0
-    for _ in range(400):
+    for _ in range(150):
         mutant = bytearray(data)
         for _ in range(rng.choice((1, 1, 4))):
             kind, at = rng.randrange(3), rng.randrange(len(mutant))
@@ -40,7 +40,7 @@ def test_mutated_files(path: Path, tmp_path: Path) -> None:
             importers.load(target)
         except importers.ImportModelError:
             refused += 1
-    assert refused > 100
+    assert refused > 40
 
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda p: p.stem)
@@ -48,7 +48,7 @@ def test_mutated_graphs(path: Path, tmp_path: Path) -> None:
     """Names, attributes and shapes exchanged: the file parses, the graph makes no sense."""
     rng = random.Random(3)
     target = tmp_path / "net.onnx"
-    for _ in range(200):
+    for _ in range(80):
         model = onnx.load(path)
         node = rng.choice(model.graph.node)
         other = rng.choice(model.graph.node)
