@@ -293,3 +293,14 @@ def test_nothing_to_quantize(tmp_path: Path) -> None:
     b = Builder((3, 8, 8))
     with pytest.raises(CompileError, match="every node runs in onnxruntime"):
         compile(b.model(b.op("Celu", "x")), tmp_path / "a.bwm", float_layers="int8", calibration=b.normal(8, 3, 8, 8))
+
+
+def test_a_reshape_that_keeps_samples_apart_leads_back_into_the_engine(tmp_path: Path) -> None:
+    """view(-1, C, H, W), whose batch ONNX's shape inference does not know."""
+    b = Builder((6, 4, 4))
+    wide = b.op("Reshape", b.op("Celu", b.op("Flatten", "x")), b.ints(-1, 6, 4, 4))
+    model = b.model(b.bconv(wide, 6, 8))
+    assert parts_of(model, tmp_path / "net.bwm") == ["onnxruntime", "native"]
+    session = Session(tmp_path / "net.bwm")
+    x = b.normal(3, 6, 4, 4)
+    check_equal(session, onnxruntime(model, x), session.run(x))

@@ -7,6 +7,7 @@ tensor (or integer ids) of known sizes but for its first axis.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import onnx
@@ -46,7 +47,7 @@ def classify(graph: Graph, inputs: Types | None = None) -> Classes:
         classes = walk.run()
         found = {**inputs, **walk.shapes}
         again = infer(graph, inputs, found)
-        if {n for n in again if shape_of(again[n])} <= {n for n in types if shape_of(types[n])}:
+        if {n: shape_of(t) for n, t in again.items()} == {n: shape_of(t) for n, t in types.items()}:
             break
         types = again
     classes.types.update(walk.shapes)
@@ -153,12 +154,16 @@ class _Walk:
         target = self.ctx.env.get(node.input(1))
         if node.domain or node.op != "Reshape" or not isinstance(target, Known) or out not in self.foreign:
             return
-        rows = [[int(v) for v in row.reshape(-1)] for row in target.values]
-        label = self.varying.get(node.input(1))
-        if label is None or not is_batch((rows[0][0], rows[1][0])) or rows[0][1:] != rows[1][1:]:
+        first, second = ([int(v) for v in row.reshape(-1)] for row in target.values)
+        source = shape_of(self.types.get(node.input(0))) or ()
+        if dtype_of(self.types.get(node.input(0))) != "FLOAT" or not first or first[1:] != second[1:]:
             return
-        if all(n > 0 for n in rows[0][1:]) and dtype_of(self.types.get(node.input(0))) == "FLOAT":
-            self.types[out] = tensor_type(onnx.TensorProto.FLOAT, (label, *rows[0][1:]))
+        label = self.varying.get(node.input(1)) if is_batch((first[0], second[0])) else None
+        sizes = [n for n in source[1:] if isinstance(n, int)]
+        if first[0] == -1 and len(sizes) == len(source) - 1 and math.prod(sizes) == math.prod(first[1:]):
+            label = source[0]  # each sample keeps its elements
+        if label is not None and all(n > 0 for n in first[1:]):
+            self.types[out] = tensor_type(onnx.TensorProto.FLOAT, (label, *first[1:]))
             del self.foreign[out]
             self.enter(out)
 

@@ -18,8 +18,8 @@ from .cluster import group
 from .cut import Cutter, Part
 
 WORTH = 32
-# A flattened map leaves the engine in its own order: up to so many elements a dense permutation reorders them.
-PERMUTED = 128
+# A flattened map would leave the engine through a dense permutation: onnxruntime flattens it instead.
+PERMUTED = 0
 
 
 @dataclass
