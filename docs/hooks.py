@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 from pathlib import Path
@@ -35,6 +36,38 @@ def _home() -> str:
     )
 
 
+def _trained() -> list[str]:
+    """The table and the plot that `benchmarks/methods.py` writes; nothing where it was not run."""
+    table = ROOT / "results/methods_fashion.csv"
+    if not table.exists():
+        return []
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = sorted(csv.DictReader(file), key=lambda row: -float(row["accuracy"]))
+    lines = [
+        "",
+        "## Trained on the same small budget",
+        "",
+        f"The same network (0.1 M binary weights), {rows[0]['images']} images of Fashion-MNIST,",
+        f"{rows[0]['epochs']} epochs, {rows[0]['seeds']} seeds, for every method: it says whether a method works and",
+        "what a step costs, **not** which one is best after the long training of its paper. Nothing of a paper's",
+        "recipe is used besides schedules, losses and data-driven starts; `left out` names what its paper has beyond",
+        "that. Step times are those of one thread on a busy machine, relative to the float network in turn.",
+        f"(`{rows[0]['command']}`)",
+        "",
+        "![test accuracy of every method](images/methods-fashion.png)",
+        "",
+        "| method | bits W/A | test accuracy, % | untrained | a step, times float | state, kB | left out |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        name = row["method"] if row["method"] == "float" else f"[`{row['method']}`](#{row['method']})"
+        lines.append(
+            f"| {name} | {row['bits'].replace('|', BAR)} | {row['accuracy']} ± {row['std']} | {row['untrained']} "
+            f"| {row['step_times_float']} | {row['state_kb']} | {row['left_out'] or '—'} |"
+        )
+    return [*lines, ""]
+
+
 def _methods() -> dict[str, str | bytes]:
     from bitwright import binarize
 
@@ -56,6 +89,7 @@ def _methods() -> dict[str, str | bytes]:
         f"| {i.packable.replace('|', BAR)} |"
         for i in infos
     ]
+    lines += _trained()
     result: dict[str, str | bytes] = {}
     for info in infos:
         lines += _method(info)
