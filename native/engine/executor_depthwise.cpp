@@ -25,10 +25,10 @@ void for_runs(const PreparedOp& op, size_t first, size_t pixels, size_t most, co
 // that a kernel's block is full. By padding class, because a run has the bounds of one.
 class Strays {
  public:
-  static constexpr uint32_t kMostWords = 4, kClasses = 16, kBlock = 16;
+  static constexpr uint32_t kMostWords = 1, kMostPixels = 2, kClasses = 16, kBlock = 16;
 
-  // Whether pixels of a run cost less one by one.
-  static bool suits(const DepthwiseRun& run, size_t padding_class) { return run.words <= kMostWords && run.pixels * run.words < kBlock / 2 && padding_class < kClasses; }
+  // Whether pixels of a run cost less one by one. With more words a block of its own is full enough; longer runs at a border share few blocks with others.
+  static bool suits(const DepthwiseRun& run, size_t padding_class) { return run.words <= kMostWords && run.pixels <= kMostPixels && padding_class < kClasses; }
 
   Strays(const DepthwiseKernel& kernel, const uint32_t* bounds, size_t lanes, const DepthwiseBits& rest, size_t stride)
       : kernel_(kernel), bounds_(bounds), lanes_(lanes), rest_(rest), stride_(stride) {}

@@ -31,8 +31,6 @@ ProductMatrix::ProductMatrix(const uint32_t* b, size_t batch, size_t rows, size_
   if (rows > INT32_MAX) fail(Status::kArgument, rows, " rows of b are too many");
   const BinaryKernel& kernel = *kernels_.binary;
   const auto depth = static_cast<uint32_t>(words);
-  in_registers_ = kernel.product != nullptr && kernels_.product == find_product_kernel(kernel.isa);
-  const auto lay_out = in_registers_ ? kernel.pack_in_order : kernel.pack;
   panel_bytes_ = kernel.panel_bytes(1, depth);
   panels_per_matrix_ = (rows + kernel.panel - 1) / kernel.panel;
   ones_.resize(batch * rows);
@@ -47,7 +45,7 @@ ProductMatrix::ProductMatrix(const uint32_t* b, size_t batch, size_t rows, size_
   pool.run(batch * panels_per_matrix_, [&](size_t item, unsigned) {
     const size_t matrix = item / panels_per_matrix_, first = item % panels_per_matrix_ * kernel.panel;
     const auto count = static_cast<uint32_t>(std::min<size_t>(kernel.panel, rows - first));
-    lay_out(panels_.as<uint8_t>() + item * panel_bytes_, b + (matrix * rows + first) * words, count, 1, depth);
+    kernel.pack(panels_.as<uint8_t>() + item * panel_bytes_, b + (matrix * rows + first) * words, count, 1, depth);
   });
 }
 
@@ -93,11 +91,6 @@ void ProductMatrix::by_popcount(const uint32_t* a, const ProductEnd& end, Pool& 
         const uint32_t* base[kMaxTilePixels];
         for (uint32_t k = 0; k < t.rows; ++k) base[k] = from + (i + k) * words_;
         const BinaryTile tile{base, offset, t.rows, 1, static_cast<uint32_t>(words_), weights};
-        if (in_registers_) {
-          if (!row.empty()) t.row = row.data() + i;
-          kernel.product(tile, t, end.element == 4);
-          continue;
-        }
         if (narrow)
           kernel.count16(reinterpret_cast<uint16_t*>(counts), tile);
         else

@@ -38,7 +38,6 @@ class ProductMatrix {
   void by_popcount(const uint32_t* a, const ProductEnd& end, Pool& pool) const;
 
   Kernels kernels_;
-  bool in_registers_;          // the count kernel ends the product itself
   size_t batch_, rows_, words_, panel_bytes_, panels_per_matrix_;
   AlignedBuffer panels_;       // empty if the sliced kernel has its own
   std::vector<int32_t> ones_;  // of each row of B

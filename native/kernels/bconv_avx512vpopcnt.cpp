@@ -14,7 +14,7 @@ using Family = Vpopcnt<4, 6>;
 const BinaryKernel kernel = {
     "bconv_avx512vpopcnt", "avx512vpopcnt", "vpopcntd, channels in 32-bit lanes, embedded broadcasts, tile 6x64",
     kRankAvx512Vpopcnt, supports_avx512vpopcnt, Family::kPanel, 6, Family::panel_bytes, Family::pack, Family::count16, Family::count32, Family::bits,
-    &bconv32_avx512vpopcnt, nullptr, Family::pack_in_order, Family::floats, Family::shorts, Family::product,
+    &bconv32_avx512vpopcnt, nullptr, Family::pack_in_order, Family::floats, Family::shorts,
 };
 
 }  // namespace

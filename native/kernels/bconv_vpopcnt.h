@@ -25,7 +25,7 @@
 
 #include <utility>
 
-#include "bconv_vpopcnt_ends.h"
+#include "bconv_vpopcnt_chain.h"
 #include "kernel.h"
 #include "pack_panels.h"
 
@@ -253,13 +253,6 @@ struct Vpopcnt {
     shorts_end<P, V>(acc, to, narrow);
   }
 
-  template <int P>
-  static void tile_product(const BinaryTile& tile, const ProductTile& to, bool wide) {
-    Z acc[P][V];
-    count<P>(acc, tile);
-    product_end<P, V>(acc, to, wide);
-  }
-
   // By the tile's number of pixels.
   template <size_t... P>
   static BITWRIGHT_INLINE void count16_of(uint16_t* counts, const BinaryTile& tile, std::index_sequence<P...>) {
@@ -287,11 +280,6 @@ struct Vpopcnt {
     static constexpr void (*by_pixels[])(const BinaryTile&, const ShortsTile&) = {tile_shorts<static_cast<int>(P) + 1>...};
     by_pixels[tile.pixels - 1](tile, to);
   }
-  template <size_t... P>
-  static BITWRIGHT_INLINE void product_of(const BinaryTile& tile, const ProductTile& to, bool wide, std::index_sequence<P...>) {
-    static constexpr void (*by_pixels[])(const BinaryTile&, const ProductTile&, bool) = {tile_product<static_cast<int>(P) + 1>...};
-    by_pixels[tile.pixels - 1](tile, to, wide);
-  }
 
   using Pixels = std::make_index_sequence<kPixels>;
   static void count16(uint16_t* counts, const BinaryTile& tile) { count16_of(counts, tile, Pixels()); }
@@ -299,7 +287,6 @@ struct Vpopcnt {
   static void bits(const BinaryTile& tile, const BitsTile& to) { bits_of(tile, to, Pixels()); }
   static void floats(const BinaryTile& tile, const FloatsTile& to) { floats_of(tile, to, Pixels()); }
   static void shorts(const BinaryTile& tile, const ShortsTile& to) { shorts_of(tile, to, Pixels()); }
-  static void product(const BinaryTile& tile, const ProductTile& to, bool wide) { product_of(tile, to, wide, Pixels()); }
 };
 
 }  // namespace

@@ -110,20 +110,6 @@ struct ShortsTile {
   uint32_t shift, doublings;
 };
 
-// A tile of a matrix product.
-struct ProductTile {
-  const void* counts;       // [rows][counts_stride] of 16 or 32 bits
-  size_t counts_stride;     // elements
-  uint32_t rows, columns;
-  const int32_t* row;       // [rows], or null for zeros
-  const int32_t* column;    // [columns], or null for zeros
-  int32_t constant;
-  int32_t slope;            // -1, 1 or 2
-  bool half;                // (…) / 2, which is exact
-  void* out;                // [rows][out_stride]: row + column + constant - slope*count, of 16 bits (cut to them) or 32
-  size_t out_stride;        // elements
-};
-
 // The same counts with the pixels in the lanes, kPixelLanes at a time, for a threshold whose bits lie anywhere in words.
 inline constexpr uint32_t kPixelLanes = 16;
 
@@ -178,12 +164,10 @@ struct BinaryKernel {
   void (*bits)(const BinaryTile& tile, const BitsTile& to) = nullptr;  // needs what count16 needs; null: the epilogue compares counts
   const BinaryKernel* const* narrow = nullptr;  // the entry of the same with a narrower panel, for layers that would leave much of a panel empty
   const PixelKernel* const* pixels = nullptr;   // lanes are pixels
-  // Chains and products in registers, or null. `floats` and `product` read panels of pack_in_order, whose lanes are the channels in order; `shorts` needs
-  // what count16 needs. `product`: ProductTile without counts; `wide`: results of 32 bits, else of 16.
+  // Chains in registers, or null. `floats` reads panels of pack_in_order, whose lanes are the channels in order; `shorts` needs what count16 needs.
   void (*pack_in_order)(void* panels, const uint32_t* weights, uint32_t outputs, uint32_t taps, uint32_t words) = nullptr;
   void (*floats)(const BinaryTile& tile, const FloatsTile& to) = nullptr;
   void (*shorts)(const BinaryTile& tile, const ShortsTile& to) = nullptr;
-  void (*product)(const BinaryTile& tile, const ProductTile& to, bool wide) = nullptr;
 };
 
 // A map kernel: the same counts as a BinaryKernel, bit-sliced (bitslice.h). The features of a whole input map are made once a run and serve all
@@ -442,7 +426,20 @@ struct PackKernel {
   void (*u8)(const PackRows& job);
 };
 
-// What products of bits need around the count kernels: ends of a matrix product's tiles (ProductTile), bit planes, transposed bits.
+// What products of bits need around the count kernels: ends of a matrix product's tiles, bit planes, transposed bits.
+struct ProductTile {
+  const void* counts;       // [rows][counts_stride] of 16 or 32 bits
+  size_t counts_stride;     // elements
+  uint32_t rows, columns;
+  const int32_t* row;       // [rows], or null for zeros
+  const int32_t* column;    // [columns], or null for zeros
+  int32_t constant;
+  int32_t slope;            // -1, 1 or 2
+  bool half;                // (…) / 2, which is exact
+  void* out;                // [rows][out_stride]: row + column + constant - slope*count, of 16 bits (cut to them) or 32
+  size_t out_stride;        // elements
+};
+
 struct ProductKernel {
   const char* name;  // "bmatmul_avx512"
   const char* isa;

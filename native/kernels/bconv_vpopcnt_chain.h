@@ -1,5 +1,5 @@
-// What becomes of a tile's accumulators where they lie, in registers: chains (chain.h) and the ends of matrix products. Through memory each count would
-// cost a store and a load, and the rest could not start before. Included by bconv_vpopcnt.h.
+// Chains (chain.h) on the accumulators of a tile where they lie, in registers: through memory a tile's counts would cost a store and a load each, and
+// the chain could not start before. Included by bconv_vpopcnt.h.
 //
 // Floats: the accumulators start at the bits of 2^23, so that as a float one is 2^23 + count, and origin - 2*count is twice an exact difference: no
 // conversion, and the 2 is in the scale.
@@ -86,29 +86,6 @@ BITWRIGHT_INLINE void shorts_end(const __m512i (&acc)[P][V], const ShortsTile& t
         t.bits[static_cast<size_t>(i) * t.bits_stride + static_cast<uint32_t>(w)] = _mm512_cmpge_epi16_mask(x[i][w], operand(t.threshold, w)) ^ flip;
     }
 #undef BITWRIGHT_EACH
-}
-
-// ProductTile with lanes in order; `wide`: int32 results, else 16 bits.
-template <int P, int V>
-BITWRIGHT_INLINE void product_end(const __m512i (&acc)[P][V], const ProductTile& t, bool wide) {
-  const bool negative = t.slope < 0;
-  BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) {
-    const uint32_t first = 16 * static_cast<uint32_t>(v);
-    if (v > 0 && first >= t.columns) break;
-    const __mmask16 real = t.columns >= first + 16 ? 0xffff : static_cast<__mmask16>((1u << (t.columns - first)) - 1u);
-    const __m512i column = t.column != nullptr ? _mm512_maskz_loadu_epi32(real, t.column + first) : _mm512_setzero_si512();
-    BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) {
-      const __m512i origin = _mm512_add_epi32(_mm512_set1_epi32(t.constant + (t.row != nullptr ? t.row[i] : 0)), column);
-      const __m512i count = t.slope == 2 ? _mm512_add_epi32(acc[i][v], acc[i][v]) : acc[i][v];
-      __m512i x = negative ? _mm512_add_epi32(origin, count) : _mm512_sub_epi32(origin, count);
-      if (t.half) x = _mm512_srai_epi32(x, 1);
-      const size_t at = static_cast<size_t>(i) * t.out_stride + first;
-      if (wide)
-        _mm512_mask_storeu_epi32(static_cast<int32_t*>(t.out) + at, real, x);
-      else
-        _mm256_mask_storeu_epi16(static_cast<uint16_t*>(t.out) + at, real, _mm512_cvtepi32_epi16(x));
-    }
-  }
 }
 
 }  // namespace
