@@ -60,7 +60,7 @@ def _trained() -> list[str]:
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        name = row["method"] if row["method"] == "float" else f"[`{row['method']}`](#{row['method']})"
+        name = row["method"] if row["method"] == "float" else f"[{row['method']}](#{row['method']})"
         lines.append(
             f"| {name} | {row['bits'].replace('|', BAR)} | {row['accuracy']} ± {row['std']} | {row['untrained']} "
             f"| {row['step_times_float']} | {row['state_kb']} | {row['left_out'] or '—'} |"
