@@ -224,6 +224,32 @@ def test_shifts_follow_the_channel_axis(channel_dim: int) -> None:
     assert torch.equal(rsign(x), torch.where(above, 1.0, -1.0))
 
 
+@pytest.mark.parametrize("channel_dim", [1, -1])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_rprelu_has_the_gradient_of_its_formula(channel_dim: int, autocast: bool) -> None:
+    torch.manual_seed(1)
+    act = RPReLU(4, channel_dim=channel_dim)
+    for p in act.parameters():
+        nn.init.normal_(p)
+    x = torch.randn(2, 4, 3, 4).requires_grad_()
+    view = (4, 1, 1) if channel_dim == 1 else (4,)
+    with torch.no_grad():  # an exact zero in front of the kink: torch's PReLU takes the slope's side
+        x[0, 0, 0, 0] = -act.shift_in[0]
+    z = x + act.shift_in.view(view)
+    wanted = torch.where(z > 0, z, act.slope.view(view) * z) + act.shift_out.view(view)
+    g = torch.randn_like(wanted)
+    inputs = [x, *act.parameters()]
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        got = act(x)
+    assert got.dtype == torch.float32
+    tolerance = {"rtol": 2e-2, "atol": 2e-2} if autocast else {"rtol": 1e-5, "atol": 1e-5}
+    torch.testing.assert_close(got, wanted, **tolerance)
+    for mine, other in zip(torch.autograd.grad(got, inputs, g), torch.autograd.grad(wanted, inputs, g), strict=True):
+        torch.testing.assert_close(mine, other, **tolerance)
+    with torch.no_grad():
+        torch.testing.assert_close(act(x), wanted)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

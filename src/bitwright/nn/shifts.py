@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -66,6 +68,40 @@ class RSign(Staged):
         return f"{self.channels}, channel_dim={self.channel_dim}"
 
 
+class _RPReLUFunction(torch.autograd.Function):
+    """RPReLU whose backward needs few passes over memory: those of torch's PReLU and `where` are slow on a CPU.
+
+    Value and gradient are those of the composition (at z = 0 the slope's side).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, shift_in: Tensor, slope: Tensor, shift_out: Tensor, channel_dim: int) -> Tensor:
+        z = x + _reshape(shift_in, x, channel_dim)
+        ctx.save_for_backward(z, slope)
+        ctx.channel_dim = channel_dim
+        y, shift = _prelu(z, slope, channel_dim), _reshape(shift_out, x, channel_dim)
+        return y.add_(shift) if torch.result_type(y, shift) == y.dtype else y + shift  # autocast lowers PReLU alone
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
+        (g,) = gradients
+        z, slope = ctx.saved_tensors
+        others = [d for d in range(z.dim()) if d != ctx.channel_dim % z.dim()]
+        above = torch.ops.aten.threshold_backward(g, z, 0)  # g where z > 0, else 0
+        below = g - above
+        gradient = torch.addcmul(above, below, _reshape(slope.to(z.dtype), z, ctx.channel_dim))
+        slopes = below.mul_(z).sum(others)
+        return gradient, gradient.sum(others), slopes.to(slope.dtype), g.sum(others), None
+
+
+def _prelu(z: Tensor, slope: Tensor, channel_dim: int) -> Tensor:
+    """z above 0, slope z below; a map of its own."""
+    slope = slope.to(z.dtype)
+    if channel_dim % z.dim() == 1:
+        return F.prelu(z, slope)
+    return torch.where(z >= 0, z, _reshape(slope, z, channel_dim) * z)
+
+
 class RPReLU(nn.Module):
     """`PReLU(x + shift_in) + shift_out` with learned shifts and slope per channel.
 
@@ -86,11 +122,11 @@ class RPReLU(nn.Module):
         self.shift_out = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and not torch.compiler.is_exporting():
+            y: Tensor = _RPReLUFunction.apply(x, self.shift_in, self.slope, self.shift_out, self.channel_dim)
+            return y
         z = x + _reshape(self.shift_in, x, self.channel_dim)
-        if self.channel_dim % x.dim() == 1:
-            z = F.prelu(z, self.slope.to(z.dtype))
-        else:
-            z = torch.where(z >= 0, z, _reshape(self.slope, x, self.channel_dim) * z)
+        z = _prelu(z, self.slope, self.channel_dim)
         return z + _reshape(self.shift_out, x, self.channel_dim)
 
     def extra_repr(self) -> str:
