@@ -40,6 +40,9 @@ OPTIONS: list[dict[str, Any]] = [
     {"method": "bitwisenn", "sparsity": 0.3},
     {"method": "lbcnn", "activation": {"kind": "sign"}},
     {"method": "tbn"},
+    {"method": "sbd", "rank": 5},
+    {"method": "sbd", "rank": 3, "activation": {"kind": "sign"}},
+    {"method": "sbd", "rank": 3, "output": {"kind": "channel_scale"}},
     {"method": "affine", "w_bits": 2, "a_bits": 4, "dynamic": True},
 ]
 LAYERS: dict[str, Any] = {

@@ -49,3 +49,48 @@ def test_eval_and_engine_are_equal(name: str, tmp_path: Path) -> None:
     noise = torch.randn(9, *shape, generator=torch.Generator().manual_seed(2)).numpy()
     report = verify(tmp_path / "net.onnx", tmp_path / "net.bwm", noise)
     assert report.ok, str(report)
+
+
+@pytest.mark.parametrize("channels", range(1, 40, 6))
+def test_a_kernel_of_one_tap_sums_in_the_same_order(channels: int) -> None:
+    torch.manual_seed(channels)
+    layer, x = BinaryConv2d(channels, 4, 1, method="bwn").eval(), torch.randn(2, channels, 6, 6)
+    with torch.no_grad():
+        assert torch.equal(freeze(layer)(x), layer(x))
+
+
+FACTORED: dict[str, Any] = {
+    # bytes of V and of U: rows (K for every group) * taps * words of channels, outputs * words of terms
+    "conv": (lambda: BinaryConv2d(5, 7, 3, 2, 1, bias=True, method="sbd", rank=4), (5, 6, 5), 4 * 9 * 4 + 7 * 4),
+    "groups": (lambda: BinaryConv2d(66, 4, 3, dilation=2, groups=2, method="sbd"), (66, 7, 7), 2 * 3 * 9 * 8 + 4 * 4),
+    "same": (lambda: BinaryConv1d(5, 4, 2, padding="same", method="sbd", rank=33), (5, 7), 33 * 2 * 4 + 4 * 8),
+    "linear": (lambda: BinaryLinear(37, 9, bias=True, method="sbd", rank=7), (37,), 7 * 8 + 9 * 4),
+}
+
+
+@pytest.mark.parametrize("name", FACTORED)
+def test_factors_take_one_bit_a_sign(name: str, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("bitwright.runtime", reason="the native engine is not built")
+    from bitwright.compiler import compile, inspect
+
+    torch.manual_seed(2)
+    make, shape, size = FACTORED[name]
+    layer, x = make().eval(), torch.randn(3, *shape)
+    if layer.bias is not None:
+        nn.init.normal_(layer.bias)
+    with torch.no_grad():
+        wanted = layer(x)
+        # the product of the factors, in float64: what the method says
+        reference = layer._apply_weight(x.double(), layer.binary.double())
+        if layer.bias is not None:
+            reference = reference + layer.shape.per_channel(layer.bias.double())
+        frozen = freeze(layer)
+        assert torch.equal(frozen(x), wanted)
+    np.testing.assert_allclose(wanted.numpy(), reference.numpy(), rtol=1e-5, atol=1e-5 * float(wanted.abs().max()))
+    to_onnx(frozen, x, tmp_path / "net.onnx")
+    compile(tmp_path / "net.onnx", tmp_path / "net.bwm", native_only=True)
+    got = runtime.Session(tmp_path / "net.bwm").run(x.numpy())
+    np.testing.assert_allclose(got, wanted.numpy(), rtol=1e-5, atol=1e-5 * float(wanted.abs().max()))
+    found = inspect(tmp_path / "net.bwm")
+    assert found.bytes_by_kind["binary weights"] == size
+    assert found.bytes_by_kind["float weights"] == 0

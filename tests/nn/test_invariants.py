@@ -179,6 +179,11 @@ def simulate(layer: Any, x: Tensor) -> Tensor:
                     y = acc * channels(plane.scale * scale)
             total = y if total is None else total + y
     assert total is not None
+    if terms.mixing is not None:
+        ones = (1,) * nd
+        signs = (terms.mixing.bits.float() * 2 - 1).view(*terms.mixing.bits.shape, *ones)
+        maps = (F.linear, F.conv1d, F.conv2d, F.conv3d)[nd]
+        total = maps(total, signs, **({"groups": layer.shape.groups} if nd else {})) * channels(terms.mixing.scale)
     if factor is not None:
         total = total * factor
     if not terms.folded:

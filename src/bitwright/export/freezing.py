@@ -39,7 +39,7 @@ from bitwright.export.packed_sum import PackedSum
 from bitwright.nn.base import BinaryLayer
 from bitwright.nn.binarizer import Binarizer, binarizer_code
 from bitwright.nn.packing import pack_filters
-from bitwright.nn.spec import BinarySpec, LevelsCode, NotPackableError
+from bitwright.nn.spec import BinarySpec, LevelsCode, NotPackableError, WeightPlane
 
 PAD_MODES = {"constant": "constant", "replicate": "edge"}
 
@@ -139,7 +139,7 @@ def pack_layer(layer: Latent) -> FrozenModule:
             for plane in terms.weights
             for activation in (terms.activations if terms.activations is not None else (None,))
         ]
-        if len(specs) == 1 and terms.folded and not terms.prepares:
+        if len(specs) == 1 and terms.folded and not terms.prepares and terms.mixing is None:
             return _pack_term(layer, replace(specs[0], bias=terms.bias))
         return PackedSum(
             [_pack_plane(layer, spec) for spec in specs],
@@ -147,7 +147,20 @@ def pack_layer(layer: Latent) -> FrozenModule:
             shape=layer.shape,
             prepare=layer.activation if terms.prepares else None,
             output=None if terms.folded else layer.output,
+            mixing=None if terms.mixing is None else _pack_mixing(layer, terms.mixing),
         )
+
+
+def _pack_mixing(layer: BinaryLayer, mixing: WeightPlane) -> PackedLayer:
+    """The second factor of a weight: a linear layer, or a convolution with a kernel of one tap, of real inputs."""
+    bias, (rows, terms) = torch.zeros_like(mixing.scale), mixing.bits.shape
+    dims, groups = len(layer.shape.kernel_size), layer.shape.groups
+    if dims == 0:
+        return WeightOnlyLinear(pack_filters(mixing.bits), mixing.scale, bias, terms)
+    one = (1,) * dims
+    bits = mixing.bits.view(rows, terms, *one)
+    attrs = BinaryConvAttrs(one, one, one, (0,) * (2 * dims), groups, terms, -1.0, "constant", 0.0)
+    return WeightOnlyConv(pack_filters(bits), mixing.scale, bias, tuple(bits.shape), attrs)
 
 
 def _pack_plane(layer: BinaryLayer, spec: BinarySpec) -> PackedLayer | SharedRow:

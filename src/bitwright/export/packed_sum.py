@@ -17,7 +17,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class PackedSum(FrozenModule):
-    """`output(factor * (plane + plane + ...), x) + bias`, float32, in this order; every plane is a packed layer.
+    """`output(factor * mixing(plane + plane + ...), x) + bias`, float32, in this order; every plane is a packed layer.
 
     Args:
         planes: packed layers of the same geometry, without bias.
@@ -26,11 +26,14 @@ class PackedSum(FrozenModule):
         prepare: an activation binarizer whose `prepare` computes what the planes compare, and the factor; None: the
             layer's input, no factor.
         output: an output rule that could not be folded into scales, or None.
+        mixing: the second factor of a weight that is a product: a packed layer from the planes' channels to the
+            outputs, position by position; None: the planes give the outputs.
     """
 
     bias: Tensor | None
     activation: ActivationBinarizer | None
     output: OutputRule | None
+    mixing: PackedLayer | None
 
     def __init__(
         self,
@@ -39,6 +42,7 @@ class PackedSum(FrozenModule):
         shape: LayerShape,
         prepare: ActivationBinarizer | None = None,
         output: OutputRule | None = None,
+        mixing: PackedLayer | None = None,
     ) -> None:
         super().__init__()
         self.planes = nn.ModuleList(planes)
@@ -54,6 +58,7 @@ class PackedSum(FrozenModule):
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
         self.activation = None if prepare is None else _without_parameters(prepare)
         self.output = None if output is None else _without_parameters(output)
+        self.mixing = mixing
         super().train(False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -61,6 +66,8 @@ class PackedSum(FrozenModule):
         y = self.planes[0](z)
         for plane in self.planes[1:]:
             y = y + plane(z)
+        if self.mixing is not None:
+            y = self.mixing(y)
         if factor is not None:
             y = y * factor
         if self.output is not None:

@@ -147,4 +147,5 @@ def binary_embedding(ids: Tensor, weight: Tensor, scale: Tensor, attrs: BinaryEm
 
 def unpack_weight(weight: Tensor, attrs: UnpackWeightAttrs) -> Tensor:
     """`bitwright::unpack_weight`: packed rows to float32 ±1 of shape `shape` = (R, channels, *kernel)."""
-    return signs(unpack_filters(weight, attrs.shape)).contiguous()
+    # not contiguous(): it keeps odd strides of axes of length 1, with which a convolution sums in another order
+    return signs(unpack_filters(weight, attrs.shape)).flatten().view(attrs.shape)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bitwright.binarize.activations import ActivationBinarizer
 from bitwright.binarize.codes import ActivationCode, LevelsCode, WeightCode
@@ -22,7 +23,13 @@ from bitwright.binarize.verbs import BinaryModule
 from bitwright.nn.packing import pack_filters
 from bitwright.nn.spec import BinarySpec, BinaryTerms, NotPackableError, WeightPlane
 
-ExactPlanes = tuple[tuple[tuple[Tensor, Tensor], ...], bool]
+
+class ExactPlanes(NamedTuple):
+    """What eval mode computes with: ±1 tensors and their scales `[O]`."""
+
+    planes: tuple[tuple[Tensor, Tensor], ...]  # in the layer's own shape
+    mixing: tuple[Tensor, Tensor] | None  # [O, K]
+    folded: bool  # whether the output rule is part of the scales
 
 
 class ReadyWeight(NamedTuple):
@@ -250,7 +257,14 @@ class BinaryLayer(BinaryModule):
         """
         a = self.activation
         bits = a is None or a.planes > 0 or a.levels() is not None
-        return self._stage == "full" and self.weight_binarizer.planes > 0 and bits
+        return self._stage == "full" and (self.weight_binarizer.planes > 0 or self.is_factored) and bits
+
+    @property
+    def is_factored(self) -> bool:
+        """Whether eval mode computes with the two factors of the weight, one after the other. A table has no input to
+        multiply with the second one.
+        """
+        return self.weight_binarizer.factored and self.shape.kind != "embedding"
 
     def _train_weight(self) -> Tensor | None:
         """The weight that training multiplies with, in the layer's own shape; None where every sample has its own."""
@@ -286,14 +300,17 @@ class BinaryLayer(BinaryModule):
 
     @torch.no_grad()
     def _exact_planes(self) -> ExactPlanes:
-        """(the ±1 tensors in the layer's own shape with their scales, whether the output rule is folded)."""
-        planes, folded = self._weight_planes()
+        planes, mixing, folded = self._weight_planes()
         dtype = at_least_float32(self.weight).dtype
-        return tuple((self._from_filters(p.bits.to(dtype) * 2 - 1), p.scale) for p in planes), folded
+        return ExactPlanes(
+            tuple((self._from_filters(p.bits.to(dtype) * 2 - 1), p.scale) for p in planes),
+            None if mixing is None else (mixing.bits.to(dtype) * 2 - 1, mixing.scale),
+            folded,
+        )
 
     @torch.no_grad()
     def _forward_exact(self, x: Tensor, ready: ReadyWeight | None = None) -> Tensor:
-        planes, folded = self._exact_planes() if ready is None or ready.exact is None else ready.exact
+        planes, mixing, folded = self._exact_planes() if ready is None or ready.exact is None else ready.exact
         with no_autocast(x):
             z = x.to(at_least_float32(self.weight).dtype)
             factor = None
@@ -313,6 +330,8 @@ class BinaryLayer(BinaryModule):
                     term = term * self.shape.per_channel(factors.to(z.dtype))
                     y = term if y is None else y + term
             assert y is not None
+            if mixing is not None:
+                y = self._mix(y, mixing[0]) * self.shape.per_channel(mixing[1].to(z.dtype))
             if factor is not None:
                 y = y * factor
             if self.output is not None and not folded:
@@ -320,6 +339,15 @@ class BinaryLayer(BinaryModule):
             if self.bias is not None:
                 y = y + self.shape.per_channel(self._bias().to(z.dtype))
         return y.to(self.weight.dtype)
+
+    def _mix(self, y: Tensor, signs: Tensor) -> Tensor:
+        """The K channels of every group of `y`, at each position, times `signs` `[O, K]`."""
+        dims = len(self.shape.kernel_size)
+        if dims == 0:
+            return F.linear(y, signs)
+        return (F.conv1d, F.conv2d, F.conv3d)[dims - 1](
+            y, signs.view(*signs.shape, *(1,) * dims), groups=self.shape.groups
+        )
 
     def _levels(self, z: Tensor, term: ActivationCode | LevelsCode) -> tuple[Tensor, float | Tensor]:
         """(integers that the weights' signs are summed with, the factor that makes them the activation)."""
@@ -329,15 +357,21 @@ class BinaryLayer(BinaryModule):
         above = z >= self.shape.per_channel(term.threshold.to(z.device))
         return torch.where(above, 1.0, term.low).to(z.dtype), term.scale
 
-    def _weight_planes(self) -> tuple[tuple[WeightCode, ...], bool]:
-        """(planes in filter form, scales including a folded output rule; whether the output rule is folded)."""
-        codes = self.weight_binarizer.codes(self.latent_filters())
+    def _weight_planes(self) -> tuple[tuple[WeightCode, ...], WeightCode | None, bool]:
+        """(planes in filter form, mixing of a factored weight, whether the output rule is folded into the scales of the
+        one or the other).
+        """
+        latent = self.latent_filters()
+        codes = self.weight_binarizer.codes(latent)
+        mixing = self.weight_binarizer.mixing(latent) if self.is_factored else None
         if self.output is None or self.output.identity_in_eval:
-            return codes, True
+            return codes, mixing, True
         factor = self.output.channel_scale()
         if factor is None:
-            return codes, False
-        return tuple(WeightCode(code.bits, code.scale * factor) for code in codes), True
+            return codes, mixing, False
+        if mixing is not None:
+            return codes, WeightCode(mixing.bits, mixing.scale * factor), True
+        return tuple(WeightCode(code.bits, code.scale * factor) for code in codes), None, True
 
     # ------------------------------------------------------------ views
     @property
@@ -369,6 +403,8 @@ class BinaryLayer(BinaryModule):
         Raises:
             NotPackableError: the weight is not one bit plane.
         """
+        if self.is_factored:
+            raise NotPackableError(self._two_factors())
         if self.weight_binarizer.planes != 1:
             raise NotPackableError(self._many_planes("weight", self.weight_binarizer.planes))
         return pack_filters(self.weight_binarizer.codes(self.latent_filters())[0].bits)
@@ -384,18 +420,17 @@ class BinaryLayer(BinaryModule):
                 f"the layer is in stage {self._stage!r}, where its weights are real; train it in stage 'full' first "
                 "(bitwright.binarize.set_stage(model, 'full'))"
             )
-        if self.weight_binarizer.planes == 0:
+        if self.weight_binarizer.planes == 0 and not self.is_factored:
             raise NotPackableError(self._many_planes("weight", 0))
         a = self.activation
         if a is not None and a.planes == 0 and a.levels() is None:
             raise NotPackableError(self._many_planes("activation", 0))
-        planes, folded = self._weight_planes()
-        weights = tuple(
-            WeightPlane(self._from_filters(p.bits).contiguous(), p.scale.detach().float().contiguous()) for p in planes
-        )
+        planes, mixing, folded = self._weight_planes()
+        weights = tuple(_plane(self._from_filters(p.bits), p.scale) for p in planes)
+        mixed = None if mixing is None else _plane(mixing.bits, mixing.scale)
         activations = None if a is None else tuple(self._on_own_device(term) for term in a.terms())
         bias = None if self.bias is None else self._bias().detach().float()
-        return BinaryTerms(weights, activations, bias, a is not None and a.prepares, folded)
+        return BinaryTerms(weights, activations, bias, a is not None and a.prepares, folded, mixed)
 
     def _on_own_device(self, term: ActivationCode | LevelsCode) -> ActivationCode | LevelsCode:
         if isinstance(term, LevelsCode):
@@ -407,10 +442,12 @@ class BinaryLayer(BinaryModule):
         """`binary_terms` of a layer with one plane of weights and one of activations.
 
         Raises:
-            NotPackableError: as `binary_terms`; also several planes, an activation that prepares its input or an output
-                rule that depends on the input.
+            NotPackableError: as `binary_terms`; also a factored weight, several planes, an activation that prepares its
+                input or an output rule that depends on the input.
         """
         terms = self.binary_terms()
+        if terms.mixing is not None:
+            raise NotPackableError(self._two_factors())
         if len(terms.weights) != 1:
             raise NotPackableError(self._many_planes("weight", len(terms.weights)))
         if terms.activations is not None and len(terms.activations) != 1:
@@ -428,6 +465,12 @@ class BinaryLayer(BinaryModule):
         activation = None if terms.activations is None else terms.activations[0]
         return BinarySpec(terms.weights[0].bits, terms.weights[0].scale, terms.bias, activation)
 
+    def _two_factors(self) -> str:
+        return (
+            f"method {self.method}: the weight is a product of two sign matrices, the packed format of one layer holds "
+            "one; binary_terms() gives both"
+        )
+
     def _many_planes(self, part: str, planes: int) -> str:
         if planes == 0:
             kind, _, why = method_info(self.method_name).packable.partition(": ")
@@ -437,3 +480,7 @@ class BinaryLayer(BinaryModule):
         return (
             f"method {self.method}: the {part} has {planes} bit planes, the packed format holds one; use a 1-bit {part}"
         )
+
+
+def _plane(bits: Tensor, scale: Tensor) -> WeightPlane:
+    return WeightPlane(bits.contiguous(), scale.detach().float().contiguous())

@@ -219,8 +219,9 @@ def _row(name: str, module: nn.Module, calls: list[Any], seen: set[int]) -> Summ
     extra = 0  # bytes of packed weights and of buffers
     weight_bits = activation_bits = FLOAT_BITS
     fresh = [p for m in own for p in m.parameters(recurse=False) if id(p) not in seen]
-    if isinstance(module, BinaryLayer) and module.stage == "full" and module.weight_binarizer.planes > 0:
-        weight_bits = module.weight_binarizer.planes
+    packs = isinstance(module, BinaryLayer) and (module.weight_binarizer.planes > 0 or module.is_factored)
+    if isinstance(module, BinaryLayer) and module.stage == "full" and packs:
+        weight_bits = max(1, module.weight_binarizer.planes)  # a factored weight: of each factor
         if module.activation is not None and module.activation.planes > 0:
             activation_bits = math.ceil(math.log2(module.activation.planes + 1))
         if module.is_exact and any(p is module.weight for p in fresh):
@@ -264,11 +265,12 @@ def _packed_layer_bytes(layer: BinaryLayer) -> int:
     row = math.prod(shape.kernel_size) * packed_bytes(shape.in_channels // shape.groups)
     activations = terms.activations or (None,)
     several = len(terms.weights) * len(activations) > 1 or terms.prepares or not terms.folded
+    several = several or terms.mixing is not None
     floats = bits = 0
     different: list[Tensor] = []
     for plane in terms.weights:
         shared = several and terms.activations is not None and bool(plane.bits.all())
-        rows = shape.groups if shared else shape.out_channels
+        rows = shape.groups if shared else len(plane.scale)
         if not any(torch.equal(plane.bits, other) for other in different):
             different.append(plane.bits)
             bits += rows * row
@@ -278,6 +280,10 @@ def _packed_layer_bytes(layer: BinaryLayer) -> int:
             if term is not None:
                 own = (term.gain, term.offset) if isinstance(term, LevelsCode) else (term.threshold,)
                 floats += sum(t.numel() for t in own)
+    if terms.mixing is not None:
+        outputs, terms_per_group = terms.mixing.bits.shape
+        bits += outputs * packed_bytes(terms_per_group)
+        floats += 2 * outputs
     size = bits + 4 * floats
     if several:
         size += 0 if terms.bias is None else 4 * terms.bias.numel()

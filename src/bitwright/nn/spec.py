@@ -33,6 +33,9 @@ class BinaryTerms:
     bias: Tensor | None  # float32 [O]
     prepares: bool  # whether `activation.prepare` does anything
     folded: bool  # whether the output rule is part of the scales already (or does nothing)
+    mixing: WeightPlane | None = None
+    """Bits `[O, K]`: the sum over the planes is K channels a group, and the layer's result, before the factor, is
+    `mixing.scale * (±1 of them)` at every position."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 
 from bitwright.binarize import after_step
 from bitwright.binarize.weights.semi_binary import greedy_factors, solve_diagonal, sweep
-from bitwright.nn import BinaryConv2d, BinaryLinear
+from bitwright.nn import BinaryConv2d, BinaryEmbedding, BinaryLinear, NotPackableError
 
 U = torch.tensor([[1, 1], [1, -1], [-1, 1]], dtype=torch.float64)
 V = torch.tensor([[1, 1, -1, 1], [1, -1, 1, 1]], dtype=torch.float64)
@@ -68,3 +68,25 @@ def test_factors_follow_the_weight() -> None:
 def test_bad_rank() -> None:
     with pytest.raises(ValueError, match="rank"):
         BinaryLinear(4, 4, method="sbd", rank=0)
+
+
+def test_terms_are_the_factors() -> None:
+    torch.manual_seed(0)
+    layer = BinaryConv2d(6, 8, 3, groups=2, method="sbd", rank=3).eval()
+    terms = layer.binary_terms()
+    assert terms.mixing is not None
+    (plane,) = terms.weights
+    assert plane.bits.shape == (6, 3, 3, 3)
+    v = plane.scale[:3].view(3, 1) * (plane.bits[:3].flatten(1).float() * 2 - 1)
+    torch.testing.assert_close((terms.mixing.bits.float() * 2 - 1) @ v, layer.binary.flatten(1))
+    for view in (lambda: layer.packed, layer.binary_spec):
+        with pytest.raises(NotPackableError, match="product of two sign matrices"):
+            view()
+
+
+def test_a_table_cannot_be_two_layers() -> None:
+    layer = BinaryEmbedding(5, 4, method="bwn", weight={"kind": "semi_binary"}).eval()
+    ids = torch.arange(5)
+    assert torch.equal(layer(ids), layer.binary)
+    with pytest.raises(NotPackableError, match="cannot be expressed by bits"):
+        layer.binary_terms()

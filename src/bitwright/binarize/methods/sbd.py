@@ -16,7 +16,8 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
         weight_scale="diagonal d, one number for each of K terms",
         weight_bits="1, as two factors of K terms",
         activation_bits="32",
-        packable="no: the value is a product of two sign matrices, which no sum of few bit planes expresses",
+        packable="yes; costs two layers of 1-bit weights and real inputs: K filters of the layer's kernel (K for every "
+        "group), then a 1x1 convolution",
         formula={
             "weight": "U diag(d) V, the alternating minimum of |w - U diag(d) V|^2",
             "weight gradient": "g",

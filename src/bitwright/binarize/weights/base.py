@@ -25,6 +25,9 @@ class WeightBinarizer(Part):
     per_sample: bool = False
     """True: the layer calls `sample_weights` instead of `forward`: every sample of a batch has weights of its own."""
 
+    factored: bool = False
+    """True: a filter combines the K terms that `codes` gives, with the signs of `mixing`; `planes` is 0."""
+
     def __init__(self, shape: LayerShape) -> None:
         super().__init__()
         self.shape = shape
@@ -75,5 +78,11 @@ class WeightBinarizer(Part):
         )
 
     def codes(self, latent: Tensor) -> tuple[WeightCode, ...]:
-        """The eval values as bit planes that are summed, no gradient. Raises NotPackableError when `planes` is 0."""
+        """The eval values as bit planes that are summed, no gradient. Raises NotPackableError when `planes` is 0,
+        unless `factored`: then they are the terms `[groups * K, I/groups, *kernel]` that `mixing` combines.
+        """
         raise NotPackableError(f"{type(self).__name__} has weights that are not bit planes")
+
+    def mixing(self, latent: Tensor) -> WeightCode:
+        """Bits `[O, K]` and scales `[O]`: output o is the scaled sum of its group's K terms (only if `factored`)."""
+        raise NotImplementedError(f"{type(self).__name__} says factored but has no mixing")

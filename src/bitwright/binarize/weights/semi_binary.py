@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bitwright.binarize.codes import WeightCode
 from bitwright.binarize.part import LayerShape
 from bitwright.binarize.parts import WEIGHTS
 from bitwright.binarize.sign import at_least_float32, bsign, replace_value
@@ -65,6 +66,7 @@ class SemiBinaryWeight(WeightBinarizer):
     """
 
     planes = 0
+    factored = True
     u: Tensor
     d: Tensor
     v: Tensor
@@ -105,6 +107,17 @@ class SemiBinaryWeight(WeightBinarizer):
             u, d, v = (b.to(w.dtype) for b in (self.u, self.d, self.v))
             value = torch.einsum("sk,kt->st", u * d, v).to(w.dtype).view(w.shape)
         return replace_value(w, value, torch.ones((), dtype=w.dtype, device=w.device))
+
+    def codes(self, latent: Tensor) -> tuple[WeightCode, ...]:
+        """V as filters, scaled by d; every group of a layer has all of them."""
+        filters = (self.v > 0).view(self.rank, *self.shape.filter_shape[1:])
+        groups = self.shape.groups
+        bits = filters.repeat(groups, *(1,) * (filters.dim() - 1))
+        return (WeightCode(bits, at_least_float32(self.d).repeat(groups)),)
+
+    def mixing(self, latent: Tensor) -> WeightCode:
+        """U, with scale 1."""
+        return WeightCode(self.u > 0, at_least_float32(self.d).new_ones(len(self.u)))
 
     def extra_repr(self) -> str:
         return f"rank={self.rank}, sweeps={self.sweeps}"
