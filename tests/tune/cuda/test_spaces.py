@@ -82,7 +82,7 @@ def test_no_instruction_that_is_not_native() -> None:
         ("t4", {"instruction": "m8n8k128.xor", "stages": 3}, "no asynchronous copies"),
         ("a100", {"instruction": "m8n8k128.xor"}, "four times as large"),
         ("a100", {"bm": 256, "bn": 256, "wm": 64, "wn": 128}, "accumulators a thread|registers"),
-        ("a100", {"bm": 256, "bn": 256, "wm": 64, "wn": 64, "bk": 1024, "stages": 4}, "bytes of shared memory"),
+        ("a100", {"bm": 256, "bn": 128, "wm": 64, "wn": 64, "bk": 1024, "stages": 4}, "bytes of shared memory"),
         ("a100", {"bm": 256, "bn": 256, "wm": 16, "wn": 32}, "4096 threads"),
         ("a100", {"bm": 96}, "no whole number of warp tiles"),
         ("a100", {"split": 8}, "too few to split"),
