@@ -151,6 +151,8 @@ def input_view(given: GraphInput, graph: Graph) -> View:
         axes = CHANNELS_FIRST[len(fixed)]
         if _is_channels_last(given, graph):
             axes = (*axes[1:], axes[0])
+        elif _is_flattened_grey(given, graph):
+            axes = ((2,), (3,), (C,))
         elif len(fixed) == 2 and any(n.op in _CHANNELS_LAST_OPS and given.name in n.inputs for n in graph.nodes):
             axes = ((3,), (C,))
     value = Value(dtype, _dims(axes, fixed), name=given.name, is_input=True)
@@ -168,6 +170,31 @@ def _is_channels_last(given: GraphInput, graph: Graph) -> bool:
     perm = [0, rank - 1, *range(1, rank - 1)]
     moved = all(n.op == "Transpose" and [int(p) for p in n.attrs.get("perm", ())] == perm for n in readers)
     return rank > 2 and bool(readers) and moved and given.name not in graph.outputs
+
+
+# Elementwise operators that do not care how a map lies, if their constants are scalars.
+_ANYWHERE = {"Add", "Sub", "Mul", "Div", "Neg", "Identity", "Cast", "Clip", "Relu", "Tanh", "HardSigmoid"}
+
+
+def _is_flattened_grey(given: GraphInput, graph: Graph) -> bool:
+    """Whether an input [N, 1, H, W] only meets scalars before it is flattened. Then its columns take the place of the
+    channels: the order of the features is the same, and a pixel's bits fill words instead of one word each."""
+    if len(given.shape) != 4 or given.shape[1] != 1:
+        return False
+    names, flattened = {given.name}, False
+    for node in graph.nodes:
+        if not names.intersection(node.inputs):
+            continue
+        others = [graph.constants.get(name) for name in node.inputs if name and name not in names]
+        scalars = all(value is not None and value.size == 1 for value in others)
+        reshaped = node.op == "Reshape" and bool(others) and others[0] is not None and others[0].size == 2
+        if reshaped or (node.op == "Flatten" and node.attrs.get("axis", 1) == 1):
+            flattened = True
+        elif scalars and (node.op in _ANYWHERE or node.op == "Binarize"):
+            names.update(node.outputs)
+        else:
+            return False
+    return flattened and not names.intersection(graph.outputs)
 
 
 def _output(ctx: Context, name: str, permuted: int) -> None:
