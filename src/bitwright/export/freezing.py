@@ -148,6 +148,8 @@ def pack_layer(layer: Latent) -> FrozenModule:
             prepare=layer.activation if terms.prepares else None,
             output=None if terms.folded else layer.output,
             mixing=None if terms.mixing is None else _pack_mixing(layer, terms.mixing),
+            chooser=terms.chooser,
+            choices=len(terms.weights),
         )
 
 

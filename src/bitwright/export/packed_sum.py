@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from bitwright.export.packed import FrozenModule, PackedLayer
 from bitwright.export.packed_shared import SharedRow
 from bitwright.nn.base import ActivationBinarizer, LayerShape, OutputRule
+from bitwright.nn.spec import WeightBinarizer
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -28,12 +29,16 @@ class PackedSum(FrozenModule):
         output: an output rule that could not be folded into scales, or None.
         mixing: the second factor of a weight that is a product: a packed layer from the planes' channels to the
             outputs, position by position; None: the planes give the outputs.
+        chooser: a weight binarizer whose `chosen(x)` names the weight that each sample uses: the planes of all others
+            are computed and count 0. `planes` has the planes of one weight after the other.
+        choices: number of weights that `chooser` chooses from.
     """
 
     bias: Tensor | None
     activation: ActivationBinarizer | None
     output: OutputRule | None
     mixing: PackedLayer | None
+    chooser: WeightBinarizer | None
 
     def __init__(
         self,
@@ -43,6 +48,8 @@ class PackedSum(FrozenModule):
         prepare: ActivationBinarizer | None = None,
         output: OutputRule | None = None,
         mixing: PackedLayer | None = None,
+        chooser: WeightBinarizer | None = None,
+        choices: int = 1,
     ) -> None:
         super().__init__()
         self.planes = nn.ModuleList(planes)
@@ -59,13 +66,16 @@ class PackedSum(FrozenModule):
         self.activation = None if prepare is None else _without_parameters(prepare)
         self.output = None if output is None else _without_parameters(output)
         self.mixing = mixing
+        self.chooser = None if chooser is None else _without_parameters(chooser)
+        self.choices = 1 if chooser is None else choices
         super().train(False)
 
     def forward(self, x: Tensor) -> Tensor:
         z, factor = (x, None) if self.activation is None else self.activation.prepare(x)
-        y = self.planes[0](z)
-        for plane in self.planes[1:]:
-            y = y + plane(z)
+        chosen = None if self.chooser is None else self.chooser.chosen(x)
+        y = self._plane(0, z, chosen)
+        for k in range(1, len(self.planes)):
+            y = y + self._plane(k, z, chosen)
         if self.mixing is not None:
             y = self.mixing(y)
         if factor is not None:
@@ -73,6 +83,18 @@ class PackedSum(FrozenModule):
         if self.output is not None:
             y = self.output(y, x)
         return y if self.bias is None else y + self.shape.per_channel(self.bias)
+
+    def _plane(self, k: int, z: Tensor, chosen: Tensor | None) -> Tensor:
+        y = self.planes[k](z)
+        if chosen is None:
+            return y
+        # 1 or 0 for a whole sample, written for every channel: the engine multiplies with such gates
+        used = (chosen == k * self.choices // len(self.planes)).to(y.dtype)
+        gate = used.unsqueeze(1).expand(-1, self.shape.out_channels)
+        ones = (1,) * (y.dim() - 2)
+        return y * (
+            gate.reshape(*gate.shape, *ones) if self.shape.channel_dim == 1 else gate.view(-1, *ones, gate.shape[1])
+        )
 
     @property
     def constant_term(self) -> Tensor | None:
@@ -82,7 +104,7 @@ class PackedSum(FrozenModule):
     @property
     def is_rowwise(self) -> bool:
         """As `BinaryLayer.is_rowwise`."""
-        return self.activation is None and self.output is None
+        return self.activation is None and self.output is None and self.chooser is None
 
     @property
     def packed_bytes(self) -> int:

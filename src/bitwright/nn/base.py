@@ -266,6 +266,11 @@ class BinaryLayer(BinaryModule):
         """
         return self.weight_binarizer.factored and self.shape.kind != "embedding"
 
+    @property
+    def is_choosing(self) -> bool:
+        """Whether every sample uses one of several weights of signs. Eval mode is the training expression."""
+        return self.weight_binarizer.chooses and self.shape.kind in ("conv", "linear")
+
     def _train_weight(self) -> Tensor | None:
         """The weight that training multiplies with, in the layer's own shape; None where every sample has its own."""
         latent = self.latent_filters()
@@ -405,6 +410,8 @@ class BinaryLayer(BinaryModule):
         """
         if self.is_factored:
             raise NotPackableError(self._two_factors())
+        if self.is_choosing:
+            raise NotPackableError(self._one_of_several())
         if self.weight_binarizer.planes != 1:
             raise NotPackableError(self._many_planes("weight", self.weight_binarizer.planes))
         return pack_filters(self.weight_binarizer.codes(self.latent_filters())[0].bits)
@@ -420,7 +427,7 @@ class BinaryLayer(BinaryModule):
                 f"the layer is in stage {self._stage!r}, where its weights are real; train it in stage 'full' first "
                 "(bitwright.binarize.set_stage(model, 'full'))"
             )
-        if self.weight_binarizer.planes == 0 and not self.is_factored:
+        if self.weight_binarizer.planes == 0 and not (self.is_factored or self.is_choosing):
             raise NotPackableError(self._many_planes("weight", 0))
         a = self.activation
         if a is not None and a.planes == 0 and a.levels() is None:
@@ -430,7 +437,8 @@ class BinaryLayer(BinaryModule):
         mixed = None if mixing is None else _plane(mixing.bits, mixing.scale)
         activations = None if a is None else tuple(self._on_own_device(term) for term in a.terms())
         bias = None if self.bias is None else self._bias().detach().float()
-        return BinaryTerms(weights, activations, bias, a is not None and a.prepares, folded, mixed)
+        chooser = self.weight_binarizer if self.is_choosing and len(weights) > 1 else None
+        return BinaryTerms(weights, activations, bias, a is not None and a.prepares, folded, mixed, chooser)
 
     def _on_own_device(self, term: ActivationCode | LevelsCode) -> ActivationCode | LevelsCode:
         if isinstance(term, LevelsCode):
@@ -442,12 +450,14 @@ class BinaryLayer(BinaryModule):
         """`binary_terms` of a layer with one plane of weights and one of activations.
 
         Raises:
-            NotPackableError: as `binary_terms`; also a factored weight, several planes, an activation that prepares its
-                input or an output rule that depends on the input.
+            NotPackableError: as `binary_terms`; also a factored or chosen weight, several planes, an activation that
+                prepares its input or an output rule that depends on the input.
         """
         terms = self.binary_terms()
         if terms.mixing is not None:
             raise NotPackableError(self._two_factors())
+        if terms.chooser is not None:
+            raise NotPackableError(self._one_of_several())
         if len(terms.weights) != 1:
             raise NotPackableError(self._many_planes("weight", len(terms.weights)))
         if terms.activations is not None and len(terms.activations) != 1:
@@ -469,6 +479,12 @@ class BinaryLayer(BinaryModule):
         return (
             f"method {self.method}: the weight is a product of two sign matrices, the packed format of one layer holds "
             "one; binary_terms() gives both"
+        )
+
+    def _one_of_several(self) -> str:
+        return (
+            f"method {self.method}: every sample uses one of several sign tensors, the packed format of one layer "
+            "holds one; binary_terms() gives all of them"
         )
 
     def _many_planes(self, part: str, planes: int) -> str:

@@ -219,12 +219,14 @@ def _row(name: str, module: nn.Module, calls: list[Any], seen: set[int]) -> Summ
     extra = 0  # bytes of packed weights and of buffers
     weight_bits = activation_bits = FLOAT_BITS
     fresh = [p for m in own for p in m.parameters(recurse=False) if id(p) not in seen]
-    packs = isinstance(module, BinaryLayer) and (module.weight_binarizer.planes > 0 or module.is_factored)
+    packs = isinstance(module, BinaryLayer) and (
+        module.weight_binarizer.planes > 0 or module.is_factored or module.is_choosing
+    )
     if isinstance(module, BinaryLayer) and module.stage == "full" and packs:
-        weight_bits = max(1, module.weight_binarizer.planes)  # a factored weight: of each factor
+        weight_bits = max(1, module.weight_binarizer.planes)  # of each factor, of each weight to choose from
         if module.activation is not None and module.activation.planes > 0:
             activation_bits = math.ceil(math.log2(module.activation.planes + 1))
-        if module.is_exact and any(p is module.weight for p in fresh):
+        if (module.is_exact or module.is_choosing) and any(p is module.weight for p in fresh):
             binary = module.weight.numel()
             extra = _packed_layer_bytes(module)
             fresh = [p for p in fresh if p is not module.weight]
@@ -287,7 +289,7 @@ def _packed_layer_bytes(layer: BinaryLayer) -> int:
     size = bits + 4 * floats
     if several:
         size += 0 if terms.bias is None else 4 * terms.bias.numel()
-        kept = [layer.activation if terms.prepares else None, None if terms.folded else layer.output]
+        kept = [layer.activation if terms.prepares else None, None if terms.folded else layer.output, terms.chooser]
         size += sum(t.numel() * t.element_size() for part in kept if part is not None for t in _tensors(part))
     return size
 

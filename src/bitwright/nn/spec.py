@@ -7,8 +7,17 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from bitwright.binarize.codes import ActivationCode, LevelsCode, NotPackableError
+from bitwright.binarize.weights.base import WeightBinarizer
 
-__all__ = ["ActivationCode", "BinarySpec", "BinaryTerms", "LevelsCode", "NotPackableError", "WeightPlane"]
+__all__ = [
+    "ActivationCode",
+    "BinarySpec",
+    "BinaryTerms",
+    "LevelsCode",
+    "NotPackableError",
+    "WeightBinarizer",
+    "WeightPlane",
+]
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,8 @@ class BinaryTerms:
     mixing: WeightPlane | None = None
     """Bits `[O, K]`: the sum over the planes is K channels a group, and the layer's result, before the factor, is
     `mixing.scale * (±1 of them)` at every position."""
+    chooser: WeightBinarizer | None = None
+    """Its `chosen(x)` names the only plane of `weights` that counts for each sample."""
 
 
 @dataclass(frozen=True)

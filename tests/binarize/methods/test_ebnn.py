@@ -61,6 +61,18 @@ def test_winner() -> None:
         torch.testing.assert_close(z.grad, torch.tensor(wanted, dtype=torch.float64), atol=1e-6, rtol=0)
 
 
+def test_saturated_gates_still_choose_the_largest() -> None:
+    """sigmoid(30) and sigmoid(40) are both 1 in float32."""
+    x = torch.ones(2, 4)
+    for ties, expected in ((False, [[0, 1, 0]] * 2), (True, [[1, 1, 0]] * 2)):
+        part: Any = BinaryLinear(4, 2, method="ebnn", experts=3, sum_ties=ties).weight_binarizer
+        with torch.no_grad():
+            part.gate.weight.zero_()
+            part.gate.bias.copy_(torch.tensor([30.0, 40.0, 0.0]))
+        assert part.choose(x).tolist() == expected
+        assert part.chosen(x).tolist() == [1, 1]
+
+
 def test_a_batch_is_its_samples() -> None:
     torch.manual_seed(0)
     for layer, x in (

@@ -15,7 +15,7 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
         binarizes=("weights", "activations"),
         weight_scale="learned, one per output channel",
         weight_bits="1, N experts",
-        packable="no: the weight is chosen for every sample",
+        packable="onnx only: the gate's argmax; costs N packed layers, of which every sample uses one",
         learned=("gate over the experts", "scale of every output channel", "squeeze and excitation"),
         stages=("activations", "full"),
         formula={
@@ -47,8 +47,8 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
             "init": "code read",
         },
         notes="Stages 'float' and 'activations' use the first expert with real weights. A converted float weight "
-        "becomes every expert. The gate reads the mean input over positions. Deployment would pick one of N "
-        "packed kernels per sample, which the engine does not do.",
+        "becomes every expert. The gate reads the mean input over positions. Deployment computes all N packed "
+        "kernels, N times the cost of one, and keeps each sample's own; sum_ties=True is not frozen.",
     )
 )
 def ebnn(*, experts: int = 4, reduction: int = 8, sum_ties: bool = False) -> MethodParts:

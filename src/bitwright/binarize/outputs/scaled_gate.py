@@ -41,4 +41,6 @@ class ScaledGate(OutputRule):
         gate = torch.sigmoid(F.linear(F.relu(F.linear(z, self.squeeze.to(z.dtype))), self.excite.to(z.dtype)))
         gate = gate * self.factor.to(y.dtype)
         ones = (1,) * (y.dim() - 2)
-        return y * (gate.view(*gate.shape, *ones) if self.shape.channel_dim == 1 else gate.view(len(gate), *ones, -1))
+        return y * (
+            gate.view(*gate.shape, *ones) if self.shape.channel_dim == 1 else gate.view(gate.shape[0], *ones, -1)
+        )

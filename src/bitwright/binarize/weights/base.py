@@ -28,6 +28,9 @@ class WeightBinarizer(Part):
     factored: bool = False
     """True: a filter combines the K terms that `codes` gives, with the signs of `mixing`; `planes` is 0."""
 
+    chooses: bool = False
+    """True: a sample's weight is the one of `codes` that `chosen` names; `per_sample` is True and `planes` 0."""
+
     def __init__(self, shape: LayerShape) -> None:
         super().__init__()
         self.shape = shape
@@ -79,10 +82,15 @@ class WeightBinarizer(Part):
 
     def codes(self, latent: Tensor) -> tuple[WeightCode, ...]:
         """The eval values as bit planes that are summed, no gradient. Raises NotPackableError when `planes` is 0,
-        unless `factored`: then they are the terms `[groups * K, I/groups, *kernel]` that `mixing` combines.
+        unless `factored`: then they are the terms `[groups * K, I/groups, *kernel]` that `mixing` combines; or
+        `chooses`: then they are the weights of which every sample uses one.
         """
         raise NotPackableError(f"{type(self).__name__} has weights that are not bit planes")
 
     def mixing(self, latent: Tensor) -> WeightCode:
         """Bits `[O, K]` and scales `[O]`: output o is the scaled sum of its group's K terms (only if `factored`)."""
         raise NotImplementedError(f"{type(self).__name__} says factored but has no mixing")
+
+    def chosen(self, x: Tensor) -> Tensor:
+        """Integers `[N]`: which of `codes` each sample of the layer's real input `x` uses (only if `chooses`)."""
+        raise NotImplementedError(f"{type(self).__name__} says chooses but has no chosen")

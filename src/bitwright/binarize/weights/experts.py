@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bitwright.binarize.codes import NotPackableError, WeightCode
 from bitwright.binarize.inits.base import Init
 from bitwright.binarize.part import LayerShape
 from bitwright.binarize.parts import WEIGHTS
@@ -47,6 +48,7 @@ class ExpertWeight(WeightBinarizer):
     """
 
     per_sample = True
+    chooses = True
     planes = 0
     adopts = False
 
@@ -69,22 +71,41 @@ class ExpertWeight(WeightBinarizer):
         """The float weight becomes every expert (the authors' second stage)."""
         return filters.expand(self.latent_shape()).clone()
 
-    def choose(self, x: Tensor) -> Tensor:
-        """`[samples, N]`: 1 for the chosen expert, else 0, with sigmoid's gradient."""
+    def logits(self, x: Tensor) -> Tensor:
+        """`[samples, N]`: `V mean(x) + c`."""
         z = at_least_float32(x)
         mean = tuple(range(2, z.dim())) if self.shape.channel_dim == 1 else tuple(range(1, z.dim() - 1))
         z = z.mean(mean) if mean else z
         with no_autocast(z):
-            gate = torch.sigmoid(F.linear(z, self.gate.weight.to(z.dtype), self.gate.bias.to(z.dtype)))
-        return self.winner(gate)
+            return F.linear(z, self.gate.weight.to(z.dtype), self.gate.bias.to(z.dtype))
 
-    def winner(self, gate: Tensor) -> Tensor:
-        """One for the largest of every row; the gradient passes unchanged."""
+    def choose(self, x: Tensor) -> Tensor:
+        """`[samples, N]`: 1 for the chosen expert, else 0, with sigmoid's gradient."""
+        z = self.logits(x)
+        gate = torch.sigmoid(z)
+        return self.winner(gate) if self.sum_ties else self.winner(gate, z)
+
+    def chosen(self, x: Tensor) -> Tensor:
+        return self.logits(x).argmax(1)
+
+    def codes(self, latent: Tensor) -> tuple[WeightCode, ...]:
+        """Every expert's signs, with scale 1."""
+        if self.sum_ties and self.experts > 1:
+            raise NotPackableError(
+                "sum_ties=True adds the experts with equal gates, which chooses none of them; use sum_ties=False"
+            )
+        w = at_least_float32(latent)
+        return tuple(WeightCode(expert >= 0, w.new_ones(len(expert))) for expert in w)
+
+    def winner(self, gate: Tensor, logits: Tensor | None = None) -> Tensor:
+        """One for the largest of every row; the gradient passes unchanged. With `logits` these decide: their order
+        is the gates', also where sigmoid rounds to 1, which every runtime does elsewhere.
+        """
         with torch.no_grad():
             if self.sum_ties:
                 hot = (gate == gate.amax(1, keepdim=True)).to(gate.dtype)
             else:
-                hot = F.one_hot(gate.argmax(1), gate.shape[1]).to(gate.dtype)
+                hot = F.one_hot((gate if logits is None else logits).argmax(1), gate.shape[1]).to(gate.dtype)
         return replace_value(gate, hot, torch.ones((), dtype=gate.dtype, device=gate.device))
 
     def sample_weights(self, latent: Tensor, x: Tensor) -> Tensor:
