@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
-import pkgutil
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
@@ -57,11 +55,3 @@ class Registry(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._items)
-
-
-def import_all(package: str, path: Iterable[str]) -> None:
-    """Imports every module of a package, in order of its name: a block is added by adding its file, and no list is
-    edited. Called by the packages' `__init__` as `import_all(__name__, __path__)`.
-    """
-    for module in sorted(m.name for m in pkgutil.iter_modules(path)):
-        importlib.import_module(f"{package}.{module}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+
+from bitwright.discovery import import_all
 
 from .errors import ImportModelError
 from .imported import Imported
@@ -47,8 +47,7 @@ def register_format(name: str, title: str, sniff: Sniff) -> Callable[[Load], Loa
 def _discover() -> None:
     from . import formats
 
-    for module in sorted(m.name for m in pkgutil.iter_modules(formats.__path__)):
-        importlib.import_module(f"{formats.__name__}.{module}")
+    import_all(formats.__name__, formats.__path__)
 
 
 def list_formats() -> list[Format]:

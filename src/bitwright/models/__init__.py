@@ -3,9 +3,7 @@ module of this folder is imported, so that a new file is all that a new network 
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
+from bitwright.discovery import import_all
 from bitwright.models.registry import (
     Count,
     ModelInfo,
@@ -16,8 +14,7 @@ from bitwright.models.registry import (
     register_model,
 )
 
-for _name in sorted(module.name for module in pkgutil.iter_modules(__path__)):
-    importlib.import_module(f"{__name__}.{_name}")
+import_all(__name__, __path__)
 
 __all__ = [
     "Count",

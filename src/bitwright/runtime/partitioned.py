@@ -208,17 +208,9 @@ class PartitionedSession(Session):
         return there
 
     def _given(self, given: Sequence[Any]) -> dict[str, Any]:
-        names = [info.name for info in self._inputs]
-        if len(given) == 1 and isinstance(given[0], Mapping):
-            unknown = [name for name in given[0] if name not in names]
-            missing = [name for name in names if name not in given[0]]
-            if unknown or missing:
-                raise InputError(f"inputs are named {names}; unknown: {unknown}, missing: {missing}")
-            given = [given[0][name] for name in names]
-        if len(given) != len(names):
-            raise InputError(f"{len(given)} inputs were given; the model has {len(names)}: {names}")
+        arrays = zip(self._inputs, self._in_order(given), strict=True)
         sizes: dict[str, tuple[int, str]] = {}
-        return {info.name: _checked(info, array, sizes) for info, array in zip(self._inputs, given, strict=True)}
+        return {info.name: _checked(info, array, sizes) for info, array in arrays}
 
     # --- timing
 

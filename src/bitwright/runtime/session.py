@@ -400,7 +400,8 @@ class Session:
     def _allocate(self, samples: int) -> list[npt.NDArray[np.float32]]:
         return [np.empty((samples, *info.shape[1:]), np.float32) for info in self._outputs]  # type: ignore[arg-type]
 
-    def _check(self, given: Sequence[Any]) -> list[npt.NDArray[Any]]:
+    def _in_order(self, given: Sequence[Any]) -> Sequence[Any]:
+        """What `run` was given, one array an input, in the model's order."""
         names = [info.name for info in self._inputs]
         if len(given) == 1 and isinstance(given[0], Mapping):
             unknown = [name for name in given[0] if name not in names]
@@ -410,11 +411,15 @@ class Session:
             given = [given[0][name] for name in names]
         if len(given) != len(names):
             raise InputError(f"{len(given)} inputs were given; the model has {len(names)}: {names}")
-        arrays = [_check_input(info, array) for info, array in zip(self._inputs, given, strict=True)]
+        return given
+
+    def _check(self, given: Sequence[Any]) -> list[npt.NDArray[Any]]:
+        arrays = [_check_input(info, array) for info, array in zip(self._inputs, self._in_order(given), strict=True)]
         for info, array in zip(self._inputs, arrays, strict=True):
             if array.shape[0] != arrays[0].shape[0]:
+                first = self._inputs[0].name
                 raise InputError(
-                    f"input {info.name!r} has a batch of {array.shape[0]}, input {names[0]!r} of {arrays[0].shape[0]}"
+                    f"input {info.name!r} has a batch of {array.shape[0]}, input {first!r} of {arrays[0].shape[0]}"
                 )
         return arrays
 

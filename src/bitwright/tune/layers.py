@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import datetime
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .config import Config
 from .device import this_cpu
@@ -18,7 +18,7 @@ from .store import Record, Store
 
 if TYPE_CHECKING:
     from bitwright.runtime import Session
-    from bitwright.runtime.tuning import Entry, TunableOp, TuningCache
+    from bitwright.runtime.tuning import Entry, TunableOp
 
 FAMILY, VERSION = "engine_layer", 1
 Progress = Callable[[int, int, str], None]
@@ -110,8 +110,8 @@ def tune_session(
     keep = store if store is not None else Store()
     decisions = TuningCache(default_cache_path() if store is None else keep.folder / "tuning.json")
     started = time.perf_counter()
-    macs = {op["index"]: op["binary_macs"] + op["int8_macs"] + op["float_macs"] for op in session.ops()}
-    layers = sorted(session.tunable(batch=batch), key=lambda layer: -macs[layer["index"]])
+    environment, ops = this_cpu().environment, session.ops()
+    layers = sorted(session.tunable(batch=batch), key=lambda layer: -_macs(ops[layer["index"]]))
     report, found = ModelReport(), {}
     sources: dict[str, str] = {}
     try:
@@ -123,7 +123,11 @@ def tune_session(
             if known is not None:
                 found[key], sources[key] = known[0], "known"
             elif key not in found and time.perf_counter() - started < limit:
-                found[key], sources[key] = _timed(session, layer, batch, keep, decisions), "measured"
+                timed = session.time_kernels(layer["index"], batch=batch)
+                # kept at once, so that an interruption loses nothing
+                keep.put(_record(environment, layer, ops[layer["index"]], batch, timed))
+                decisions.put({key: timed})
+                found[key], sources[key] = timed, "measured"
     except KeyboardInterrupt:
         report.interrupted = True
     first = set()
@@ -150,19 +154,20 @@ def tune_session(
     return report
 
 
-def _timed(session: Session, layer: TunableOp, batch: int, store: Store, decisions: TuningCache) -> Entry:
-    """Times one layer and keeps the result at once, so that an interruption loses nothing."""
-    entry = session.time_kernels(layer["index"], batch=batch)
-    op = session.ops()[layer["index"]]
-    _, height, width, channels = op["out_shape"]
-    pixels = op["out_shape"][0] * height * width
-    macs = op["binary_macs"] + op["int8_macs"] + op["float_macs"]
-    problem = Problem("layer", batch * pixels, channels, max(1, macs // max(1, pixels * channels)), detail=layer["key"])
+def _macs(op: Mapping[str, Any]) -> int:
+    """Of one sample, of any kind."""
+    return int(op["binary_macs"] + op["int8_macs"] + op["float_macs"])
+
+
+def _record(environment: str, layer: TunableOp, op: Mapping[str, Any], batch: int, entry: Entry) -> Record:
+    """The timings of one layer for the store."""
+    depth, height, width, channels = op["out_shape"]
+    pixels = depth * height * width
+    length = max(1, _macs(op) // max(1, pixels * channels))
+    problem = Problem("layer", batch * pixels, channels, length, detail=layer["key"])
     history = History({Config.of(FAMILY, {"kernel": name}): [ns / 1e9] for name, ns in entry["ns"].items()})
     today = datetime.date.today().isoformat()
-    store.put(Record(this_cpu().environment, problem.bucketed, ((FAMILY, VERSION),), history, (), today))
-    decisions.put({layer["key"]: entry})
-    return entry
+    return Record(environment, problem.bucketed, ((FAMILY, VERSION),), history, (), today)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ are found.
 from bitwright.binarize.activations.base import ActivationBinarizer
 from bitwright.binarize.activations.sign import SignActivation
 from bitwright.binarize.activations.uniform import UniformActivation
-from bitwright.binarize.registry import import_all
+from bitwright.discovery import import_all
 
 import_all(__name__, __path__)
 

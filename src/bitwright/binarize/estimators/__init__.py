@@ -14,7 +14,7 @@ from bitwright.binarize.estimators.base import (
 )
 from bitwright.binarize.estimators.smooth import DSQ, Arctan, Sigmoid, Softsign, SwishSign, Tanh
 from bitwright.binarize.estimators.windows import ApproxSign, Clipped, HalfRange, Identity, Poke, StateAware, Window
-from bitwright.binarize.registry import import_all
+from bitwright.discovery import import_all
 
 import_all(__name__, __path__)
 

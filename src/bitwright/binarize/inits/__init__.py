@@ -1,7 +1,7 @@
 """Initial values of latent weights, in filter form and in place. Files are found."""
 
 from bitwright.binarize.inits.base import INITS, Init
-from bitwright.binarize.registry import import_all
+from bitwright.discovery import import_all
 
 import_all(__name__, __path__)
 

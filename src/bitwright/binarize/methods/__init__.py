@@ -9,6 +9,6 @@ pass (schedules, extra losses, initialisation from data) is in `bitwright.binari
 
 from __future__ import annotations
 
-from bitwright.binarize.registry import import_all
+from bitwright.discovery import import_all
 
 import_all(__name__, __path__)

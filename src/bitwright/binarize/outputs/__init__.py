@@ -6,7 +6,7 @@ from bitwright.binarize.outputs.base import OutputRule
 from bitwright.binarize.outputs.channel_scale import ChannelScale
 from bitwright.binarize.outputs.gradient_bits import GradientBits, quantize_gradient
 from bitwright.binarize.outputs.input_scale_map import InputScaleMap
-from bitwright.binarize.registry import import_all
+from bitwright.discovery import import_all
 
 import_all(__name__, __path__)
 

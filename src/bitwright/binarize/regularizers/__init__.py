@@ -1,7 +1,7 @@
 """Regularisers: losses over one binary layer. One idea a file; files are found."""
 
-from bitwright.binarize.registry import import_all
 from bitwright.binarize.regularizers.base import Regularizer
+from bitwright.discovery import import_all
 
 import_all(__name__, __path__)
 

@@ -2,8 +2,8 @@
 found.
 """
 
-from bitwright.binarize.registry import import_all
 from bitwright.binarize.scales.base import SCALES, ScaleRule, filter_axes
+from bitwright.discovery import import_all
 
 import_all(__name__, __path__)
 

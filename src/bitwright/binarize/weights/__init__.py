@@ -2,11 +2,11 @@
 files are found.
 """
 
-from bitwright.binarize.registry import import_all
 from bitwright.binarize.weights.base import WeightBinarizer
 from bitwright.binarize.weights.real import RealWeight
 from bitwright.binarize.weights.sign import SignWeight
 from bitwright.binarize.weights.uniform import UniformWeight
+from bitwright.discovery import import_all
 
 import_all(__name__, __path__)
 

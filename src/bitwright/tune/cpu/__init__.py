@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..config import Config
 from ..template import Template
 from .dense import DenseProducts
 from .products import EngineProducts
@@ -17,4 +16,4 @@ def versions() -> dict[str, int]:
     return {template.name: template.version for template in TEMPLATES}
 
 
-__all__ = ["TEMPLATES", "Config", "CpuRunner", "DenseProducts", "EngineProducts", "versions"]
+__all__ = ["TEMPLATES", "CpuRunner", "DenseProducts", "EngineProducts", "versions"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import importlib
-import pkgutil
+
+from bitwright.discovery import import_all
 
 from ..errors import TuneError
 from .base import Strategy, Trial
@@ -15,10 +15,8 @@ _FOUND: dict[str, type[Strategy]] = {}
 def strategies() -> dict[str, type[Strategy]]:
     """All strategies by name."""
     if not _FOUND:
-        for module in sorted(m.name for m in pkgutil.iter_modules(__path__)):
-            for item in vars(importlib.import_module(f"{__name__}.{module}")).values():
-                if isinstance(item, type) and issubclass(item, Strategy) and item is not Strategy:
-                    _FOUND[item.name] = item
+        import_all(__name__, __path__)
+        _FOUND.update({s.name: s for s in Strategy.__subclasses__() if s.__module__.startswith(f"{__name__}.")})
     return dict(_FOUND)
 
 
