@@ -80,7 +80,8 @@ class _RPReLUFunction(torch.autograd.Function):
         ctx.save_for_backward(z, slope)
         ctx.channel_dim = channel_dim
         y, shift = _prelu(z, slope, channel_dim), _reshape(shift_out, x, channel_dim)
-        return y.add_(shift) if torch.result_type(y, shift) == y.dtype else y + shift  # autocast lowers PReLU alone
+        # under autocast PReLU alone is lowered: the sum then keeps the shift's wider type
+        return y.add_(shift) if torch.promote_types(y.dtype, shift.dtype) == y.dtype else y + shift
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
