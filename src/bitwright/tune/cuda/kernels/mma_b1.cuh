@@ -6,11 +6,12 @@
 //
 // Compiled for one BW_BM x BW_BN x BW_BK tile, BW_WM x BW_WN warp tiles, BW_STAGES, BW_INSTRUCTION (0: m16n8k256 and,
 // 1: m16n8k256 xor, 2: m8n8k128 xor), BW_OUT, BW_CONV, BW_PLANES, BW_SIGNED.
-#include "epilogue.cuh"
+#include "copies.cuh"
 
 namespace bw {
 
-constexpr int kChunks = BW_BK / 128, kTileA = BW_BM * kChunks * 16, kTileB = BW_BN * kChunks * 16, kStage = kTileA + kTileB;
+constexpr int kChunks = BW_BK / 128;
+using Block = Copies<1, kChunks, kChunks>;
 constexpr int kWarpsM = BW_BM / BW_WM, kMT = BW_WM / 16, kNT = BW_WN / 8;
 static_assert(BW_THREADS == 32 * kWarpsM * (BW_BN / BW_WN), "a warp a warp tile");
 static_assert(kNT % 2 == 0 && (BW_OUT != BW_OUT_BITS || kNT % 4 == 0), "ldmatrix reads 16 columns, a word of bits has 32");
@@ -50,46 +51,25 @@ BW_KERNEL(mma_b1, Product) {
   block_position(p.swizzle, by, bx);
   int row0 = by * BW_BM, column0 = bx * BW_BN, warp = thread_id() / 32;
   int warp_row = warp % kWarpsM * BW_WM, warp_column = warp / kWarpsM * BW_WN;
-  char* memory = shared();
-
-  // this block's share of the tiles of K
-  int tiles = (p.k_chunks + kChunks - 1) / kChunks, first = 0;
-  share_of_k(tiles, first);
-  if (tiles <= 0) return;
-
-  Rows<BW_BM, kChunks, BW_CONV> rows_a;
-  Rows<BW_BN, kChunks, false> rows_b;
-  rows_a.start(p, p.a, row0, p.m, p.lda);
-  rows_b.start(p, p.w, column0, p.n, p.ldw);
+  Block copies{p, shared()};
+  if (!copies.start(row0, column0)) return;
 
   int acc[kMT][kNT][4];
   BW_UNROLL for (int i = 0; i < kMT; ++i)
     BW_UNROLL for (int j = 0; j < kNT; ++j)
       BW_UNROLL for (int e = 0; e < 4; ++e) acc[i][j][e] = 0;
 
-  // planes from the top one down, all tiles of K of each
-  int total = tiles * BW_PLANES, next = 0, next_tile = 0, next_plane_of_a = BW_PLANES - 1;
-  auto copy_next = [&]() {
-    if (next < total) {
-      char* stage = memory + next % BW_STAGES * kStage;
-      rows_a.copy(p, stage, (first + next_tile) * kChunks, p.a_chunks, next_plane_of_a * p.a_plane);
-      rows_b.copy(p, stage + kTileA, (first + next_tile) * kChunks, p.k_chunks, 0);
-      ++next;
-      if (++next_tile == tiles) next_tile = 0, --next_plane_of_a;
-    }
-    copy_commit();
-  };
-  BW_UNROLL for (int s = 0; s < BW_STAGES - 1; ++s) copy_next();
+  BW_UNROLL for (int s = 0; s < BW_STAGES - 1; ++s) copies.ahead();
 
   int tile = 0, plane = BW_PLANES - 1;
-  for (int t = 0; t < total; ++t) {
+  for (int t = 0; t < copies.total; ++t) {
     copy_wait<BW_STAGES - 2>();
     sync_block();  // tile t has arrived for all, and all have read tile t - 1
-    copy_next();   // over tile t - 1
-    const char* stage = memory + t % BW_STAGES * kStage;
-    multiply(acc, stage, stage + kTileA, warp_row, warp_column);
+    copies.ahead();  // over tile t - 1
+    const char* stage = copies.stage(t);
+    multiply(acc, stage, stage + Block::kTileA, warp_row, warp_column);
 #if BW_PLANES > 1
-    if (++tile == tiles) {
+    if (++tile == copies.tiles) {
       if (plane > 0) next_plane(acc, BW_SIGNED && plane == BW_PLANES - 1);
       tile = 0, --plane;
     }
@@ -98,7 +78,7 @@ BW_KERNEL(mma_b1, Product) {
   (void)tile, (void)plane;
   copy_wait<0>();
 
-  RowTerm* terms = reinterpret_cast<RowTerm*>(memory + BW_STAGES * kStage);
+  RowTerm* terms = reinterpret_cast<RowTerm*>(copies.memory + BW_STAGES * Block::kStage);
   start_epilogue(p, terms, row0, BW_BM);
   write_fragments<kMT, kNT>(p, acc, terms, row0, warp_row, column0 + warp_column);
   end_epilogue(p, bx, row0, BW_BM, column0 + BW_BN);

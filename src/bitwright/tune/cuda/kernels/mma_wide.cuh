@@ -6,7 +6,7 @@
 // summed in float32. Costs: 3 integer operations for every 4 (2) weights of a lane, beside 1/BW_WM of a product.
 //
 // Compiled for BW_BM x BW_BN x BW_BK, BW_WM x BW_WN, BW_STAGES, BW_A_BITS, BW_UNSIGNED, and as mma_b1 for the rest.
-#include "epilogue.cuh"
+#include "copies.cuh"
 #include "spread.cuh"
 
 namespace bw {
@@ -14,7 +14,7 @@ namespace bw {
 constexpr int kChunks = BW_BK / 128;           // of a row of weights
 constexpr int kChunksA = kChunks * BW_A_BITS;  // of a row of activations: parts of at most 8, each a tile of its own
 constexpr int kPart = kChunksA < 8 ? kChunksA : 8, kParts = kChunksA / kPart;
-constexpr int kTilePart = BW_BM * kPart * 16, kTileA = kTilePart * kParts, kTileB = BW_BN * kChunks * 16, kStage = kTileA + kTileB;
+using Block = Copies<kParts, kPart, kChunks>;
 constexpr int kWarpsM = BW_BM / BW_WM, kMT = BW_WM / 16, kNT = BW_WN / 8;
 constexpr int kStep = BW_A_BITS == 16 ? 16 : 32;  // K of an instruction
 static_assert(BW_THREADS == 32 * kWarpsM * (BW_BN / BW_WN), "a warp a warp tile");
@@ -40,7 +40,7 @@ BW_DEVICE void fragment_a(u32 (&a)[4], const char* tile, int row, int step) {
   }
 #else
   int chunk = 2 * step + lane / 16;
-  load_matrix4(a, tile + chunk / kPart * kTilePart + 16 * place<kPart>(row + lane % 16, chunk % kPart));
+  load_matrix4(a, tile + chunk / kPart * Block::kPart + 16 * place<kPart>(row + lane % 16, chunk % kPart));
 #endif
 }
 
@@ -70,51 +70,33 @@ BW_KERNEL(mma_wide, Product) {
   block_position(p.swizzle, by, bx);
   int row0 = by * BW_BM, column0 = bx * BW_BN, warp = thread_id() / 32;
   int warp_row = warp % kWarpsM * BW_WM, warp_column = warp / kWarpsM * BW_WN;
-  char* memory = shared();
-  int tiles = (p.k_chunks + kChunks - 1) / kChunks, first = 0;
-  share_of_k(tiles, first);
-  if (tiles <= 0) return;
+  Block copies{p, shared()};
+  if (!copies.start(row0, column0)) return;
 
-  Rows<BW_BM, kPart, BW_CONV> rows_a;
-  Rows<BW_BN, kChunks, false> rows_b;
-  rows_a.start(p, p.a, row0, p.m, p.lda);
-  rows_b.start(p, p.w, column0, p.n, p.ldw);
   Sum acc[kMT][kNT][4];
   BW_UNROLL for (int i = 0; i < kMT; ++i)
     BW_UNROLL for (int j = 0; j < kNT; ++j)
       BW_UNROLL for (int e = 0; e < 4; ++e) acc[i][j][e] = 0;
 
-  int total = tiles * BW_PLANES, next = 0, next_tile = 0, next_plane_of_a = BW_PLANES - 1;
-  auto copy_next = [&]() {
-    if (next < total) {
-      char* stage = memory + next % BW_STAGES * kStage;
-      BW_UNROLL for (int part = 0; part < kParts; ++part)
-        rows_a.copy(p, stage + part * kTilePart, (first + next_tile) * kChunksA + part * kPart, p.a_chunks, next_plane_of_a * p.a_plane);
-      rows_b.copy(p, stage + kTileA, (first + next_tile) * kChunks, p.k_chunks, 0);
-      ++next;
-      if (++next_tile == tiles) next_tile = 0, --next_plane_of_a;
-    }
-    copy_commit();
-  };
-  BW_UNROLL for (int s = 0; s < BW_STAGES - 1; ++s) copy_next();
+  BW_UNROLL for (int s = 0; s < BW_STAGES - 1; ++s) copies.ahead();
 
   int tile = 0, plane = BW_PLANES - 1;
-  for (int t = 0; t < total; ++t) {
+  for (int t = 0; t < copies.total; ++t) {
     copy_wait<BW_STAGES - 2>();
     sync_block();
-    copy_next();
-    const char* a_tile = memory + t % BW_STAGES * kStage;
+    copies.ahead();
+    const char* a_tile = copies.stage(t);
     BW_UNROLL for (int step = 0; step < BW_BK / kStep; ++step) {
       u32 a[kMT][4];
       BW_UNROLL for (int i = 0; i < kMT; ++i) fragment_a(a[i], a_tile, warp_row + 16 * i, step);
       BW_UNROLL for (int j = 0; j < kNT; ++j) {
         u32 b[2];
-        fragment_b(b, a_tile + kTileA, warp_column + 8 * j, step);
+        fragment_b(b, a_tile + Block::kTileA, warp_column + 8 * j, step);
         BW_UNROLL for (int i = 0; i < kMT; ++i) product(acc[i][j], a[i], b);
       }
     }
 #if BW_PLANES > 1
-    if (++tile == tiles) {
+    if (++tile == copies.tiles) {
       if (plane > 0) next_plane(acc, BW_SIGNED && plane == BW_PLANES - 1);
       tile = 0, --plane;
     }
@@ -123,7 +105,7 @@ BW_KERNEL(mma_wide, Product) {
   (void)tile, (void)plane;
   copy_wait<0>();
 
-  RowTerm* terms = reinterpret_cast<RowTerm*>(memory + BW_STAGES * kStage);
+  RowTerm* terms = reinterpret_cast<RowTerm*>(copies.memory + BW_STAGES * Block::kStage);
   start_epilogue(p, terms, row0, BW_BM);
   write_fragments<kMT, kNT>(p, acc, terms, row0, warp_row, column0 + warp_column);
   end_epilogue(p, bx, row0, BW_BM, column0 + BW_BN);

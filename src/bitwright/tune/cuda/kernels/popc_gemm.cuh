@@ -6,11 +6,12 @@
 // 16-byte reads are free of bank conflicts by the tiles' swizzle.
 //
 // Compiled for BW_BM = warps * BW_TM rows, BW_BN = 32 BW_TN columns, BW_BK, BW_STAGES, BW_XOR, and as mma_b1 for the rest.
-#include "epilogue.cuh"
+#include "copies.cuh"
 
 namespace bw {
 
-constexpr int kChunks = BW_BK / 128, kTileA = BW_BM * kChunks * 16, kTileB = BW_BN * kChunks * 16, kStage = kTileA + kTileB;
+constexpr int kChunks = BW_BK / 128;
+using Block = Copies<1, kChunks, kChunks>;
 static_assert(BW_BN == 32 * BW_TN && BW_BM * 32 == BW_TM * BW_THREADS, "a warp has BW_TM rows and all columns");
 
 BW_DEVICE int joined(u32 a, u32 w) { return popc(BW_XOR ? a ^ w : a & w); }
@@ -26,39 +27,22 @@ BW_KERNEL(popc_gemm, Product) {
   int by, bx;
   block_position(p.swizzle, by, bx);
   int row0 = by * BW_BM, column0 = bx * BW_BN, lane = thread_id() % 32, warp_row = thread_id() / 32 * BW_TM;
-  char* memory = shared();
-  int tiles = (p.k_chunks + kChunks - 1) / kChunks, first = 0;
-  share_of_k(tiles, first);
-  if (tiles <= 0) return;
+  Block copies{p, shared()};
+  if (!copies.start(row0, column0)) return;
 
-  Rows<BW_BM, kChunks, BW_CONV> rows_a;
-  Rows<BW_BN, kChunks, false> rows_b;
-  rows_a.start(p, p.a, row0, p.m, p.lda);
-  rows_b.start(p, p.w, column0, p.n, p.ldw);
   int acc[BW_TM][BW_TN];
   BW_UNROLL for (int i = 0; i < BW_TM; ++i)
     BW_UNROLL for (int j = 0; j < BW_TN; ++j) acc[i][j] = 0;
 
-  int total = tiles * BW_PLANES, next = 0, next_tile = 0, next_plane_of_a = BW_PLANES - 1;
-  auto copy_next = [&]() {
-    if (next < total) {
-      char* stage = memory + next % BW_STAGES * kStage;
-      rows_a.copy(p, stage, (first + next_tile) * kChunks, p.a_chunks, next_plane_of_a * p.a_plane);
-      rows_b.copy(p, stage + kTileA, (first + next_tile) * kChunks, p.k_chunks, 0);
-      ++next;
-      if (++next_tile == tiles) next_tile = 0, --next_plane_of_a;
-    }
-    copy_commit();
-  };
-  BW_UNROLL for (int s = 0; s < BW_STAGES - 1; ++s) copy_next();
+  BW_UNROLL for (int s = 0; s < BW_STAGES - 1; ++s) copies.ahead();
 
   int tile = 0, plane = BW_PLANES - 1;
-  for (int t = 0; t < total; ++t) {
+  for (int t = 0; t < copies.total; ++t) {
     copy_wait<BW_STAGES - 2>();
     sync_block();
-    copy_next();
-    const Quad* a_tile = reinterpret_cast<const Quad*>(memory + t % BW_STAGES * kStage);
-    const Quad* b_tile = reinterpret_cast<const Quad*>(memory + t % BW_STAGES * kStage + kTileA);
+    copies.ahead();
+    const Quad* a_tile = reinterpret_cast<const Quad*>(copies.stage(t));
+    const Quad* b_tile = reinterpret_cast<const Quad*>(copies.stage(t) + Block::kTileA);
     BW_UNROLL for (int chunk = 0; chunk < kChunks; ++chunk) {
       Quad w[BW_TN];
       BW_UNROLL for (int j = 0; j < BW_TN; ++j) w[j] = load_shared(b_tile + place<kChunks>(32 * j + lane, chunk));
@@ -67,7 +51,7 @@ BW_KERNEL(popc_gemm, Product) {
         BW_UNROLL for (int j = 0; j < BW_TN; ++j) acc[i][j] += joined(a, w[j]);
       }
     }
-    if (BW_PLANES > 1 && ++tile == tiles) {
+    if (BW_PLANES > 1 && ++tile == copies.tiles) {
       int factor = plane == 0 ? 1 : BW_SIGNED && plane == BW_PLANES - 1 ? -2 : 2;  // see next_plane
       BW_UNROLL for (int i = 0; i < BW_TM; ++i)
         BW_UNROLL for (int j = 0; j < BW_TN; ++j) acc[i][j] *= factor;
@@ -76,7 +60,7 @@ BW_KERNEL(popc_gemm, Product) {
   }
   copy_wait<0>();
 
-  RowTerm* terms = reinterpret_cast<RowTerm*>(memory + BW_STAGES * kStage);
+  RowTerm* terms = reinterpret_cast<RowTerm*>(copies.memory + BW_STAGES * Block::kStage);
   start_epilogue(p, terms, row0, BW_BM);
   BW_UNROLL for (int i = 0; i < BW_TM; ++i) write_columns<BW_TN>(p, acc[i], terms, row0, warp_row + i, column0);
   end_epilogue(p, bx, row0, BW_BM, column0 + BW_BN);

@@ -5,15 +5,16 @@
 // next tile is waited for, so copies run BW_STAGES - 2 tiles ahead: a stage is refilled two tiles after it was read.
 //
 // Compiled for BW_BM x BW_BN x BW_BK, BW_WM rows a warpgroup (64 or 128), BW_STAGES >= 3, and as mma_b1 for the rest.
-#include "epilogue.cuh"
+#include "copies.cuh"
 
 namespace bw {
 
-constexpr int kChunks = BW_BK / 128, kTileA = BW_BM * kChunks * 16, kTileB = BW_BN * kChunks * 16, kStage = kTileA + kTileB;
+constexpr int kChunks = BW_BK / 128;
+using Block = Copies<1, kChunks, kChunks>;
 constexpr int kMT = BW_WM / 64, kNT = BW_BN / 8;
 static_assert(BW_THREADS == 128 * (BW_BM / BW_WM), "a warpgroup a warp tile");
 static_assert(BW_STAGES >= 3, "one stage is read while the one before it still may be");
-static_assert(kTileA % 1024 == 0 && kTileB % 1024 == 0, "swizzles repeat after 1024 bytes");
+static_assert(Block::kTileA % 1024 == 0 && Block::kStage % 1024 == 0, "swizzles repeat after 1024 bytes");
 
 // A K-major operand whose rows are kChunks chunks, swizzled over their whole width: the stride from one group of 8 rows to
 // the next, and layout type 1 (128 bytes), 2 (64 bytes) or 3 (32 bytes). The leading offset is not used by these layouts.
@@ -29,42 +30,24 @@ BW_KERNEL(wgmma_b1, Product) {
   int by, bx;
   block_position(p.swizzle, by, bx);
   int row0 = by * BW_BM, column0 = bx * BW_BN, warp = thread_id() / 32, group = thread_id() / 128;
-  char* memory = shared();
-  int tiles = (p.k_chunks + kChunks - 1) / kChunks, first = 0;
-  share_of_k(tiles, first);
-  if (tiles <= 0) return;
-
-  Rows<BW_BM, kChunks, BW_CONV> rows_a;
-  Rows<BW_BN, kChunks, false> rows_b;
-  rows_a.start(p, p.a, row0, p.m, p.lda);
-  rows_b.start(p, p.w, column0, p.n, p.ldw);
+  Block copies{p, shared()};
+  if (!copies.start(row0, column0)) return;
 
   int acc[kMT][1][kNT][4];
   BW_UNROLL for (int i = 0; i < kMT; ++i)
     BW_UNROLL for (int j = 0; j < kNT; ++j)
       BW_UNROLL for (int e = 0; e < 4; ++e) acc[i][0][j][e] = 0;
 
-  int total = tiles * BW_PLANES, next = 0, next_tile = 0, next_plane_of_a = BW_PLANES - 1;
-  auto copy_next = [&]() {
-    if (next < total) {
-      char* stage = memory + next % BW_STAGES * kStage;
-      rows_a.copy(p, stage, (first + next_tile) * kChunks, p.a_chunks, next_plane_of_a * p.a_plane);
-      rows_b.copy(p, stage + kTileA, (first + next_tile) * kChunks, p.k_chunks, 0);
-      ++next;
-      if (++next_tile == tiles) next_tile = 0, --next_plane_of_a;
-    }
-    copy_commit();
-  };
-  BW_UNROLL for (int s = 0; s < BW_STAGES - 2; ++s) copy_next();
+  BW_UNROLL for (int s = 0; s < BW_STAGES - 2; ++s) copies.ahead();
 
   int tile = 0, plane = BW_PLANES - 1;
-  for (int t = 0; t < total; ++t) {
+  for (int t = 0; t < copies.total; ++t) {
     copy_wait<BW_STAGES - 3>();
     fence_proxy();  // what this thread copied becomes visible to wgmma
     sync_block();   // tile t has arrived for all, and no warpgroup reads tile t - 2 any more
-    copy_next();    // over tile t - 2
-    const char* a = memory + t % BW_STAGES * kStage + group * (BW_WM * kChunks * 16);
-    const char* b = memory + t % BW_STAGES * kStage + kTileA;
+    copies.ahead();  // over tile t - 2
+    const char* a = copies.stage(t) + group * (BW_WM * kChunks * 16);
+    const char* b = copies.stage(t) + Block::kTileA;
     wgmma_fence();
     BW_UNROLL for (int step = 0; step < kChunks / 2; ++step)
       BW_UNROLL for (int i = 0; i < kMT; ++i)
@@ -72,7 +55,7 @@ BW_KERNEL(wgmma_b1, Product) {
     wgmma_commit();
     wgmma_wait<1>();
 #if BW_PLANES > 1
-    if (++tile == tiles) {
+    if (++tile == copies.tiles) {
       if (plane > 0) {
         wgmma_wait<0>();
         BW_UNROLL for (int i = 0; i < kMT; ++i) wgmma_touch(acc[i][0]);
@@ -87,7 +70,7 @@ BW_KERNEL(wgmma_b1, Product) {
   BW_UNROLL for (int i = 0; i < kMT; ++i) wgmma_touch(acc[i][0]);
   copy_wait<0>();
 
-  RowTerm* terms = reinterpret_cast<RowTerm*>(memory + BW_STAGES * kStage);
+  RowTerm* terms = reinterpret_cast<RowTerm*>(copies.memory + BW_STAGES * Block::kStage);
   start_epilogue(p, terms, row0, BW_BM);
   BW_UNROLL for (int i = 0; i < kMT; ++i)
     write_fragments<1, kNT>(p, acc[i], terms, row0, group * BW_WM + 64 * i + warp % 4 * 16, column0);
