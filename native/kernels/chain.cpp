@@ -36,6 +36,8 @@ class Planner {
   // x * 1 is x, so such a step is one addition.
   bool is_shift(size_t ahead) const { return is(StepKind::kAffine, ahead) && steps_[at_ + ahead].a == nullptr && steps_[at_ + ahead].p0 == 1.0f; }
 
+  static bool plain_bits(const Step& s) { return s.value.groups <= 1 || s.value.group_channels % 32 == 0; }
+
   bool floats() {
     ChainPlan& p = *plan_;
     const bool shifted = is_shift(0) && is(StepKind::kPrelu, 1);
@@ -72,6 +74,10 @@ class Planner {
       p.after = spread(steps_[at_ + 2].b, steps_[at_ + 2].p1);
       p.act = Act::kShifted;
       at_ += 3;
+    }
+    if (is(StepKind::kStoreBits) && is(StepKind::kQuantizeI16, 1) && plain_bits(steps_[at_])) {  // of x as it is before it is rounded
+      p.threshold = spread(steps_[at_].a, steps_[at_].p0);
+      p.bits = static_cast<uint8_t>(at_++);
     }
     if (is(StepKind::kQuantizeI16)) {
       p.end = End::kShorts;
@@ -118,8 +124,7 @@ class Planner {
       const Step& s = steps_[at_];
       if (s.kind == (shorts ? StepKind::kStoreI16 : StepKind::kStore) && p.store == ChainPlan::kNoStep) {
         p.store = static_cast<uint8_t>(at_);
-      } else if (s.kind == (shorts ? StepKind::kStoreBitsI16 : StepKind::kStoreBits) && p.bits == ChainPlan::kNoStep &&
-                 (s.value.groups <= 1 || s.value.group_channels % 32 == 0)) {
+      } else if (s.kind == (shorts ? StepKind::kStoreBitsI16 : StepKind::kStoreBits) && p.bits == ChainPlan::kNoStep && plain_bits(s)) {
         if (shorts)
           p.threshold16 = s.a16;
         else

@@ -2,7 +2,7 @@
 // epilogue runs it with everything in registers (epilogue_fused.h), else step by step. Both give the same bits.
 //
 //   float:  [AFFINE [AFFINE]] [ADD]        [PRELU | AFFINE by 1, PRELU, AFFINE by 1]  then at most one STORE and one STORE_BITS
-//           or, in place of these, QUANTIZE_I16 and at most one STORE_I16 and one STORE_BITS_I16, or one STORE_U8
+//           or, in place of these, QUANTIZE_I16 and at most one STORE_I16 and one STORE_BITS_I16 (or one STORE_BITS before QUANTIZE_I16), or one STORE_U8
 //   i16:    [FIXED] [ADD_I16] [PRELU_I16 | BIAS_I16, PRELU_I16, BIAS_I16]             then at most one STORE_I16 and one STORE_BITS_I16
 #pragma once
 
@@ -30,7 +30,7 @@ struct ChainPlan {
   uint8_t add = kNoStep, store = kNoStep, bits = kNoStep;  // which steps
   // Operands of a float chain, one a channel (numbers spread out), readable for 32 elements past the last.
   const float *scale = nullptr, *a = nullptr, *b = nullptr, *before = nullptr, *slope = nullptr, *after = nullptr;
-  const float* threshold = nullptr;
+  const float* threshold = nullptr;  // of STORE_BITS, wherever it stands
   // Operands of an i16 chain.
   const int16_t *factor = nullptr, *offset = nullptr, *before16 = nullptr, *slope16 = nullptr, *after16 = nullptr;
   const int16_t* threshold16 = nullptr;

@@ -85,7 +85,10 @@ void loose_column(const Source& source, const EpilogueTile& t, const Step* steps
         if (store != nullptr)
           BITWRIGHT_UNROLL for (int v = 0; v < Simd::kShortVectors; ++v)
             Simd::store_s<kFull>(static_cast<int16_t*>(store) + at + 32 * w, tail, v, q[v]);
-        if (bits != nullptr) words[w] = Simd::ge32_s(q, &threshold16.s[w * Simd::kShortVectors]);
+        if (plan.threshold != nullptr)
+          words[w] = Simd::ge32(&x.f[w * Simd::kVectors], &threshold.f[w * Simd::kVectors]);
+        else if (bits != nullptr)
+          words[w] = Simd::ge32_s(q, &threshold16.s[w * Simd::kShortVectors]);
       }
     } else {
       if (plan.end == End::kBytes)
