@@ -1,4 +1,4 @@
-// Depthwise binary convolutions: all channels of a pixel at once, pixels in runs that continue each other.
+// Depthwise binary convolutions: all channels of a pixel at once, pixels in runs that continue each other as the map lies, or laid out by phases.
 #include <algorithm>
 
 #include "executor.h"
@@ -21,62 +21,41 @@ void for_runs(const PreparedOp& op, size_t first, size_t pixels, size_t most, co
   }
 }
 
-// Pixels that no long run continues (strides, dilations, borders, small maps): their words are copied side by side until there is a block of them, so
-// that a kernel's block is full. By padding class, because a run has the bounds of one.
-class Strays {
- public:
-  static constexpr uint32_t kMostWords = 1, kMostPixels = 2, kClasses = 16, kBlock = 16;
-
-  // Whether pixels of a run cost less one by one. With more words a block of its own is full enough; longer runs at a border share few blocks with others.
-  static bool suits(const DepthwiseRun& run, size_t padding_class) { return run.words <= kMostWords && run.pixels <= kMostPixels && padding_class < kClasses; }
-
-  Strays(const DepthwiseKernel& kernel, const uint32_t* bounds, size_t lanes, const DepthwiseBits& rest, size_t stride)
-      : kernel_(kernel), bounds_(bounds), lanes_(lanes), rest_(rest), stride_(stride) {}
-
-  void add(const DepthwiseRun& run, size_t padding_class, uint32_t* to) {
-    Block& block = blocks_[padding_class];
-    const int32_t* offset = run.offset;
-    for (uint32_t i = 0; i < run.pixels; ++i, offset += run.taps, to += stride_) {
-      uint32_t* x = block.x + block.pixels * run.words;
-      for (uint32_t t = 0; t < run.taps; ++t)
-        for (uint32_t w = 0; w < run.words; ++w) x[t * kBlock + w] = run.base[offset[t] + static_cast<int32_t>(w)];
-      block.to[block.pixels++] = to;
-      if ((block.pixels + 1) * run.words > kBlock) finish(run, padding_class);
+// Thresholds on bands of the map that are laid out by phases.
+void run_phases(const RunContext& run, const OpInfo& info, const PreparedOp& op, const ValueRef& to) {
+  const PreparedDepthwise& own = *op.bit_depthwise;
+  const DepthwisePhases& phases = *own.phases;
+  const View& view = run.views[info.in];
+  const uint32_t words = run.prepared->model->values[info.in].words(), bands = phases.bands();
+  const uint64_t cycles = phases.cycles() * run.samples;
+  const Split split = split_work(size_t{run.samples} * bands, 1, 1, cycles, run.pool->worth_sharing(cycles) ? run.pool->threads() : 1);
+  const auto item = [&](size_t index, unsigned thread) {
+    auto* arranged = reinterpret_cast<uint32_t*>(run.scratch + thread * run.prepared->scratch_bytes);
+    uint32_t* const bits = arranged + phases.arranged_words();
+    const Split::Item part = split.item(index);
+    for (size_t i = part.first; i < part.first + part.pixels; ++i) {
+      const auto sample = i / bands;
+      const auto band = static_cast<uint32_t>(i % bands);
+      phases.arrange(static_cast<const uint32_t*>(view.data) + sample * view.sample_stride, band, arranged);
+      uint32_t* out = static_cast<uint32_t*>(to.data) + sample * to.sample_stride + phases.first_pixel(band) * to.pixel_stride;
+      const bool direct = phases.pitch() == phases.width();  // no gaps
+      const DepthwiseRun pieces{arranged, phases.offsets(), phases.positions(band), op.taps, words, op.weights.as<uint32_t>()};
+      const uint32_t* bound_of = own.bound_of.empty() ? nullptr : own.bound_of.data() + size_t{band} * phases.blocks();
+      op.kernels.depthwise->bits(direct ? out : bits, direct ? to.pixel_stride : words, pieces,
+                                 {own.bounds.as<uint32_t>(), own.flip_and_real.as<uint32_t>(), own.flip_and_real.as<uint32_t>() + own.lanes, bound_of});
+      if (direct) continue;
+      const uint32_t* from = bits;
+      for (uint32_t y = 0; y < phases.rows(band); ++y, from += size_t{phases.pitch()} * words, out += phases.width() * to.pixel_stride) {
+        if (to.pixel_stride == words) {
+          std::copy_n(from, size_t{phases.width()} * words, out);
+          continue;
+        }
+        for (size_t x = 0; x < phases.width(); ++x) std::copy_n(from + x * words, words, out + x * to.pixel_stride);
+      }
     }
-  }
-
-  // Those that are left; `like` says how many taps and words, and where the weights lie.
-  void finish_all(const DepthwiseRun& like) {
-    for (size_t k = 0; k < kClasses; ++k)
-      if (blocks_[k].pixels > 0) finish(like, k);
-  }
-
- private:
-  struct Block {
-    uint32_t pixels = 0;
-    uint32_t* to[kBlock];
-    alignas(64) uint32_t x[15 * kBlock];  // [taps][kBlock]
   };
-
-  void finish(const DepthwiseRun& like, size_t padding_class) {
-    static constexpr int32_t offset[15] = {0, 16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224};
-    Block& block = blocks_[padding_class];
-    uint32_t out[kBlock];
-    DepthwiseBits bits = rest_;
-    bits.bound = bounds_ + padding_class * 5 * lanes_;
-    kernel_.bits(out, like.words, {block.x, offset, block.pixels, like.taps, like.words, like.weights}, bits);
-    for (uint32_t i = 0; i < block.pixels; ++i)
-      for (uint32_t w = 0; w < like.words; ++w) block.to[i][w] = out[i * like.words + w];
-    block.pixels = 0;
-  }
-
-  const DepthwiseKernel& kernel_;
-  const uint32_t* bounds_;
-  size_t lanes_;
-  DepthwiseBits rest_;
-  size_t stride_;
-  Block blocks_[kClasses];
-};
+  run.pool->run(split.items(), item, cycles);
+}
 
 }  // namespace
 
@@ -89,6 +68,7 @@ void run_depthwise(const RunContext& run, const OpInfo& info, const PreparedOp& 
   const Table& table = *op.table;
   if (table.has_padding) fill_padding(run, in, view, op.fill);
   const StepList steps(run, op);
+  if (own.phases) return run_phases(run, info, op, steps.data()[0].value);
   const uint32_t words = in.words(), lanes = own.lanes, channels = in.channels();
   const auto run_of = [&](size_t n, uint32_t p, uint32_t pixels, uint32_t j) {
     return DepthwiseRun{static_cast<const uint32_t*>(view.data) + n * view.sample_stride, table.row(p), pixels, op.taps, words,
@@ -103,17 +83,13 @@ void run_depthwise(const RunContext& run, const OpInfo& info, const PreparedOp& 
     (void)unit, (void)units;
     if (own.bounds.size()) {
       const ValueRef& to = steps.data()[0].value;
-      DepthwiseBits bits{own.bounds.as<uint32_t>(), own.flip_and_real.as<uint32_t>(), own.flip_and_real.as<uint32_t>() + lanes};
-      Strays strays(kernel, bits.bound, lanes, bits, to.pixel_stride);
+      const size_t bound_words = size_t{depthwise_planes(op.taps)} * lanes;
+      const bool one_class = own.bounds.size() == bound_words * 4;
+      DepthwiseBits bits{own.bounds.as<uint32_t>(), own.flip_and_real.as<uint32_t>(), own.flip_and_real.as<uint32_t>() + lanes, nullptr};
       for_runs(op, first, pixels, pixels, [&](size_t n, uint32_t p, uint32_t count) {
-        const size_t k = own.bounds.size() > size_t{20} * lanes ? table.class_of[p] : 0;
-        uint32_t* out = static_cast<uint32_t*>(to.data) + n * to.sample_stride + p * to.pixel_stride;
-        const DepthwiseRun pieces = run_of(n, p, count, 0);
-        if (Strays::suits(pieces, k)) return strays.add(pieces, k, out);
-        bits.bound = own.bounds.as<uint32_t>() + k * 5 * lanes;
-        kernel.bits(out, to.pixel_stride, pieces, bits);
+        if (!one_class) bits.bound = own.bounds.as<uint32_t>() + table.class_of[p] * bound_words;
+        kernel.bits(static_cast<uint32_t*>(to.data) + n * to.sample_stride + p * to.pixel_stride, to.pixel_stride, run_of(n, p, count, 0), bits);
       });
-      strays.finish_all(run_of(0, 0, 1, 0));
       return;
     }
     auto* rows = reinterpret_cast<uint16_t*>(run.scratch + thread * run.prepared->scratch_bytes);

@@ -8,6 +8,7 @@
 
 #include "error.h"
 #include "prepare_chain.h"
+#include "prepare_depthwise.h"
 #include "sliced_rule.h"
 #include "split.h"
 
@@ -246,9 +247,6 @@ class Preparer {
   // Depthwise: bit c of row [j][t] of the weights belongs to output channel c * multiplier + j.
   void depthwise(const OpInfo& op, PreparedOp& p, const ValueInfo& in) {
     const uint32_t channels = in.channels(), words = in.words(), lanes = depthwise_lanes(words), multiplier = op.out_channels / channels;
-    auto own = std::make_unique<PreparedDepthwise>();
-    own->multiplier = multiplier;
-    own->lanes = lanes;
     p.table = table(op, in, false, words, static_cast<int32_t>(in.pixels() * words));
     p.taps = op.geometry.taps();
     p.depth = words;
@@ -263,57 +261,19 @@ class Preparer {
     result_->weight_bytes += total;
     p.weights = AlignedBuffer(total);
     const auto* canonical = constant<uint32_t>(model_, op.weight);
-    for (uint64_t row = 0; row < uint64_t{multiplier} * p.taps; ++row) spread_lanes(p.weights.as<uint32_t>() + row * lanes, canonical + row * words, words);
+    for (uint64_t row = 0; row < uint64_t{multiplier} * p.taps; ++row) spread_depthwise_lanes(p.weights.as<uint32_t>() + row * lanes, canonical + row * words, words);
     const auto weight_bit = [&](uint32_t c, uint32_t t) {
       const uint32_t* row = canonical + (uint64_t{c % multiplier} * p.taps + t) * words;
       return row[c / multiplier / 32] >> (c / multiplier % 32) & 1;
     };
     const uint32_t classes = rows(op, p, 1, 1, weight_bit);
-    own->run = runs(*p.table, words);
-    charge(own->run.size() * 2);
-    // In registers only where the output's words are the kernel's, and bounds of at most 16 suffice.
-    const bool plain = p.threshold && (p.steps[0].step.value.groups <= 1 || p.steps[0].step.value.group_channels % 32 == 0);
     if (p.threshold) p.flip = p.steps[0].step.flip;
-    if (plain && multiplier == 1 && p.taps <= 15) depthwise_bounds(p, *own, channels, words, classes);
+    // In registers only where the output's words are the kernel's.
+    const bool plain = p.threshold && (p.steps[0].step.value.groups <= 1 || p.steps[0].step.value.group_channels % 32 == 0);
+    p.bit_depthwise = make_depthwise(p, op, in, classes, plain && multiplier == 1 && p.taps <= kMostDepthwiseTaps);
+    charge(p.bit_depthwise->bytes());
     scratch(uint64_t{kDepthwisePixels} * (p.cut.row_stride + round_up(channels, 32)) * 2 + 128);
-    p.bit_depthwise = std::move(own);
-  }
-
-  // A row of words as the lanes of depthwise_lanes.
-  static void spread_lanes(uint32_t* lanes, const uint32_t* row, uint32_t words) {
-    const uint32_t width = depthwise_lanes(words), used = words < 16 ? 16 / words * words : words;
-    for (uint32_t l = 0; l < width; ++l) lanes[l] = l < used ? row[l % words] : 0;
-  }
-
-  static std::vector<uint16_t> runs(const Table& table, uint32_t words) {
-    std::vector<uint16_t> run(table.pixels, 1);
-    for (uint32_t p = table.pixels; p-- > 1;) {
-      const int32_t *here = table.row(p - 1), *next = table.row(p);
-      bool continues = table.class_of[p] == table.class_of[p - 1] && run[p] < 0xffff;
-      for (uint32_t t = 0; continues && t < table.taps; ++t) continues = next[t] - here[t] == static_cast<int32_t>(words);
-      if (continues) run[p - 1] = static_cast<uint16_t>(run[p] + 1);
-    }
-    return run;
-  }
-
-  void depthwise_bounds(const PreparedOp& p, PreparedDepthwise& own, uint32_t channels, uint32_t words, size_t classes) {
-    charge((classes * 5 + 2) * own.lanes * 4);
-    own.bounds = AlignedBuffer(classes * 5 * own.lanes * 4);
-    own.flip_and_real = AlignedBuffer(size_t{2} * own.lanes * 4);
-    std::vector<uint32_t> row(words);
-    const auto fill = [&](uint32_t* lanes, const auto& bit) {
-      std::fill(row.begin(), row.end(), 0);
-      for (uint32_t c = 0; c < channels; ++c) row[c / 32] |= static_cast<uint32_t>(bit(c)) << (c % 32);
-      spread_lanes(lanes, row.data(), words);
-    };
-    for (size_t k = 0; k < classes; ++k)
-      for (uint32_t plane = 0; plane < 5; ++plane)
-        fill(own.bounds.as<uint32_t>() + (k * 5 + plane) * own.lanes, [&](uint32_t c) {
-          const auto bound = static_cast<uint32_t>(std::min<int32_t>(p.rows.as<int32_t>()[k * p.rows_stride + c], static_cast<int32_t>(p.taps)) + 1);
-          return bound >> plane & 1;
-        });
-    fill(own.flip_and_real.as<uint32_t>(), [&](uint32_t c) { return p.flip ? p.flip[c / 32] >> (c % 32) & 1 : 0; });
-    fill(own.flip_and_real.as<uint32_t>() + own.lanes, [](uint32_t) { return 1; });
+    if (const auto& phases = p.bit_depthwise->phases) scratch((phases->arranged_words() + phases->output_words()) * 4);
   }
 
   void binary(const OpInfo& op, PreparedOp& p) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "chain.h"
+#include "depthwise_phases.h"
 #include "gather.h"
 #include "model.h"
 #include "pool_axes.h"
@@ -71,11 +72,14 @@ struct PreparedChain {
 
 // A depthwise BCONV: rows as bdepthwise kernels read them.
 struct PreparedDepthwise {
-  uint32_t multiplier = 1;      // outputs of a channel
+  uint32_t multiplier = 1;         // outputs of a channel
   uint32_t lanes = 0;
-  std::vector<uint16_t> run;    // [output pixels]: how many pixels from here on continue each other's taps and padding class, itself included
-  AlignedBuffer bounds;         // [classes][5][lanes]; empty unless the kernel takes the threshold
-  AlignedBuffer flip_and_real;  // [2][lanes]
+  std::vector<uint16_t> run;       // [output pixels]: how many pixels from here on continue each other's taps and padding class, itself included
+  std::unique_ptr<const DepthwisePhases> phases;  // or null: the map as it lies
+  std::vector<uint32_t> bound_of;  // [bands][blocks], with phases; empty: one bound
+  AlignedBuffer bounds;            // [classes, or rows of them][planes][lanes]; empty unless the kernel takes the threshold
+  AlignedBuffer flip_and_real;     // [2][lanes]
+  size_t bytes() const { return run.size() * 2 + bound_of.size() * 4 + bounds.size() + flip_and_real.size() + (phases ? phases->table_bytes() : 0); }
 };
 
 struct PreparedOp {

@@ -1,7 +1,8 @@
 #include "sliced_layout.h"
 
 #include <algorithm>
-#include <map>
+
+#include "phase_axis.h"
 
 namespace bitwright {
 namespace {
@@ -13,37 +14,6 @@ constexpr uint64_t kMostBytes = uint64_t{1} << 30;  // offsets are 32 bits
 size_t round_up(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
 // An odd number of cache lines: planes spread over all sets.
 size_t odd_lines(size_t bytes) { return (round_up(bytes, 64) / 64 | 1) * 64; }
-
-// One dimension.
-struct Axis {
-  std::vector<uint32_t> phase, shift;  // of each tap
-  std::vector<uint32_t> phases;        // used, ascending
-  uint32_t reach = 0;                  // largest shift
-};
-
-Axis make_axis(const Geometry& g, int dim) {
-  Axis a;
-  std::map<uint32_t, uint32_t> index;
-  for (uint32_t k = 0; k < g.kernel[dim]; ++k) index.emplace(uint32_t(uint64_t{k} * g.dilation[dim] % g.stride[dim]), 0);
-  for (auto& [phase, i] : index) {
-    i = static_cast<uint32_t>(a.phases.size());
-    a.phases.push_back(phase);
-  }
-  for (uint32_t k = 0; k < g.kernel[dim]; ++k) {
-    const auto at = uint64_t{k} * g.dilation[dim];
-    a.phase.push_back(index[uint32_t(at % g.stride[dim])]);
-    a.shift.push_back(static_cast<uint32_t>(at / g.stride[dim]));
-    a.reach = std::max(a.reach, a.shift.back());
-  }
-  return a;
-}
-
-// Input coordinate of a position of a phase, or -1.
-int64_t source_of(const Geometry& g, int dim, uint32_t size, uint32_t phase, uint32_t position) {
-  const int64_t i = int64_t{position} * g.stride[dim] + phase - g.pad_begin[dim];
-  if (g.pad_mode == PadMode::kReplicate) return std::clamp<int64_t>(i, 0, int64_t{size} - 1);
-  return i >= 0 && i < size ? i : -1;
-}
 
 // Steps' offsets, given the place of each tap and the plane stride.
 void place_steps(SlicedLayout& l, const BitSlice& s, const std::vector<int64_t>& tap) {
@@ -89,7 +59,7 @@ std::unique_ptr<SlicedLayout> make_sliced_layout(const SlicedProblem& problem, c
     make_joined(l, table, s);
     return layout;
   }
-  const Axis axis[3] = {make_axis(g, 0), make_axis(g, 1), make_axis(g, 2)};
+  const PhaseAxis axis[3] = {make_phase_axis(g, 0), make_phase_axis(g, 1), make_phase_axis(g, 2)};
   uint32_t size[3];  // positions of a phase
   for (int k = 0; k < 3; ++k) size[k] = out[k] + axis[k].reach;
   // Where 8 divides the width, groups fit the rows; else they run over a pitch that is as small as the padding of neighbouring rows allows.
@@ -146,8 +116,8 @@ std::unique_ptr<SlicedLayout> make_sliced_layout(const SlicedProblem& problem, c
             const uint32_t line = by_rows ? b / row_blocks : (b * 64 + i) / pitch, x = by_rows ? b % row_blocks * 64 + i : (b * 64 + i) % pitch;
             int32_t from = problem.padding;
             if (line < rows) {
-              const int64_t d = source_of(g, 0, in[0], pd, line / size[1]), h = source_of(g, 1, in[1], ph, line % size[1]);
-              const int64_t w = source_of(g, 2, in[2], pw, x);
+              const int64_t d = phase_source(g, 0, in[0], pd, line / size[1]), h = phase_source(g, 1, in[1], ph, line % size[1]);
+              const int64_t w = phase_source(g, 2, in[2], pw, x);
               if (d >= 0 && h >= 0 && w >= 0) from = static_cast<int32_t>(((d * in[1] + h) * in[2] + w) * static_cast<int64_t>(problem.pixel_stride));
             }
             l.source.push_back(from);

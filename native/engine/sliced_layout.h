@@ -1,8 +1,7 @@
 // How an input map lies in memory for a sliced kernel (kernel.h), so that 8 output pixels read 8 positions one after the other for every tap.
 //
-// With stride s, output o and tap k read the padded coordinate o*s + k*d: position o + (k*d)/s of *phase* (k*d)%s, in each dimension. So each phase
-// that some tap uses is a map of its own, padding included, and all taps of an output pixel are fixed distances from it. Positions are numbered
-// row by row. Rows may share their padding: what lies behind the end of one row is the beginning of the next.
+// Each phase (phase_axis.h) that some tap uses is a map of its own, padding included, and all taps of an output pixel are fixed distances from it.
+// Positions are numbered row by row. Rows may share their padding: what lies behind the end of one row is the beginning of the next.
 //
 // Either the rows of one plane follow each other (*flat*: groups of 8 run over row ends, the gaps' outputs are dropped), or each row has all its planes
 // together (*rows*: sequential writes; where 8 divides the width). Layers whose taps all read the pixel itself (1x1, dense) have no gaps at all:

@@ -13,7 +13,7 @@
 //   spread(to, planes, add) counts of 32 channels: to[i] (+)= sum over planes of bit i << plane
 //
 // Cost of a block with 9 taps: 9 xor, 6 full adders, 2 half adders and 2 more in the planes, 5 bits of the comparison; `spread` of its words is what
-// counts in memory cost.
+// counts in memory cost. Of more than 15 taps, the planes of 15 each are added: 4 half and 3 full adders.
 
 constexpr uint32_t kBlock = Simd::kBlock;
 
@@ -59,6 +59,24 @@ BITWRIGHT_INLINE Planes add_taps(const DepthwiseRun& r, const uint32_t* a, const
   return p;
 }
 
+struct ManyPlanes {
+  Simd::V bit[7];
+};
+
+// All taps, 16 to kMostDepthwiseTaps, of one block.
+BITWRIGHT_INLINE ManyPlanes add_many(const DepthwiseRun& r, const uint32_t* a, const uint32_t* w, size_t lanes, const Simd::Part& part) {
+  ManyPlanes sum;
+  const Planes first = add_taps(r, a, w, lanes, 0, 15, part);
+  BITWRIGHT_UNROLL for (int b = 0; b < 7; ++b) sum.bit[b] = b < 4 ? first.bit[b] : Simd::zero();
+  for (uint32_t tap = 15; tap < r.taps; tap += 15) {
+    const Planes more = add_taps(r, a, w, lanes, tap, r.taps - tap < 15 ? r.taps : tap + 15, part);
+    Simd::V carry = Simd::half_add(sum.bit[0], more.bit[0]);
+    BITWRIGHT_UNROLL for (int b = 1; b < 4; ++b) carry = Simd::full_add(sum.bit[b], more.bit[b], carry);
+    BITWRIGHT_UNROLL for (int b = 4; b < 7; ++b) carry = Simd::half_add(sum.bit[b], carry);
+  }
+  return sum;
+}
+
 // body(first pixel, first word of the pixel, lane of the pattern, words that are real) for each block of the run: several pixels of few words, or
 // part of one pixel.
 template <class Body>
@@ -94,12 +112,22 @@ inline void count16(uint16_t* counts, size_t stride, const DepthwiseRun& r) {
 inline void bits(uint32_t* out, size_t stride, const DepthwiseRun& r, const DepthwiseBits& b) {
   using V = Simd::V;
   const size_t lanes = depthwise_lanes(r.words);
+  const size_t planes = depthwise_planes(r.taps);
+  const uint32_t* bound_of = b.bound_of;
   for_blocks(r, [&](uint32_t pixel, uint32_t word, uint32_t lane, uint32_t n) {
     const Simd::Part part(n);
-    const Planes p = add_taps(r, r.base + static_cast<size_t>(pixel) * r.words + word, r.weights + lane, lanes, 0, r.taps, part);
+    const uint32_t* bound = b.bound + lane + (bound_of ? size_t{*bound_of++} * planes * lanes : 0);
+    const uint32_t* a = r.base + static_cast<size_t>(pixel) * r.words + word;
     V lt = Simd::zero();
-    for (size_t plane = 0; plane < 4; ++plane) lt = Simd::less(lt, p.bit[plane], Simd::load(b.bound + plane * lanes + lane));
-    lt = Simd::less(lt, Simd::zero(), Simd::load(b.bound + 4 * lanes + lane));
+    const auto compare = [&](const V* count, size_t bits) {
+      for (size_t plane = 0; plane < bits; ++plane) lt = Simd::less(lt, count[plane], Simd::load(bound + plane * lanes));
+      lt = Simd::less(lt, Simd::zero(), Simd::load(bound + bits * lanes));
+    };
+    if (r.taps <= 15) {
+      compare(add_taps(r, a, r.weights + lane, lanes, 0, r.taps, part).bit, 4);
+    } else {
+      compare(add_many(r, a, r.weights + lane, lanes, part).bit, 7);
+    }
     const V result = Simd::both(Simd::exclusive(lt, Simd::load(b.flip + lane)), Simd::load(b.real + lane));
     uint32_t* to = out + pixel * stride + word;
     if (stride == r.words || n <= r.words - word) return Simd::store(to, part, result);

@@ -74,7 +74,7 @@ struct Simd {
 #include "bdepthwise.h"
 
 const DepthwiseKernel kernel = {
-    "bdepthwise_avx2", "avx2", "vertical counters of 512 channels", kRankAvx2, supports_avx2, count16, bits,
+    "bdepthwise_avx2", "avx2", "vertical counters of 512 channels", kRankAvx2, supports_avx2, kBlock, count16, bits,
 };
 
 }  // namespace

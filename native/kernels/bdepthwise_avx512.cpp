@@ -1,6 +1,6 @@
 // Depthwise binary convolution for AVX-512 F, BW: a block is one zmm register; a full adder is two VPTERNLOG, a bit of the comparison one.
-// Measured (Zen 5 server, 3.6 GHz, gcc 12, one core, Session.profile, 3x3, pad 1): thresholds 12 us at 56x56x64, 5.6 at 28x28x128, 2.4 at 14x14x256,
-// 0.9 at 7x7x512; floats 41, 20, 9 and 4.5 us. The same layers as groups of one channel in bconv_avx512vpopcnt: 180 to 1,550 us.
+// Measured (Zen 5 server, 3.6 GHz, gcc 12, one core, Session.profile, 3x3, pad 1): thresholds 7.9 us at 56x56x64, 4.0 at 28x28x128, 2.0 at 14x14x256,
+// 0.8 at 7x7x512 (the first two laid out by phases); floats 41, 20, 9 and 4.5 us. The same layers as groups of one channel in bconv_avx512vpopcnt: 180 to 1,550 us.
 #include "isa.h"
 
 #include "entries.h"
@@ -48,7 +48,7 @@ struct Simd {
 #include "bdepthwise.h"
 
 const DepthwiseKernel kernel = {
-    "bdepthwise_avx512", "avx512", "vertical counters of 512 channels by vpternlog", kRankAvx512, supports_avx512, count16, bits,
+    "bdepthwise_avx512", "avx512", "vertical counters of 512 channels by vpternlog", kRankAvx512, supports_avx512, kBlock, count16, bits,
 };
 
 }  // namespace

@@ -94,7 +94,7 @@ struct Simd {
 #include "bdepthwise.h"
 
 const DepthwiseKernel kernel = {
-    "bdepthwise_neon", "neon", "vertical counters of 256 channels by eor and bsl", kRankNeon, supports_neon, count16, bits,
+    "bdepthwise_neon", "neon", "vertical counters of 256 channels by eor and bsl", kRankNeon, supports_neon, kBlock, count16, bits,
 };
 
 }  // namespace

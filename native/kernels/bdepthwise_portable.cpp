@@ -76,7 +76,7 @@ struct Simd {
 #include "bdepthwise.h"
 
 const DepthwiseKernel kernel = {
-    "bdepthwise_portable", "portable", "C++17, vertical counters of 64 bits", kRankPortable, supports_portable, count16, bits,
+    "bdepthwise_portable", "portable", "C++17, vertical counters of 64 bits", kRankPortable, supports_portable, kBlock, count16, bits,
 };
 
 }  // namespace

@@ -254,11 +254,16 @@ struct DepthwiseRun {
   const uint32_t* weights;  // [taps][lanes], 64-byte aligned
 };
 
+// Bits of a bound 0..taps + 1.
+inline constexpr uint32_t kMostDepthwiseTaps = 127;  // of a threshold
+inline constexpr uint32_t depthwise_planes(uint32_t taps) { return taps <= 15 ? 5 : 8; }
+
 // bit(c) = ((count(c) < bound of c) xor flip) and real. All 64-byte aligned.
 struct DepthwiseBits {
-  const uint32_t* bound;  // [5][lanes]: the bounds 0..16 as planes, lowest bit first
-  const uint32_t* flip;   // [lanes]
-  const uint32_t* real;   // [lanes]
+  const uint32_t* bound;     // [depthwise_planes][lanes], lowest bit first
+  const uint32_t* flip;      // [lanes]
+  const uint32_t* real;      // [lanes]
+  const uint32_t* bound_of;  // null, or for each of the run's blocks of several pixels which bound, [.][depthwise_planes][lanes]; null: one for all
 };
 
 struct DepthwiseKernel {
@@ -267,9 +272,10 @@ struct DepthwiseKernel {
   const char* about;
   int rank;
   bool (*supported)();
+  uint32_t block;  // words of a block; of a run, it holds block / words whole pixels where that is more than 1
   // counts[i*stride + c] = taps whose bit differs from the weight's, for i < pixels and c < 32 * words. Needs taps <= 65535.
   void (*count16)(uint16_t* counts, size_t stride, const DepthwiseRun& run);
-  // Words of pixel i at out + i*stride. Needs taps <= 15 and no two padding classes in one run.
+  // Words of pixel i at out + i*stride. Needs taps <= kMostDepthwiseTaps.
   void (*bits)(uint32_t* out, size_t stride, const DepthwiseRun& run, const DepthwiseBits& bits);
 };
 
