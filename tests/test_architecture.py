@@ -19,7 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "optim": {"nn", "binarize"},
     "data": set(),
     "train": {"models", "nn", "binarize", "optim", "data"},
-    "export": {"nn", "compiler.dialect", "runtime"},
+    "export": {"nn", "compiler.dialect", "runtime", "tune"},
     "compiler": {"runtime"},
     "importers": {"compiler.dialect"},
     "runtime": set(),

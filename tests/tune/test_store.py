@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,29 @@ def test_a_record_comes_back_whole(tmp_path: Path) -> None:
     assert found.to_line() == record().to_line()
     assert found.history.samples == record().history.samples
     assert store.known(GEMM, DEVICE, VERSIONS).ranked() == [FAST, SLOW]
+
+
+def test_warm_samples_are_kept_beside_cold_ones(tmp_path: Path) -> None:
+    store, cold = Store(tmp_path), record()
+    warm = History({FAST: [5e-5], SLOW: [1e-4, 1e-4]})
+    store.put(replace(cold, warm=warm))
+    (found,) = store.records(DEVICE.environment)
+    assert found.warm.samples == warm.samples
+    assert found.history.samples == cold.history.samples
+    assert "warm" not in cold.to_line()
+    for damage in ('"warm":7', '"warm":[7]', '"warm":[{"ns":[1]}]', '"hot":[]'):
+        with pytest.raises(TuneError):
+            Record.from_line(cold.to_line()[:-1] + "," + damage + "}")
+
+
+def test_convolutions_of_another_batch_are_near(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    of = "images={} h=7 w=7 c=64 kernel=3x3 stride=1x1 pad=1x1 dilation=1x1 fill=0"
+    one, many = (Problem("conv2d", 49 * n, 64, 576, detail=of.format(n)) for n in (1, 32))
+    store.put(record(one))
+    assert store.lookup(many, DEVICE, VERSIONS, [FAST]) == FAST
+    other = Problem("conv2d", 49, 64, 576, detail=of.format(1).replace("stride=1x1", "stride=2x2"))
+    assert store.lookup(other, DEVICE, VERSIONS, [FAST]) is None
 
 
 def test_lookup_takes_the_fastest_valid_one(tmp_path: Path) -> None:

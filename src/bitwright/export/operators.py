@@ -1,12 +1,14 @@
 """The packed torch operators `bitwright::*`: schemas, shape functions and kernels.
 
-The CPU kernel is the native engine's, other devices run plain torch. `y = scale * accumulator + bias`, the bit is
+The CPU kernel is the native engine's, CUDA's are the tuned ones (`bitwright.export.cuda`), other devices run plain
+torch. `y = scale * accumulator + bias`, the bit is
 `x >= threshold` (NaN: 0), weights and attributes are those of docs/dialect.md. The operators have no gradient: frozen
 models only infer. Importing this module registers them in `torch.ops.bitwright`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,6 +25,7 @@ from bitwright.compiler.dialect import (
     UnpackWeightAttrs,
 )
 from bitwright.export import checks, native, reference_ops
+from bitwright.export.maps import empty_map
 
 _FIVE = "Tensor x, Tensor weight, Tensor threshold, Tensor scale, Tensor bias"
 _GEOMETRY = "int[] kernel, int[] stride, int[] dilation, int[] pads"
@@ -54,6 +57,14 @@ def _six(args: tuple[Any, ...]) -> tuple[Six, tuple[Any, ...]]:
     return (x, weight, gain, offset, scale, bias), tuple(rest)
 
 
+def _on_cuda(op: str, tensors: tuple[Tensor, ...], attrs: Any, check: Callable[..., Any]) -> Tensor:
+    from bitwright.export import cuda
+
+    check(*tensors, attrs)
+    x, weight, *vectors = tensors
+    return cuda.run(op, x, weight, vectors, attrs)
+
+
 @torch.library.custom_op("bitwright::binary_conv", mutates_args=(), schema=CONV_SCHEMA)
 def binary_conv(*args: Any) -> Tensor:
     """x `[N, C, *S]`, weight uint8 `[O, T, B]`, threshold `[C]` or `[1]`, scale `[O]`, bias `[O]` to `[N, O, *S']`."""
@@ -73,10 +84,15 @@ def _binary_conv_cpu(*args: Any) -> Tensor:
     return native.binary_conv(*tensors, attrs)
 
 
+@binary_conv.register_kernel("cuda")
+def _binary_conv_cuda(*args: Any) -> Tensor:
+    return _on_cuda("binary_conv", _five(args)[0], BinaryConvAttrs(*_five(args)[1]), checks.conv_shape)
+
+
 @binary_conv.register_fake
 def _binary_conv_fake(*args: Any) -> Tensor:
     tensors, rest = _five(args)
-    return tensors[0].new_empty(checks.conv_shape(*tensors, BinaryConvAttrs(*rest)))
+    return empty_map(tensors[0], checks.conv_shape(*tensors, BinaryConvAttrs(*rest)))
 
 
 @torch.library.custom_op("bitwright::binary_conv_transpose", mutates_args=(), schema=CONV_TRANSPOSE_SCHEMA)
@@ -98,10 +114,17 @@ def _binary_conv_transpose_cpu(*args: Any) -> Tensor:
     return native.binary_conv_transpose(*tensors, attrs)
 
 
+@binary_conv_transpose.register_kernel("cuda")
+def _binary_conv_transpose_cuda(*args: Any) -> Tensor:
+    return _on_cuda(
+        "binary_conv_transpose", _five(args)[0], BinaryConvTransposeAttrs(*_five(args)[1]), checks.conv_shape
+    )
+
+
 @binary_conv_transpose.register_fake
 def _binary_conv_transpose_fake(*args: Any) -> Tensor:
     tensors, rest = _five(args)
-    return tensors[0].new_empty(checks.conv_shape(*tensors, BinaryConvTransposeAttrs(*rest)))
+    return empty_map(tensors[0], checks.conv_shape(*tensors, BinaryConvTransposeAttrs(*rest)))
 
 
 @torch.library.custom_op("bitwright::binary_linear", mutates_args=(), schema=LINEAR_SCHEMA)
@@ -121,6 +144,11 @@ def _binary_linear_cpu(*args: Any) -> Tensor:
     if native.reference_ops_enabled():
         return reference_ops.binary_linear(*tensors, attrs)
     return native.binary_linear(*tensors, attrs)
+
+
+@binary_linear.register_kernel("cuda")
+def _binary_linear_cuda(*args: Any) -> Tensor:
+    return _on_cuda("binary_linear", _five(args)[0], BinaryLinearAttrs(*_five(args)[1]), checks.linear_shape)
 
 
 @binary_linear.register_fake
@@ -147,10 +175,15 @@ def _level_conv_cpu(*args: Any) -> Tensor:
     return run(*tensors, attrs)
 
 
+@level_conv.register_kernel("cuda")
+def _level_conv_cuda(*args: Any) -> Tensor:
+    return _on_cuda("level_conv", _six(args)[0], LevelConvAttrs(*_six(args)[1]), checks.level_conv_shape)
+
+
 @level_conv.register_fake
 def _level_conv_fake(*args: Any) -> Tensor:
     tensors, rest = _six(args)
-    return tensors[0].new_empty(checks.level_conv_shape(*tensors, LevelConvAttrs(*rest)))
+    return empty_map(tensors[0], checks.level_conv_shape(*tensors, LevelConvAttrs(*rest)))
 
 
 @torch.library.custom_op("bitwright::level_linear", mutates_args=(), schema=LEVEL_LINEAR_SCHEMA)
@@ -169,6 +202,11 @@ def _level_linear_cpu(*args: Any) -> Tensor:
     checks.level_linear_shape(*tensors, attrs)
     run = reference_ops.level_linear if native.reference_ops_enabled() else native.level_linear
     return run(*tensors, attrs)
+
+
+@level_linear.register_kernel("cuda")
+def _level_linear_cuda(*args: Any) -> Tensor:
+    return _on_cuda("level_linear", _six(args)[0], LevelLinearAttrs(*_six(args)[1]), checks.level_linear_shape)
 
 
 @level_linear.register_fake

@@ -15,6 +15,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from . import bundled
 from .config import Config
 from .device import Device, this_cpu
 from .errors import TuneError, WrongResultError
@@ -50,6 +51,7 @@ __all__ = [
     "TuneError",
     "WrongResultError",
     "bucket_of",
+    "bundled",
     "during",
     "search",
     "space_of",

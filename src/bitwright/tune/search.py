@@ -20,6 +20,7 @@ from .template import Space
 MARGIN = 1.03
 """A candidate replaces the default only if it is faster by more than this: noise changes nothing."""
 _TIE_ROUNDS, _TIES = 20, 6
+_TOGETHER = 32  # candidates that are taken in turn; between such groups the budget is looked at
 _UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -86,7 +87,7 @@ def search(
         space: the candidates; the first is the default.
         strategy: the order of measurements.
         runner: measures.
-        budget: seconds, or "30s"; checked between trials, so the last trial may pass it.
+        budget: seconds, or "30s"; checked between groups of 32 candidates, so the last group may pass it.
         seed: of the strategy's chance.
         known: samples of an earlier search, which are not taken again unless they tie.
         clock: for tests.
@@ -120,8 +121,11 @@ def search(
                 complete = False
                 break
             left = tuple(c for c in trial.configs if c not in skip)
-            if left:
-                measure(Trial(left, trial.repeats))
+            for start in range(0, len(left), _TOGETHER):
+                if clock() - started >= limit:
+                    complete = False
+                    break
+                measure(Trial(left[start : start + _TOGETHER], trial.repeats))
         ties = _ties(history, space)
         if len(ties) > 1 and complete:
             measure(Trial(ties, _TIE_ROUNDS))

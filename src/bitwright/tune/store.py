@@ -11,10 +11,11 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,15 @@ _LOCK_SECONDS = 20.0
 _STALE_SECONDS = 60.0
 _MOST_BYTES = 256 << 20
 _KEYS = {"schema", "environment", "problem", "versions", "samples", "failures", "date"}
+_IMAGES = re.compile(r"\bimages=\d+ ?")
+
+
+_OPTIONAL = {"warm"}
 
 
 @dataclass(frozen=True)
 class Record:
-    """One search."""
+    """One search. `warm` has samples with operands in the cache, where `history` has them outside of it."""
 
     environment: str
     problem: Problem
@@ -43,23 +48,22 @@ class Record:
     history: History
     failures: tuple[tuple[Config, str], ...] = ()
     date: str = ""
+    warm: History = field(default_factory=History)
 
     def to_line(self) -> str:
         """JSON without line breaks; times are whole nanoseconds."""
-        samples = [
-            {**config.to_dict(), "ns": [round(1e9 * s) for s in seconds]}
-            for config, seconds in self.history.samples.items()
-        ]
         failures = [{**config.to_dict(), "why": why} for config, why in self.failures]
-        data = {
+        data: dict[str, Any] = {
             "schema": SCHEMA,
             "environment": self.environment,
             "problem": self.problem.to_dict(),
             "versions": dict(self.versions),
-            "samples": samples,
+            "samples": _lines(self.history),
             "failures": failures,
             "date": self.date,
         }
+        if len(self.warm):
+            data["warm"] = _lines(self.warm)
         return json.dumps(data, separators=(",", ":"))
 
     @classmethod
@@ -69,7 +73,7 @@ class Record:
             data = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise TuneError(f"no JSON: {error}") from None
-        if not isinstance(data, dict) or data.keys() != _KEYS:
+        if not isinstance(data, dict) or data.keys() - _OPTIONAL != _KEYS:
             raise TuneError("not a record of the tuner")
         if data["schema"] != SCHEMA:
             raise TuneError(f"schema {data['schema']!r}; this version reads {SCHEMA}")
@@ -80,20 +84,32 @@ class Record:
             and all(isinstance(v, int) for v in data["versions"].values())
             and isinstance(data["samples"], list)
             and isinstance(data["failures"], list)
+            and isinstance(data.get("warm", []), list)
         )
         if not sound:
             raise TuneError("a field of another type than the tuner writes")
-        samples = dict(_entry(entry, "ns") for entry in data["samples"])
-        if not all(map(_is_timing, samples.values())):
-            raise TuneError("samples must be lists of whole nanoseconds")
         return cls(
             data["environment"],
             Problem.from_dict(data["problem"]),
             tuple(sorted(data["versions"].items())),
-            History({config: [n / 1e9 for n in ns] for config, ns in samples.items()}),
+            _history(data["samples"]),
             tuple((config, str(why)) for config, why in (_entry(entry, "why") for entry in data["failures"])),
             data["date"],
+            _history(data.get("warm", [])),
         )
+
+
+def _lines(history: History) -> list[dict[str, Any]]:
+    return [
+        {**config.to_dict(), "ns": [round(1e9 * s) for s in seconds]} for config, seconds in history.samples.items()
+    ]
+
+
+def _history(entries: list[Any]) -> History:
+    samples = dict(_entry(entry, "ns") for entry in entries)
+    if not all(map(_is_timing, samples.values())):
+        raise TuneError("samples must be lists of whole nanoseconds")
+    return History({config: [n / 1e9 for n in ns] for config, ns in samples.items()})
 
 
 def _is_timing(ns: object) -> bool:
@@ -173,26 +189,9 @@ class Store:
     def lookup(
         self, problem: Problem, device: Device, versions: Mapping[str, int], valid: Iterable[Config]
     ) -> Config | None:
-        """The fastest known candidate among `valid` ones.
-
-        Without a record of the problem's own bucket, that of the nearest one in M (the same N, K, formats, geometry);
-        None if there is none either: the caller's default serves.
-        """
-        allowed = set(valid)
-        best: tuple[int, int, Config] | None = None
-        wanted = problem.bucketed
-        for place, record in enumerate(self.records(device.environment)):
-            other = record.problem
-            if Problem.to_dict(other) | {"m": 0} != Problem.to_dict(wanted) | {"m": 0}:
-                continue
-            ranked = _current(record, versions).ranked(allowed)
-            if not ranked:
-                continue
-            distance = abs(other.m.bit_length() - wanted.m.bit_length()) * 2 + (other.m != wanted.m)
-            candidate = (distance, -place, ranked[0])  # of equal ones the newest
-            if best is None or candidate[:2] < best[:2]:
-                best = candidate
-        return None if best is None else best[2]
+        """The fastest known candidate among `valid` ones (see `fastest`)."""
+        found = fastest(self.records(device.environment), problem, versions, set(valid).__contains__)
+        return None if found is None else found[0]
 
     def export(self, target: str | os.PathLike[str], environment: str | None = None) -> int:
         """Writes all records (of one environment) into one file; returns how many."""
@@ -215,6 +214,37 @@ class Store:
             except TuneError as error:
                 raise TuneError(f"{path}, line {number}: {error}") from None
         return self.merge(records)
+
+
+def fastest(
+    records: Sequence[Record], problem: Problem, versions: Mapping[str, int], valid: Callable[[Config], bool]
+) -> tuple[Config, Record] | None:
+    """The fastest valid candidate that records of one device know for a problem, and where it was measured.
+
+    Without a record of the problem's own bucket, that of the nearest one in M (the same N, K, formats, geometry); of
+    equally near ones the newest. None if there is none either: the caller's default serves.
+    """
+    wanted = problem.bucketed
+    asked = _without_m(wanted)
+    near: list[tuple[int, int]] = []
+    for place, record in enumerate(records):
+        if _without_m(record.problem) == asked:
+            other = record.problem.m
+            near.append((abs(other.bit_length() - wanted.m.bit_length()) * 2 + (other != wanted.m), -place))
+    for _, place in sorted(near):
+        record = records[-place]
+        best = next((config for config in _current(record, versions).ranked() if valid(config)), None)
+        if best is not None:
+            return best, record
+    return None
+
+
+def _without_m(problem: Problem) -> dict[str, Any]:
+    """What must be equal: all but M, and but the images of a convolution, which M counts."""
+    data = problem.to_dict() | {"m": 0}
+    if problem.op == "conv2d":
+        data["detail"] = _IMAGES.sub("", problem.detail)
+    return data
 
 
 def _current(record: Record, versions: Mapping[str, int]) -> History:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,12 @@ ORIN = model("orin")  # few multiprocessors: small grids are worth their while
 class EmulatedGpu:
     """`Machine` whose kernels run in the emulator; a launch takes a time that depends on its blocks."""
 
-    def __init__(self) -> None:
+    def __init__(self, block_seconds: float = 1e-5) -> None:
+        self.block_seconds = block_seconds
         self.arrays: dict[int, NDArray[np.uint8]] = {}
         self.log: list[str] = []
+        self.prepared: list[list[str]] = []
+        self.graphs: list[tuple[bool, int]] = []
         self.clock = 0.0
 
     def upload(self, array: NDArray[Any]) -> int:
@@ -48,13 +52,17 @@ class EmulatedGpu:
     def fill(self, address: int, byte: int, size: int) -> None:
         self._at(address, size)[:] = byte
 
+    def prepare(self, builds: Sequence[Build]) -> None:
+        self.prepared.append([build.kernel for build in builds])
+
     def load(self, build: Build) -> Emulated:
-        return Emulated(build.kernel, dict(build.defines))
+        return Emulated(build.kernel, dict(build.defines), "Compare" if build.kernel == "compare" else "Product")
 
     def launch(self, kernel: Emulated, build: Build, grid: tuple[int, int, int], arguments: ctypes.Structure) -> None:
         kernel(arguments, grid, build.threads, build.shared_bytes, [], list(self.arrays.values()))  # type: ignore[arg-type]
-        self.log.append(build.kernel)
-        self.clock += 1e-6 * (1 + grid[0] * grid[1] * grid[2])
+        if build.kernel != "compare":
+            self.log.append(build.kernel)
+            self.clock += self.block_seconds * (1 + grid[0] * grid[1] * grid[2])
 
     def seconds(self, work: Work, before: Work | None) -> float:
         if before is not None:
@@ -62,6 +70,16 @@ class EmulatedGpu:
         start = self.clock
         work()
         return self.clock - start
+
+    def graph(self, work: Work, before: Work | None, times: int) -> Callable[[], float]:
+        self.graphs.append((before is not None, times))
+
+        def replay() -> float:
+            for _ in range(times):
+                seconds = self.seconds(work, before)
+            return seconds
+
+        return replay
 
     def release(self) -> None:
         self.arrays.clear()
@@ -75,11 +93,34 @@ def test_right_candidates_are_timed_in_turn(out: str) -> None:
     found = runner.measure([first, second], 2)
     assert not runner.failures
     assert [len(s) for s in found.values()] == [2, 2]
-    # verified once each, then in turn
-    assert gpu.log == ["mma_b1", "mma_b1", "finish", *(["mma_b1", "mma_b1", "finish"] * 2)]
+    one = ["mma_b1"], ["mma_b1", "finish"]
+    # verified once each; the first call of each is timed twice to see whether it needs a graph; then in turn, the cache
+    # cold and warm
+    turns = [one[0] * 2, one[0] * 2, one[1] * 2, one[1] * 2, one[0] * 2, one[1] * 2]
+    assert gpu.log == [*one[0], *one[1], *(kernel for turn in turns for kernel in turn)]
+    assert gpu.prepared == [["mma_b1", "finish"]]
+    assert {c: len(s) for c, s in runner.warm.items()} == {first: 2, second: 2}
+    assert gpu.graphs == []
     runner.measure([first], 1)
-    assert gpu.log[-1:] == ["mma_b1"]
-    assert len(gpu.log) == 10
+    assert gpu.log[-2:] == ["mma_b1"] * 2
+    assert len(gpu.log) == 3 + 18 + 2
+
+
+def test_short_products_are_timed_in_graphs() -> None:
+    gpu = EmulatedGpu(block_seconds=1e-7)
+    runner = CudaRunner(Problem("gemm", 100, 150, 1300), ORIN, gpu)
+    (samples,) = runner.measure([mma()], 3).values()
+    ((cold, once), (warm, often)) = gpu.graphs
+    assert cold
+    assert not warm
+    assert once == 1
+    assert 1 < often <= 32
+    assert samples == pytest.approx([samples[0]] * 3)
+    (warm_samples,) = runner.warm.values()
+    assert len(warm_samples) == 3
+    alone = CudaRunner(Problem("gemm", 100, 150, 1300), ORIN, EmulatedGpu(), cold=False)
+    alone.measure([mma()], 2)
+    assert alone.warm == {}
 
 
 def test_what_cannot_run_is_a_failure_with_the_reason() -> None:

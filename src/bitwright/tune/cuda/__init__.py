@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+from .choice import Choice, Chooser, RefusedError, explain
 from .conv import Conv2d
 from .devices import model, models, this_gpu
 from .families import CudaTemplate, families
+from .tuning import GpuReport, ShapeResult, tune_problems
 
-__all__ = ["Conv2d", "CudaTemplate", "families", "model", "models", "this_gpu"]
+__all__ = [
+    "Choice",
+    "Chooser",
+    "Conv2d",
+    "CudaTemplate",
+    "GpuReport",
+    "RefusedError",
+    "ShapeResult",
+    "explain",
+    "families",
+    "model",
+    "models",
+    "this_gpu",
+    "tune_problems",
+]

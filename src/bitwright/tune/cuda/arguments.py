@@ -30,3 +30,9 @@ class Product(ctypes.Structure):
         self.pad_h, self.pad_w = conv.pad
         self.dilation_h, self.dilation_w = conv.dilation
         self.out_h, self.out_w = conv.out
+
+
+class Compare(ctypes.Structure):
+    """Arguments of the kernel `compare`."""
+
+    _fields_ = [*((name, ctypes.c_void_p) for name in ("found", "expected", "wrong")), ("words", ctypes.c_int64)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,17 +75,7 @@ class Conv2d:
         Raises:
             TuneError: not what `str` of a convolution writes.
         """
-        names = {f.name: f for f in fields(cls)}
-        values: dict[str, int | Pair] = {}
-        for item in detail.split():
-            found = _ITEM.fullmatch(item)
-            if not found or found[1] not in names or ("x" in item) != (names[found[1]].type == "Pair"):
-                raise TuneError(f"{item!r} in {detail!r} is no part of a convolution's geometry")
-            values[found[1]] = int(found[2]) if found[3] is None else (int(found[2]), int(found[3]))
-        try:
-            return cls(**values)  # type: ignore[arg-type]
-        except TypeError as error:
-            raise TuneError(f"{detail!r} is no convolution's geometry: {error}") from None
+        return _parsed(detail)
 
     def reached(self) -> NDArray[np.bool_]:
         """Which taps of each output pixel lie inside the map: `[out_h * out_w, taps]`."""
@@ -109,3 +100,18 @@ class Conv2d:
             for j in range(self.kernel[1])
         ]
         return np.stack(rows, axis=3).reshape(self.images * oy * ox, self.taps * self.c)
+
+
+@lru_cache(maxsize=256)  # every candidate of a space asks
+def _parsed(detail: str) -> Conv2d:
+    names = {f.name: f for f in fields(Conv2d)}
+    values: dict[str, int | Pair] = {}
+    for item in detail.split():
+        found = _ITEM.fullmatch(item)
+        if not found or found[1] not in names or ("x" in item) != (names[found[1]].type == "Pair"):
+            raise TuneError(f"{item!r} in {detail!r} is no part of a convolution's geometry")
+        values[found[1]] = int(found[2]) if found[3] is None else (int(found[2]), int(found[3]))
+    try:
+        return Conv2d(**values)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise TuneError(f"{detail!r} is no convolution's geometry: {error}") from None

@@ -1,0 +1,198 @@
+"""Runs calls of packed operators by the tuner's kernels."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bitwright.export import reference_ops
+from bitwright.tune.cuda import Chooser
+from bitwright.tune.cuda.arguments import Product
+from bitwright.tune.cuda.families import Build
+from bitwright.tune.cuda.packing import Pack, PackBuild
+
+from .calls import Call
+from .weights import TermTensors, WeightCache, row_words
+
+
+class NotPreparedError(RuntimeError):
+    """A CUDA graph is being captured, and a call of the model was never made before."""
+
+
+class Launcher(Protocol):
+    """What starts kernels: the driver, or in tests the emulator."""
+
+    def capturing(self) -> bool:
+        """Whether a CUDA graph is being captured on the current stream."""
+        ...
+
+    def load(self, build: Build) -> Any:
+        """A kernel, compiled and ready to launch. Never called while a graph is captured."""
+        ...
+
+    def launch(
+        self,
+        kernel: Any,
+        build: Build,
+        grid: tuple[int, int, int],
+        arguments: ctypes.Structure,
+        reads: Sequence[Tensor],
+        writes: Sequence[Tensor],
+    ) -> None:
+        """Starts a kernel on torch's current stream of the tensors' device; `reads` and `writes` are all it touches."""
+        ...
+
+
+class Executor:
+    """Calls on one device.
+
+    Args:
+        launcher: starts kernels.
+        chooser: chooses them.
+    """
+
+    def __init__(self, launcher: Launcher, chooser: Chooser) -> None:
+        self.launcher, self.chooser = launcher, chooser
+        self.weights = WeightCache()
+        self._kernels: dict[Build, Any] = {}
+        self._lock = threading.Lock()
+
+    def run(self, call: Call, x: Tensor, weight: Tensor, vectors: Sequence[Tensor]) -> Tensor:
+        """The operator's output: float32, channels last in memory.
+
+        Args:
+            call: of these tensors, which were checked.
+            x: float32.
+            weight: packed.
+            vectors: threshold (of levels: gain, offset), scale, bias.
+
+        Raises:
+            RefusedError: no kernel is valid on this GPU.
+            NotPreparedError: a graph is being captured, and this call was never made before.
+            TuneError: a kernel cannot be compiled or loaded.
+        """
+        choice = self.chooser.choose(call.problem)
+        logic = choice.build.logic
+        *first, scale, bias = (v.contiguous() for v in vectors)
+        if call.before is not None:
+            x = _padded(x, *call.before)
+        pack = None
+        if logic != "exact":
+            if call.levels and call.planes == 1:  # the packing kernel compares single bits with a threshold
+                x = reference_ops.levels(x, first[0], first[1], 1, 1 if call.conv is not None else x.ndim - 1)
+                first = [torch.full((1,), 0.5, device=x.device)]
+            pack, x, strides = _packing(x, call)
+        builds = [pack, choice.build, None if choice.finish is None else choice.finish[0]]
+        words, terms = self._prepare(call, weight, logic, [b for b in builds if b is not None])
+        numbers: dict[str, int] = {}
+        sums: Tensor | None = None
+        if pack is None:
+            a = _bytes(x, first, call)
+            numbers["lda"] = numbers["a_chunks"] = a.shape[1] // 16
+        else:
+            a, sums = self._packed(pack, x, strides, first, call)
+            row = a.shape[-1] // 4
+            numbers |= {
+                "lda": row,
+                "a_chunks": row * (call.conv.taps if call.conv else 1),
+                "a_plane": a[0].numel() // 4,
+            }
+        m, n = call.problem.m, call.problem.n
+        chunks = words.shape[1] // 16
+        out = torch.empty((m, n), dtype=torch.float32, device=x.device)
+        reads: dict[str, Tensor] = {"a": a, "w": words, "w_terms": terms.w_terms, "scale": scale, "bias": bias}
+        optional = {"a_sums": sums, "row_class": terms.row_class, "pad": terms.pad}
+        reads |= {name: tensor for name, tensor in optional.items() if tensor is not None}
+        p = Product(**{name: tensor.data_ptr() for name, tensor in reads.items()}, **numbers, out=out.data_ptr())
+        p.m, p.n, p.k_chunks, p.ldw, p.ldo = m, n, chunks, chunks, n
+        p.acc_mul, p.a_mul, p.pad_sum, p.swizzle = terms.acc_mul, terms.a_mul, terms.pad_sum, choice.launch.swizzle
+        if call.conv is not None:
+            p.set_geometry(call.conv, numbers["a_chunks"] // call.conv.taps)
+        touched = list(reads.values())
+        if choice.finish is None:
+            self._launch(choice.build, choice.launch.grid, p, touched, [out])
+        else:
+            partial = torch.zeros((m, n), dtype=torch.int32, device=x.device)
+            p.partial = partial.data_ptr()
+            self._launch(choice.build, choice.launch.grid, p, touched, [partial])
+            self._launch(*choice.finish, p, [*touched, partial], [out])
+        shaped = out.view(call.shape)
+        return shaped if call.conv is None else shaped.movedim(-1, 1)
+
+    def _prepare(self, call: Call, weight: Tensor, logic: str, builds: Sequence[Build]) -> tuple[Tensor, TermTensors]:
+        """Loads kernels and lays out weights that are not there yet, unless a graph is being captured."""
+        form = call.problem.a
+        with self._lock:
+            missing = [build for build in builds if build not in self._kernels]
+            ready = self.weights.ready(weight, form, logic, call.conv)
+            if (missing or not ready) and self.launcher.capturing():
+                names = ", ".join(build.kernel for build in missing)
+                what = f"kernels are not loaded ({names})" if missing else "its weights are not laid out"
+                raise NotPreparedError(
+                    f"{call.op} ({call.problem}) runs for the first time while a CUDA graph is captured: {what}. Run "
+                    "the model once with an input of this shape before the capture; its weights must not be made in "
+                    "inference mode"
+                )
+            for build in missing:
+                self._kernels[build] = self.launcher.load(build)
+            return self.weights.of(weight, call.channels, form, logic, call.conv)
+
+    def _launch(
+        self,
+        build: Build,
+        grid: tuple[int, int, int],
+        arguments: ctypes.Structure,
+        reads: Sequence[Tensor],
+        writes: Sequence[Tensor],
+    ) -> None:
+        self.launcher.launch(self._kernels[build], build, grid, arguments, reads, writes)
+
+    def _packed(
+        self, build: Build, x: Tensor, strides: dict[str, int], first: Sequence[Tensor], call: Call
+    ) -> tuple[Tensor, Tensor]:
+        """Bit planes int32 `[planes, rows, words]` of rows or pixels, and the sums of their bits."""
+        rows, words = x.numel() // call.channels, row_words(call.channels)
+        bits = torch.empty((call.planes, rows, words), dtype=torch.int32, device=x.device)
+        sums = torch.empty((rows,), dtype=torch.int32, device=x.device)
+        # of levels both vectors run along the channels, or neither
+        given = [v.contiguous() for v in torch.broadcast_tensors(*first)]
+        p = Pack(x=x.data_ptr(), bits=bits.data_ptr(), sums=sums.data_ptr(), **strides)
+        p.threshold, p.offset = given[0].data_ptr(), given[-1].data_ptr()
+        p.plane_words, p.rows, p.channels, p.ld = rows * words, rows, call.channels, words
+        p.per_channel = int(given[0].numel() > 1)
+        grid = PackBuild("f32", call.planes, dict(build.defines)["lanes"] == 0).grid(rows)
+        self._launch(build, grid, p, [x, *given], [bits, sums])
+        return bits, sums
+
+
+def _packing(x: Tensor, call: Call) -> tuple[Build, Tensor, dict[str, int]]:
+    """The kernel that packs a map, the map as it can be read (not copied if possible), and its strides."""
+    if call.conv is None:
+        x = x.reshape(-1, call.channels)
+        strides = {"row_stride": x.stride(0), "channel_stride": x.stride(1), "rows_in_image": x.shape[0]}
+    else:
+        if x.ndim == 3:
+            x = x.unsqueeze(2)
+        if x.shape[2] > 1 and x.stride(2) != x.shape[3] * x.stride(3):
+            x = x.contiguous()
+        place = 3 if x.shape[3] > 1 else 2
+        strides = {"image_stride": x.stride(0), "channel_stride": x.stride(1), "row_stride": x.stride(place)}
+        strides["rows_in_image"] = x.shape[2] * x.shape[3]
+    across = strides["channel_stride"] == 1
+    return PackBuild("f32", call.planes, across).build, x, strides
+
+
+def _padded(x: Tensor, widths: tuple[int, ...], value: float | None) -> Tensor:
+    return F.pad(x, widths, mode="replicate") if value is None else F.pad(x, widths, value=value)
+
+
+def _bytes(x: Tensor, first: Sequence[Tensor], call: Call) -> Tensor:
+    """Levels as bytes, rows padded to 16 of them."""
+    levels = reference_ops.levels(x, first[0], first[1], call.planes, x.ndim - 1).reshape(-1, call.channels)
+    return F.pad(levels.to(torch.uint8), (0, -call.channels % 16)).contiguous()

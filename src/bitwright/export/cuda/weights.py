@@ -1,0 +1,112 @@
+"""Weights in the kernels' layout, made once for each weight tensor and freed with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+from bitwright.export.bits import unpack_rows
+from bitwright.tune.cuda import Conv2d
+from bitwright.tune.cuda.algebra import CHUNK, Terms, chunks_of, pack_rows, terms_of
+
+
+@dataclass
+class TermTensors:
+    """The factors of a product (`bitwright.tune.cuda.algebra.Terms`) on the device."""
+
+    acc_mul: int
+    a_mul: int
+    pad_sum: int
+    w_terms: Tensor  # int32 [classes, n]
+    row_class: Tensor | None  # int32 [out_h * out_w]
+    pad: Tensor | None  # int32 words of a pixel
+
+
+@dataclass
+class Prepared:
+    """One weight tensor."""
+
+    stamp: tuple[int, ...]
+    words: Tensor  # uint8 [n, taps * bytes of whole chunks]
+    terms: dict[tuple[str, str, Conv2d | None], TermTensors] = field(default_factory=dict)
+
+
+class WeightCache:
+    """Prepared weights by tensor; the tensor is held weakly.
+
+    A weight that was written to since is laid out again into the same memory, so that CUDA graphs that were captured
+    before read the new one. Writes to tensors made in inference mode leave no trace, so those are laid out anew in each
+    call.
+    """
+
+    def __init__(self) -> None:
+        self._known: WeakIdKeyDictionary = WeakIdKeyDictionary()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def ready(self, weight: Tensor, form: str, logic: str, conv: Conv2d | None) -> bool:
+        """Whether `of` has nothing to do."""
+        known: Prepared | None = self._known.get(weight)
+        return known is not None and known.stamp == _stamp(weight) != () and _key(form, logic, conv) in known.terms
+
+    def of(
+        self, weight: Tensor, channels: int, form: str, logic: str, conv: Conv2d | None
+    ) -> tuple[Tensor, TermTensors]:
+        """Words and terms of a weight (uint8 `[O, B]` or `[O, T, B]`) for activations of a format.
+
+        The first call copies the weight to the host.
+        """
+        known: Prepared | None = self._known.get(weight)
+        stamp = _stamp(weight)
+        if known is None or known.words.device != weight.device:
+            known = self._known[weight] = Prepared(stamp, _words(weight))
+        elif known.stamp != stamp or stamp == ():
+            known.stamp = stamp
+            known.words.copy_(_words(weight))
+            for (a, by, geometry), old in known.terms.items():
+                fresh = _terms(weight, channels, a, by, geometry)
+                old.w_terms.copy_(fresh.w_terms)
+        key = _key(form, logic, conv)
+        if key not in known.terms:
+            known.terms[key] = _terms(weight, channels, *key)
+        return known.words, known.terms[key]
+
+
+def _stamp(weight: Tensor) -> tuple[int, ...]:
+    """Changes with the tensor's content; () where that cannot be known."""
+    return () if weight.is_inference() else (weight._version, weight.data_ptr())
+
+
+def _key(form: str, logic: str, conv: Conv2d | None) -> tuple[str, str, Conv2d | None]:
+    """What terms depend on: of a convolution not the number of images."""
+    return form, logic, None if conv is None else replace(conv, images=1)
+
+
+def _words(weight: Tensor) -> Tensor:
+    """Each row (tap) padded with zero bits to whole chunks."""
+    extra = -weight.shape[-1] % (CHUNK // 8)
+    return F.pad(weight, (0, extra)).flatten(1).contiguous()
+
+
+def _terms(weight: Tensor, channels: int, form: str, logic: str, conv: Conv2d | None) -> TermTensors:
+    device, outputs = weight.device, weight.shape[0]
+    if logic == "exact":
+        terms = Terms(1, 0, np.zeros((1, outputs), np.int32))
+    else:
+        bits = unpack_rows(weight.detach().cpu(), channels).numpy()
+        terms = terms_of(form, logic, bits, conv)
+    pad = None if terms.pad_bits is None else torch.from_numpy(pack_rows(terms.pad_bits).view(np.int32)).to(device)
+    row_class = None if terms.row_class is None else torch.from_numpy(terms.row_class).to(device)
+    w_terms = torch.from_numpy(np.ascontiguousarray(terms.w_terms)).to(device)
+    return TermTensors(terms.acc_mul, terms.a_mul, terms.pad_sum, w_terms, row_class, pad)
+
+
+def row_words(channels: int) -> int:
+    """32-bit words of a packed row or pixel."""
+    return CHUNK // 32 * chunks_of(channels)

@@ -1,0 +1,237 @@
+"""The CUDA path of the packed operators, emulated: layout, choice, arguments and output, bit for bit the reference."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bitwright.compiler.dialect import BinaryConvAttrs, BinaryLinearAttrs, LevelConvAttrs, LevelLinearAttrs
+from bitwright.export import reference_ops
+from bitwright.export.cuda import Executor, NotPreparedError, call_of
+from bitwright.export.cuda.operators import with_executor
+from bitwright.nn.packing import pack_filters
+from bitwright.tune import Config
+from bitwright.tune.cuda import RefusedError
+from bitwright.tune.cuda.emulator import compiler
+
+from .emulated import EmulatorLauncher, executor, same_bits
+
+pytestmark = pytest.mark.skipif(compiler() is None, reason="no host C++ compiler")
+
+TILE: dict[str, int | str] = {"bm": 32, "bn": 32, "bk": 256, "wm": 32, "wn": 32, "stages": 2}
+MMA = Config.of("mma_b1", {**TILE, "instruction": "m16n8k256.and"}, swizzle=1, split=1)
+SPLIT = Config.of("mma_b1", {**TILE, "instruction": "m16n8k256.and"}, swizzle=1, split=2)
+XOR = Config.of("mma_b1", {**TILE, "instruction": "m16n8k256.xor"}, swizzle=1, split=1)
+BYTES = Config.of("gemv", {"threads": 64, "tm": 4, "form": "bytes"})
+PLANES = Config.of("gemv", {"threads": 64, "tm": 4, "form": "planes"})
+
+
+def linear(
+    rows: tuple[int, ...], features: int, outputs: int, attrs: Any, seed: int = 0, many: bool = True
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(*rows, features, generator=g)
+    x[..., 0] = 0.0
+    x.view(-1)[::7] = float("nan")
+    x.view(-1)[3::11] = float("inf")
+    weight = pack_filters(torch.rand(outputs, features, generator=g) < 0.5)
+    length = features if many else 1
+    first = [torch.randn(length, generator=g) * 0.3]
+    if isinstance(attrs, LevelLinearAttrs):
+        first = [torch.rand(length, generator=g) * 2, torch.randn(length, generator=g)]
+    return x, weight, [*first, torch.rand(outputs, generator=g) + 0.1, torch.randn(outputs, generator=g)]
+
+
+def conv(
+    attrs: Any, images: int = 2, size: tuple[int, ...] = (7, 6), outputs: int = 20, seed: int = 0
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(images, attrs.channels, *size, generator=g)
+    x.view(-1)[::13] = float("nan")
+    weight = pack_filters(torch.rand(outputs, attrs.channels, *attrs.kernel_shape, generator=g) < 0.5)
+    first = [torch.randn(attrs.channels, generator=g) * 0.3]
+    if isinstance(attrs, LevelConvAttrs):
+        first = [torch.rand(1, generator=g) * 2, torch.randn(1, generator=g)]
+    return x, weight, [*first, torch.rand(outputs, generator=g) + 0.1, torch.randn(outputs, generator=g)]
+
+
+def check(run: Executor, op: str, x: Tensor, weight: Tensor, vectors: list[Tensor], attrs: Any) -> Tensor:
+    found = with_executor(run, op, x, weight, vectors, attrs)
+    assert same_bits(found, getattr(reference_ops, op)(x, weight, *vectors, attrs))
+    return found
+
+
+@pytest.mark.parametrize("config", [MMA, SPLIT, XOR, PLANES], ids=["mma", "split", "xor", "gemv"])
+@pytest.mark.parametrize("low", [-1.0, 0.0])
+def test_binary_linear(config: Config, low: float) -> None:
+    run = executor(config=config)
+    sizes = [((5, 7), 1100, 40), ((33,), 1024, 33)] + ([((), 1, 1)] if config in (MMA, XOR) else [])
+    for seed, (rows, features, outputs) in enumerate(sizes):
+        attrs = BinaryLinearAttrs(features, low)
+        x, weight, vectors = linear(rows, features, outputs, attrs, seed, many=seed % 2 == 0)
+        y = check(run, "binary_linear", x, weight, vectors, attrs)
+        assert y.shape == (*rows, outputs)
+    assert ("finish" in run.launcher.launched) == (config is SPLIT)  # type: ignore[attr-defined]
+
+
+def test_rows_are_read_where_they_lie() -> None:
+    run, attrs = executor(config=MMA), BinaryLinearAttrs(100, -1.0)
+    x, weight, vectors = linear((40,), 100, 12, attrs)
+    wide = torch.randn(40, 300)
+    wide[:, 50:150] = x
+    check(run, "binary_linear", wide[:, 50:150], weight, vectors, attrs)
+    check(run, "binary_linear", x.t().contiguous().t(), weight, vectors, attrs)
+    check(run, "binary_linear", x[:1].expand(9, 100), weight, vectors, attrs)
+
+
+@pytest.mark.parametrize(("bits", "config"), [(1, MMA), (2, MMA), (5, PLANES), (8, BYTES)])
+def test_level_linear(bits: int, config: Config) -> None:
+    run = executor(config=config)
+    for seed, many in enumerate((True, False)):
+        attrs = LevelLinearAttrs(150, bits)
+        check(run, "level_linear", *linear((3, 4), 150, 37, attrs, seed, many), attrs)
+    attrs = LevelLinearAttrs(150, bits)
+    x, weight, (gain, offset, scale, bias) = linear((5,), 150, 7, attrs, 5)
+    check(run, "level_linear", x, weight, [gain, offset[:1], scale, bias], attrs)
+
+
+def conv_attrs(channels: int = 40, **change: Any) -> BinaryConvAttrs:
+    values: dict[str, Any] = {
+        "kernel_shape": (3, 3),
+        "strides": (1, 1),
+        "dilations": (1, 1),
+        "pads": (1, 1, 1, 1),
+        "group": 1,
+        "channels": channels,
+        "low": -1.0,
+        "pad_mode": "constant",
+        "pad_value": 0.0,
+    }
+    return BinaryConvAttrs(**(values | change))
+
+
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        conv_attrs(),
+        conv_attrs(130, strides=(2, 1), dilations=(1, 2)),
+        conv_attrs(pad_value=-1.0),
+        conv_attrs(pad_value=1.0),
+        conv_attrs(low=0.0),
+        conv_attrs(low=0.0, pad_value=1.0),
+        conv_attrs(pad_mode="edge"),
+        conv_attrs(pads=(0, 1, 2, 1), pad_value=-1.0),
+        conv_attrs(pads=(0, 1, 2, 1), pad_value=1.0),
+        conv_attrs(pads=(0, 0, 0, 0), kernel_shape=(1, 1), channels=3),
+        conv_attrs(pads=(0, 1, 2, 1), low=0.0),
+    ],
+    ids=str,
+)
+def test_binary_conv(attrs: BinaryConvAttrs) -> None:
+    run = executor(config=MMA)
+    x, weight, vectors = conv(attrs)
+    y = check(run, "binary_conv", x, weight, vectors, attrs)
+    assert y.movedim(1, -1).is_contiguous()
+    last = x.contiguous(memory_format=torch.channels_last)
+    check(run, "binary_conv", last, weight, vectors, attrs)
+    check(run, "binary_conv", x[:, :, ::2], weight, vectors, attrs)  # rows of the map are not side by side
+    check(run, "binary_conv", x[1:], weight, vectors, attrs)
+    check(run, "binary_conv", x, weight, [vectors[0][:1], *vectors[1:]], attrs)
+
+
+def test_conv_of_one_dimension() -> None:
+    run = executor(config=MMA)
+    attrs = BinaryConvAttrs((3,), (2,), (1,), (1, 1), 1, 70, -1.0, "constant", 0.0)
+    x, weight, vectors = conv(attrs, size=(9,))
+    assert check(run, "binary_conv", x, weight, vectors, attrs).shape == (2, 20, 5)
+
+
+@pytest.mark.parametrize("bits", [1, 3])
+@pytest.mark.parametrize("mode", ["constant", "edge"])
+def test_level_conv(bits: int, mode: str) -> None:
+    attrs = LevelConvAttrs((3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1, 40, bits, mode)
+    check(executor(config=MMA), "level_conv", *conv(attrs), attrs)
+    uneven = LevelConvAttrs((3, 3), (1, 1), (1, 1), (0, 0, 1, 1), 1, 40, bits, mode)
+    check(executor(config=MMA), "level_conv", *conv(uneven), uneven)
+
+
+@pytest.mark.parametrize("device", ["t4", "a100", "h100", "b200"])
+def test_defaults_of_each_generation(device: str) -> None:
+    run, attrs = executor(device), BinaryLinearAttrs(300, -1.0)
+    check(run, "binary_linear", *linear((70,), 300, 75, attrs), attrs)
+    check(run, "binary_conv", *conv(conv_attrs()), conv_attrs())
+
+
+@pytest.mark.parametrize(
+    ("attrs", "size", "reason"),
+    [
+        (conv_attrs(group=2, channels=20), (7, 6), "2 groups"),
+        (conv_attrs(pads=(0, 1, 2, 1)), (7, 6), "differs between the sides"),
+        (BinaryConvAttrs((1,) * 3, (1,) * 3, (1,) * 3, (0,) * 6, 1, 8, -1.0, "constant", 0.0), (2, 2, 2), "3-D"),
+    ],
+)
+def test_what_no_kernel_serves(attrs: BinaryConvAttrs, size: tuple[int, ...], reason: str) -> None:
+    with pytest.raises(RefusedError, match=reason):
+        call_of((2, attrs.group * attrs.channels, *size), 20, attrs)
+
+
+def test_nothing_to_compute() -> None:
+    run, attrs = executor(), BinaryLinearAttrs(30, -1.0)
+    x, weight, vectors = linear((4,), 30, 5, attrs)
+    assert with_executor(run, "binary_linear", x[:0], weight, vectors, attrs).shape == (0, 5)
+    x, weight, vectors = conv(conv_attrs())
+    assert with_executor(run, "binary_conv", x[:0], weight, vectors, conv_attrs()).shape == (0, 20, 7, 6)
+    assert not run.launcher.launched  # type: ignore[attr-defined]
+
+
+def test_weights_are_laid_out_once_and_freed_with_the_tensor() -> None:
+    run, attrs = executor(config=MMA), conv_attrs()
+    x, weight, vectors = conv(attrs)
+    check(run, "binary_conv", x, weight, vectors, attrs)
+    words, terms = run.weights.of(weight, 40, "pm1", "and", call_of(x.shape, 20, attrs).conv)  # type: ignore[union-attr]
+    check(run, "binary_conv", x[:1], weight, vectors, attrs)  # another batch: the same terms
+    again = run.weights.of(weight, 40, "pm1", "and", call_of(x[:1].shape, 20, attrs).conv)  # type: ignore[union-attr]
+    assert again[0] is words
+    assert again[1] is terms
+    # written to: laid out again, where captured graphs read it
+    weight.copy_(pack_filters(torch.rand(20, 40, 3, 3) < 0.5))
+    check(run, "binary_conv", x, weight, vectors, attrs)
+    fresh = run.weights.of(weight, 40, "pm1", "and", call_of(x.shape, 20, attrs).conv)  # type: ignore[union-attr]
+    assert fresh[0] is words
+    assert fresh[1] is terms
+    assert len(run.weights) == 1
+    del weight
+    gc.collect()
+    assert len(run.weights) == 0
+
+
+def test_weights_of_inference_mode_are_never_stale() -> None:
+    run, attrs = executor(config=MMA), BinaryLinearAttrs(100, -1.0)
+    with torch.inference_mode():
+        x, weight, vectors = linear((8,), 100, 12, attrs)
+        check(run, "binary_linear", x, weight, vectors, attrs)
+        weight.copy_(pack_filters(torch.rand(12, 100) < 0.5))
+        check(run, "binary_linear", x, weight, vectors, attrs)
+
+
+def test_a_capture_needs_a_run_before() -> None:
+    run, attrs = executor(config=SPLIT), BinaryLinearAttrs(1100, -1.0)
+    launcher = run.launcher
+    assert isinstance(launcher, EmulatorLauncher)
+    x, weight, vectors = linear((8,), 1100, 12, attrs)
+    launcher.is_capturing = True
+    with pytest.raises(NotPreparedError, match=r"kernels are not loaded \(pack, mma_b1, finish\).*Run the model once"):
+        with_executor(run, "binary_linear", x, weight, vectors, attrs)
+    launcher.is_capturing = False
+    check(run, "binary_linear", x, weight, vectors, attrs)
+    launcher.is_capturing = True
+    before = list(launcher.loaded)
+    check(run, "binary_linear", x, weight, vectors, attrs)
+    assert launcher.loaded == before
+    other = weight.clone()
+    with pytest.raises(NotPreparedError, match="its weights are not laid out"):
+        with_executor(run, "binary_linear", x, other, vectors, attrs)
