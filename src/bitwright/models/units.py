@@ -113,7 +113,8 @@ class BinaryUnit(nn.Module):
         )
         self.norm = nn.BatchNorm2d(in_channels if self.norm_first else out_channels)
         self.shortcut = shortcut(shortcut_kind, in_channels, out_channels, stride, pool=True)
-        self.activation = activation(style.activation, out_channels)
+        # a sum belongs to nobody else
+        self.activation = activation(style.activation, out_channels, inplace=not self.norm_first)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.norm_first:
