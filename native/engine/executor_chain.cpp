@@ -38,6 +38,34 @@ void set_constants(ShortsTile& t, const PreparedChain&, const ChainPlan& plan, u
   t.doublings = plan.doublings;
 }
 
+}  // namespace
+
+template <class Tile>
+Tile chain_tile(const PreparedOp& op, const Step* steps, uint32_t channel) {
+  Tile t{};
+  set_values(t, *op.plan, steps, channel);
+  set_constants(t, *op.chain, *op.plan, channel);
+  if constexpr (std::is_same_v<Tile, ShortsTile>) t.shift = op.plan->shift + static_cast<uint32_t>(op.slope - 1);
+  return t;
+}
+
+template FloatsTile chain_tile(const PreparedOp&, const Step*, uint32_t);
+template ShortsTile chain_tile(const PreparedOp&, const Step*, uint32_t);
+
+template <class Tile>
+void begin_values(Tile& t, const ChainPlan& plan, const Step* steps, size_t n, size_t p, uint32_t channel) {
+  using Element = std::remove_pointer_t<decltype(t.store)>;
+  const auto at = [&](uint8_t step, uint32_t first) { return n * steps[step].value.sample_stride + p * steps[step].value.pixel_stride + first; };
+  if (plan.add != ChainPlan::kNoStep) t.add = static_cast<const Element*>(steps[plan.add].value.data) + at(plan.add, channel);
+  if (plan.store != ChainPlan::kNoStep) t.store = static_cast<Element*>(steps[plan.store].value.data) + at(plan.store, channel);
+  if (plan.bits != ChainPlan::kNoStep) t.bits = static_cast<uint32_t*>(steps[plan.bits].value.data) + at(plan.bits, channel / 32);
+}
+
+template void begin_values(FloatsTile&, const ChainPlan&, const Step*, size_t, size_t, uint32_t);
+template void begin_values(ShortsTile&, const ChainPlan&, const Step*, size_t, size_t, uint32_t);
+
+namespace {
+
 template <class Tile, class Element>
 void run_panels(const RunContext& run, const OpInfo& info, const PreparedOp& op, const Step* steps, size_t first_pixel, uint32_t pixels, uint32_t begin,
                 uint32_t end) {
@@ -53,24 +81,18 @@ void run_panels(const RunContext& run, const OpInfo& info, const PreparedOp& op,
   for (uint32_t panel = begin; panel < end; ++panel) {
     const uint32_t group = panel / cut.panels_per_group, channel = group * cut.group_outputs + panel % cut.panels_per_group * cut.panel;
     const uint8_t* weights = op.weights.as<uint8_t>() + panel * op.panel_bytes;
-    Tile t{};
+    Tile t = chain_tile<Tile>(op, steps, channel);
     t.origin = origin;
-    set_values(t, plan, steps, channel);
-    set_constants(t, *op.chain, plan, channel);
-    if constexpr (std::is_same_v<Tile, ShortsTile>) t.shift = plan.shift + static_cast<uint32_t>(op.slope - 1);
     std::fill_n(origin, kernel.mr, row_of(0, channel));
     auto n = run.first + static_cast<uint32_t>(first_pixel / per_sample), p = static_cast<uint32_t>(first_pixel % per_sample);
     for (uint32_t left = pixels; left > 0; ++n, p = 0) {
       const uint32_t here = std::min(left, per_sample - p), tiles = (here + kernel.mr - 1) / kernel.mr;
       const uint32_t* base = static_cast<const uint32_t*>(in.data) + n * in.sample_stride + size_t{group} * group_words;
-      const auto at = [&](uint8_t step, uint32_t first) { return static_cast<size_t>(n) * steps[step].value.sample_stride + p * steps[step].value.pixel_stride + first; };
       for (uint32_t tile = 0; tile < tiles; ++tile) {
         const uint32_t count = here / tiles + (tile < here % tiles ? 1 : 0);
         if (op.row_classes > 1)
           for (uint32_t k = 0; k < count; ++k) origin[k] = row_of(p + k, channel);
-        if (plan.add != ChainPlan::kNoStep) t.add = static_cast<const Element*>(steps[plan.add].value.data) + at(plan.add, channel);
-        if (plan.store != ChainPlan::kNoStep) t.store = static_cast<Element*>(steps[plan.store].value.data) + at(plan.store, channel);
-        if (plan.bits != ChainPlan::kNoStep) t.bits = static_cast<uint32_t*>(steps[plan.bits].value.data) + at(plan.bits, channel / 32);
+        begin_values(t, plan, steps, n, p, channel);
         const int32_t* offset = op.table->row(p);
         const BinaryTile counts{&base, &offset, count, op.taps, op.depth, weights, true};
         if constexpr (std::is_same_v<Tile, FloatsTile>)

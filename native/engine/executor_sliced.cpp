@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "executor_chain.h"
 #include "executor_maps.h"
 #include "split.h"
 
@@ -11,6 +12,7 @@ namespace bitwright {
 namespace {
 
 constexpr uint32_t kMaxGroups = kMaxTilePixels / 8;
+static_assert(SlicedPixels::kGap == kNone);
 
 class SlicedRun {
  public:
@@ -71,7 +73,8 @@ class SlicedRun {
     const size_t groups = l_.joined ? (size_t{count_} * l_.positions + 7) / 8 : count_ * l_.groups.size();
     const uint32_t mr = s_.kernel->mr, panels = l_.channel_groups * op_.cut.panels_per_group;
     const uint64_t cycles = uint64_t{groups} * panels * (s_.slice.steps * 3 + 60);
-    const auto part = [&](uint32_t panel, size_t first, size_t end, unsigned thread) {
+    const auto part = [&](uint32_t number, size_t first, size_t end, unsigned thread) {
+      const Panel panel = panel_of(number);
       while (first < end) {
         const uint32_t n = s_.kernel->tile_groups(end - first);
         tile(panel, first, n, thread);
@@ -89,19 +92,42 @@ class SlicedRun {
     }, cycles);
   }
 
+  // What the tiles of a panel have in common.
+  struct Panel {
+    uint32_t number, channel_group, channel0, channels;
+    const uint8_t* weights;
+    FloatsTile floats;
+    ShortsTile shorts;
+    const float* float_origin;
+    const int16_t* short_origin;
+  };
+
+  Panel panel_of(uint32_t number) const {
+    const uint32_t group = number / op_.cut.panels_per_group, place = number % op_.cut.panels_per_group * op_.cut.panel;
+    const uint32_t channel0 = group * op_.cut.group_outputs + place;
+    Panel panel{number, group, channel0, std::min(op_.cut.panel, op_.cut.group_outputs - place), op_.weights.as<uint8_t>() + number * op_.panel_bytes, {}, {}, nullptr, nullptr};
+    if (!op_.chain) return panel;
+    if (op_.chain->fixed) {
+      panel.shorts = chain_tile<ShortsTile>(op_, steps_.data(), channel0);
+      panel.short_origin = op_.chain->origin.as<int16_t>() + channel0;
+    } else {
+      panel.floats = chain_tile<FloatsTile>(op_, steps_.data(), channel0);
+      panel.float_origin = op_.chain->origin.as<float>() + channel0;
+    }
+    return panel;
+  }
+
   // Groups [first, first + count) of the slab x one panel.
-  void tile(uint32_t panel, size_t first, uint32_t count, unsigned thread) {
-    const uint32_t channel_group = panel / op_.cut.panels_per_group, place = panel % op_.cut.panels_per_group * op_.cut.panel;
-    const uint32_t channel0 = channel_group * op_.cut.group_outputs + place, channels = std::min(op_.cut.panel, op_.cut.group_outputs - place);
+  void tile(const Panel& panel, size_t first, uint32_t count, unsigned thread) {
     const uint8_t* base[kMaxGroups];
     Place at[kMaxGroups];
     for (uint32_t c = 0; c < count; ++c) {
       at[c] = place_of(first + c);
-      base[c] = unit_features(l_.joined ? channel_group : at[c].sample * l_.channel_groups + channel_group) + at[c].at;
+      base[c] = unit_features(l_.joined ? panel.channel_group : at[c].sample * l_.channel_groups + panel.channel_group) + at[c].at;
     }
-    const uint8_t* weights = op_.weights.as<uint8_t>() + panel * op_.panel_bytes;
-    const SlicedTile tile{base, l_.step.data(), count, l_.last, l_.plane_stride, weights};
-    s_.bits ? bits(panel, tile, at, channel0, channels) : counts(tile, at, channel0, channels, thread);
+    const SlicedTile tile{base, l_.step.data(), count, l_.last, l_.plane_stride, panel.weights};
+    if (s_.bits) return bits(panel.number, tile, at, panel.channel0, panel.channels);
+    if (!op_.chain || !chain(panel, tile, at)) counts(tile, at, panel.channel0, panel.channels, thread);
   }
 
   // A group: sample of the slab (not if joined), place of its features, classes and output pixels.
@@ -159,6 +185,40 @@ class SlicedRun {
       word[0] = static_cast<uint32_t>(words[i] & mask);
       if (channels > 32) word[1] = static_cast<uint32_t>((words[i] & mask) >> 32);
     }
+  }
+
+  // The chain of steps, in registers; false if the tile's pixels are of more than one sample.
+  bool chain(const Panel& panel, const SlicedTile& tile, const Place* at) const {
+    const uint32_t* pixel[kMaxGroups];
+    const SlicedClass* classes[kMaxGroups];
+    uint32_t class_count[kMaxGroups], own[kMaxGroups][8];
+    size_t sample = 0;
+    for (uint32_t c = 0; c < tile.groups; ++c) {
+      classes[c] = at[c].classes;
+      class_count[c] = at[c].class_count;
+      pixel[c] = at[c].pixel;
+      if (!l_.joined) {
+        if (c > 0 && at[c].sample != sample) return false;
+        sample = at[c].sample;
+        continue;
+      }
+      const size_t begin = at[c].at, end = std::min(begin + 8, size_t{count_} * l_.positions) - 1;
+      if (c == 0) sample = begin / l_.positions;
+      if (begin / l_.positions != sample || end / l_.positions != sample) return false;
+      for (uint32_t j = 0; j < 8; ++j) own[c][j] = begin + j <= end ? static_cast<uint32_t>(begin + j - sample * l_.positions) : kNone;
+      pixel[c] = own[c];
+    }
+    const SlicedPixels pixels{pixel, classes, class_count, op_.rows_stride};
+    const auto run = [&](auto to, const auto* origin, const auto& kernel) {
+      to.origin = &origin;
+      begin_values(to, *op_.plan, steps_.data(), first_ + sample, 0, panel.channel0);
+      kernel(tile, pixels, to, s_.slice);
+    };
+    if (op_.chain->fixed)
+      run(panel.shorts, panel.short_origin, s_.kernel->shorts);
+    else
+      run(panel.floats, panel.float_origin, s_.kernel->floats);
+    return true;
   }
 
   void counts(const SlicedTile& tile, const Place* at, uint32_t channel0, uint32_t channels, unsigned thread) const {

@@ -303,10 +303,10 @@ class Preparer {
     if (sliced) {
       cut(op, p, sliced->kernel->panel, 8 * sliced->kernel->mr + 1, op.geometry.groups);
       pack_sliced(op, p, *sliced, canonical);
+      make_chain(op, p, sliced->kernel);
     } else {
       cut(op, p, kernel->panel, kernel->mr, op.geometry.groups);
-      p.chain = make_chain(p, op.out_channels);
-      if (p.chain) charge(p.chain->origin.size() + (p.chain->first.size() + p.chain->no_offset.size()) * 4);
+      make_chain(op, p, nullptr);
       const auto lay_out = p.chain && !p.chain->fixed ? kernel->pack_in_order : kernel->pack;
       pack<uint32_t>(op, p, lay_out, [&](uint32_t g) { return canonical + size_t{g} * p.cut.group_outputs * p.taps * p.depth; }, kernel->panel_bytes);
     }
@@ -315,6 +315,11 @@ class Preparer {
     if (sliced && sliced->bits) slice_limits(op, p, *sliced);
     p.sliced = std::move(sliced);
     if (in_lanes) pixels_in_lanes(op, p);
+  }
+
+  void make_chain(const OpInfo& op, PreparedOp& p, const SlicedKernel* sliced) {
+    p.chain = bitwright::make_chain(p, op.out_channels, sliced);
+    if (p.chain) charge(p.chain->origin.size() + (p.chain->first.size() + p.chain->no_offset.size()) * 4);
   }
 
   // Whether pixels in the lanes may serve an op, and are worth it: few outputs, or groups whose outputs share words. Measured (grid.py, both ways in

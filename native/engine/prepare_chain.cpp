@@ -47,19 +47,20 @@ void short_origins(const PreparedOp& op, uint32_t channels, PreparedChain& chain
 
 }  // namespace
 
-std::unique_ptr<const PreparedChain> make_chain(const PreparedOp& op, uint32_t channels) {
-  const BinaryKernel& kernel = *op.binary;
+std::unique_ptr<const PreparedChain> make_chain(const PreparedOp& op, uint32_t channels, const SlicedKernel* sliced) {
+  const char* isa = sliced ? sliced->isa : op.binary->isa;
+  const bool takes_floats = sliced ? sliced->floats != nullptr : op.binary->floats != nullptr, takes_shorts = sliced ? sliced->shorts != nullptr : op.binary->shorts != nullptr;
   const Cut& cut = op.cut;
   if (!op.plan || op.planes != 1 || op.table->pixels < kFewestPixels || cut.whole_rows || cut.panels_per_unit != 1) return nullptr;
-  if (cut.group_outputs % kernel.panel != 0) return nullptr;
-  if (op.kernels.epilogue != find_epilogue_kernel(kernel.isa)) return nullptr;  // another one was asked for
+  if (cut.group_outputs % cut.panel != 0) return nullptr;
+  if (op.kernels.epilogue != find_epilogue_kernel(isa)) return nullptr;  // another one was asked for
   auto chain = std::make_unique<PreparedChain>();
   chain->fixed = op.plan->fixed;
   if (chain->fixed) {
-    if (!kernel.shorts || op.wide || op.plan->factor == nullptr) return nullptr;
+    if (!takes_shorts || op.wide || op.plan->factor == nullptr) return nullptr;
     short_origins(op, channels, *chain);
   } else {
-    if (!kernel.floats || !op.plan->usual() || uint64_t{op.taps} * op.depth * 32 >= kLargest) return nullptr;
+    if (!takes_floats || !op.plan->usual() || uint64_t{op.taps} * op.depth * 32 >= kLargest) return nullptr;
     if (!float_origins(op, channels, *chain) || !first_factor(op, channels, *chain)) return nullptr;
   }
   return chain;

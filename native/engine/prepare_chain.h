@@ -7,7 +7,7 @@
 
 namespace bitwright {
 
-// Null: counts go through memory to the epilogue. After the op's rows and its cut.
-std::unique_ptr<const PreparedChain> make_chain(const PreparedOp& op, uint32_t channels);
+// Null: counts go through memory to the epilogue. After the op's rows and its cut. `sliced`: the kernel that counts, or null: op.binary does.
+std::unique_ptr<const PreparedChain> make_chain(const PreparedOp& op, uint32_t channels, const SlicedKernel* sliced);
 
 }  // namespace bitwright

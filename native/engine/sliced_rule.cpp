@@ -4,9 +4,9 @@ namespace bitwright {
 
 // Popcount time / sliced time of ResNet-18's 3x3 layers on a Zen 5 server (L2 1 MB), medians of 5 runs like bitwright_bench --benchmark_filter=layer,
 // with a threshold: 56x56x64 1.22, 64 -> 128 with stride 2 1.09, 28x28x128 1.14, 128 -> 256 with stride 2 1.05, 14x14x256 1.06, 256 -> 512 with stride 2
-// (weights 0.6 MB) 0.96, 7x7x512 (1.2 MB) 0.95. With floats stored: 1.03, 0.87, 0.99, 0.89, 0.94, 0.89, 0.92.
+// (weights 0.6 MB) 0.96, 7x7x512 (1.2 MB) 0.95. With a chain of i16 steps: 1.0 to 1.1, 0.81, 1.16, 0.93, 1.13, 1.0, 0.9; of floats: 0.85, 0.80, 0.94,
+// 0.92, 1.01, 0.98, 0.87.
 bool worth_slicing(const OpInfo& op, const PreparedOp& p, const BitSlice& slice) {
-  if (!p.threshold) return false;  // counts out of the bit planes cost what counting gains
   const uint32_t outputs = op.out_channels / op.geometry.groups, panels = (outputs + 63) / 64;
   const uint64_t bits = uint64_t{slice.taps} * slice.channels;
   if (outputs * 4 < panels * 64 * 3) return false;      // more than a quarter of the lanes would be empty
@@ -14,7 +14,9 @@ bool worth_slicing(const OpInfo& op, const PreparedOp& p, const BitSlice& slice)
   if (op.out_pixels() < 64) return false;               // 8 pixels at a time, gaps, weights 4 times as large
   if (uint64_t{op.geometry.groups} * panels * slice.steps * 192 > (uint64_t{512} << 10)) return false;  // weights would not stay in L2
   const uint64_t stride = uint64_t{op.geometry.stride[0]} * op.geometry.stride[1] * op.geometry.stride[2];
-  return outputs >= 16 * stride;  // features of all input pixels serve that many outputs
+  if (p.threshold) return outputs >= 16 * stride;  // features of all input pixels serve that many outputs
+  const bool in_registers = p.plan && p.plan->fixed && p.plan->factor != nullptr && outputs % 64 == 0;  // see make_chain
+  return in_registers && stride == 1 && bits >= 1024;
 }
 
 }  // namespace bitwright

@@ -25,7 +25,7 @@
 
 #include <utility>
 
-#include "bconv_vpopcnt_chain.h"
+#include "chain_avx512.h"
 #include "kernel.h"
 #include "pack_panels.h"
 
@@ -239,18 +239,20 @@ struct Vpopcnt {
 
   template <int P>
   static void tile_floats(const BinaryTile& tile, const FloatsTile& to) {
-    prefetch_added<P, V>(to);
+    const InOrder<FloatsTile> at{to};
+    prefetch_added<P, 16 * V>(to, at);
     Z acc[P][V];
     count<P>(acc, tile, kBitsOf2To23);
-    floats_end<P, V>(acc, to);
+    floats_end<P, V / 2>([&](int i, int v) { return acc[i][v]; }, to, at, AnyShape(to));
   }
 
   template <int P>
   static void tile_shorts(const BinaryTile& tile, const ShortsTile& to) {
-    prefetch_added<P, V>(to);
+    const InOrder<ShortsTile> at{to};
+    prefetch_added<P, 16 * V>(to, at);
     Z acc[P][V];
     count<P>(acc, tile);
-    shorts_end<P, V>(acc, to, narrow);
+    shorts_end<P, V / 2>([&](int i, int w) { return narrow(acc[i][2 * w], acc[i][2 * w + 1]); }, to, at, AnyShape(to));
   }
 
   // By the tile's number of pixels.

@@ -213,6 +213,15 @@ struct SlicedLimits {
   const uint32_t* counts;              // [groups]
 };
 
+// The pixels of a tile that ends with a chain, all of one sample.
+struct SlicedPixels {
+  static constexpr uint32_t kGap = UINT32_MAX;
+  const uint32_t* const* pixel;        // [groups] -> [8]: output pixels, kGap for what is none; each group has one at least
+  const SlicedClass* const* classes;   // [groups] -> [counts[group]]
+  const uint32_t* counts;              // [groups]
+  size_t origin_stride;                // from a class's origins to the next one's
+};
+
 struct SlicedKernel {
   const char* name;  // "bconv_gfni"
   const char* isa;
@@ -235,6 +244,10 @@ struct SlicedKernel {
   void (*count16)(uint16_t* counts, const uint32_t* row, const SlicedTile& tile, const BitSlice& slice);
   // bits[i]: the panel's 64 bits of pixel i.
   void (*threshold)(uint64_t* bits, const SlicedTile& tile, const SlicedLimits& limits, const BitSlice& slice);
+  // Chains in registers, for a whole panel. In `to`, origin[0] are the origins of class 0, and values begin with the
+  // sample's first pixel.
+  void (*floats)(const SlicedTile& tile, const SlicedPixels& pixels, const FloatsTile& to, const BitSlice& slice);
+  void (*shorts)(const SlicedTile& tile, const SlicedPixels& pixels, const ShortsTile& to, const BitSlice& slice);
 };
 
 // Depthwise binary convolution: every channel is a group of its own. The input is packed as one group, so that a word holds 32 channels, and the

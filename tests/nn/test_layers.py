@@ -250,29 +250,6 @@ def test_rprelu_has_the_gradient_of_its_formula(channel_dim: int, autocast: bool
         torch.testing.assert_close(act(x), wanted)
 
 
-def test_rprelu_in_place() -> None:
-    torch.manual_seed(2)
-    act, other = RPReLU(4), RPReLU(4, inplace=True)
-    for p in act.parameters():
-        nn.init.normal_(p)
-    other.load_state_dict(act.state_dict())
-    x = torch.randn(2, 4, 3, 3)
-    results = []
-    for module in (act, other):
-        leaf = x.clone().requires_grad_()
-        h = leaf * 1
-        y = module(h)
-        assert torch.equal(h, x) == (module is act)
-        y.square().sum().backward()
-        results.append((y.detach(), leaf.grad, *(p.grad for p in module.parameters())))
-    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
-    with torch.no_grad():
-        assert torch.equal(other(x), act(x))
-    half = x.bfloat16() * 1
-    torch.testing.assert_close(other(half), act(x.bfloat16()))  # the sum is wider than the input: not in place
-    assert torch.equal(half, x.bfloat16())
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -22,17 +22,10 @@ def bsign(x: Tensor) -> Tensor:
         raise TypeError(f"bsign needs a floating-point tensor, got {x.dtype}")
     if torch.compiler.is_compiling():
         return (x >= 0).to(x.dtype) * 2 - 1
-    return _compare(x.detach(), 0, -1.0)
-
-
-def _compare(x: Tensor, threshold: Tensor | float, low: float) -> Tensor:
-    """1 where `x >= threshold`, else `low`; not for traced code."""
     # the comparison writes floats at once: three passes over memory less than with a bool tensor in between
     bits = torch.empty_like(x, requires_grad=False)
-    torch.ge(x, threshold, out=bits)
-    if low != 0:
-        torch.add(torch.full((), low, dtype=x.dtype, device=x.device), bits, alpha=1 - low, out=bits)
-    return bits
+    torch.ge(x.detach(), 0, out=bits)
+    return bits.mul_(2).sub_(1)
 
 
 class _ReplaceValue(torch.autograd.Function):
@@ -92,64 +85,6 @@ def pass_inside(x: Tensor, value: Tensor, bounds: Bounds) -> Tensor:
     if not (torch.is_grad_enabled() and x.requires_grad):
         return value
     out: Tensor = _PassInside.apply(x, value.detach(), *bounds[x.dtype])
-    return out
-
-
-Pullback = Callable[[Tensor, Tensor, bool], Tensor]
-"""(upstream gradient, z, whether z may be overwritten) to the gradient at z, a tensor of its own; a pure function."""
-
-
-class _Pulled(torch.autograd.Function):
-    """Forward: `value`. Backward: `pullback` at `x`."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, value: Tensor, pullback: Pullback) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.pullback = pullback
-        return value.view_as(value)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None, None]:
-        (x,) = ctx.saved_tensors
-        return ctx.pullback(grads[0].to(x.dtype), x.detach(), False), None, None
-
-
-class _ShiftedSign(torch.autograd.Function):
-    """Forward: 1 where `x + shift >= 0`, else `low`. Backward: `pullback` at `x + shift`, which is computed again:
-    a map that is kept costs more than an addition (fresh pages of memory).
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, shift: Tensor, low: float, pullback: Pullback) -> Tensor:
-        ctx.save_for_backward(x, shift)
-        ctx.pullback = pullback
-        # x + shift >= 0 exactly where x >= -shift: rounding keeps signs
-        return _compare(x, -shift.to(x.dtype), low)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, Tensor | None, None, None]:
-        x, shift = ctx.saved_tensors
-        gradient = ctx.pullback(grads[0].to(x.dtype), x.detach() + shift.detach(), True)
-        to_shift = gradient.sum_to_size(shift.shape).to(shift.dtype) if ctx.needs_input_grad[1] else None
-        return gradient if ctx.needs_input_grad[0] else None, to_shift, None, None
-
-
-def pull(x: Tensor, value: Tensor, pullback: Pullback) -> Tensor:
-    """`value` in the forward pass, `pullback` in the backward pass; keeps `x` and no slope. Not for traced code."""
-    out: Tensor = _Pulled.apply(x, value.detach(), pullback)
-    return out
-
-
-def shifted_sign(x: Tensor, shift: Tensor, low: float, pullback: Pullback) -> Tensor:
-    """1 where `x + shift >= 0`, else `low`, with the gradient of `pullback` to both; dtype of `x`. Not for traced code.
-
-    Args:
-        x: float32 or float64.
-        shift: broadcasts against `x`; its dtype is not wider than that of `x`.
-        low: the lower level.
-        pullback: the estimator's backward.
-    """
-    out: Tensor = _ShiftedSign.apply(x, shift, low, pullback)
     return out
 
 

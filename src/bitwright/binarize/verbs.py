@@ -24,17 +24,11 @@ class BinaryModule(Staged):
     output: OutputRule | None
     regularizer: Regularizer | None
 
-    def own_parts(self, doing: str | None = None) -> Iterator[Part]:
-        """The parts of this layer, nested ones too.
-
-        Args:
-            doing: name of a method of `Part`: only the parts that override it.
-        """
+    def own_parts(self) -> Iterator[Part]:
+        """The parts of this layer, nested ones too."""
         for top in (self.weight_binarizer, self.activation, self.output, self.regularizer):
             if top is not None:
-                for part in _walk(top):
-                    if isinstance(part, Part) and (doing is None or _overrides(part, doing)):
-                        yield part
+                yield from (part for part in top.modules() if isinstance(part, Part))
 
     def latent_filters(self) -> Tensor:
         """The latent weight as its binarizer sees it (differentiable)."""
@@ -59,32 +53,14 @@ class BinaryModule(Staged):
         raise NotImplementedError
 
 
-def _walk(module: nn.Module) -> list[nn.Module]:
-    """`list(module.modules())`, several times as fast because it builds no names: every training step walks."""
-    found: list[nn.Module] = []
-    seen: set[nn.Module] = set()
-    waiting = [module]
-    while waiting:
-        current = waiting.pop()
-        if current not in seen:
-            seen.add(current)
-            found.append(current)
-            waiting.extend(child for child in reversed(current._modules.values()) if child is not None)
-    return found
-
-
-def _overrides(part: Part, method: str) -> bool:
-    return getattr(type(part), method) is not getattr(Part, method)
-
-
 def _parts(model: nn.Module) -> Iterator[tuple[Part, BinaryModule | None]]:
     """Every part once, with the layer that it belongs to (or None)."""
     owner: dict[int, BinaryModule] = {}
-    for module in _walk(model):
+    for module in model.modules():
         if isinstance(module, BinaryModule):
             for part in module.own_parts():
                 owner.setdefault(id(part), module)
-    for module in _walk(model):
+    for module in model.modules():
         if isinstance(module, Part):
             yield module, owner.get(id(module))
 
@@ -116,10 +92,6 @@ def needs_epoch(model: nn.Module) -> bool:
 
 def regularization(model: nn.Module) -> Tensor | None:
     """The sum of all parts' extra losses (a scalar with gradient), or None if no part has one."""
-    if not any(
-        isinstance(m, Regularizer) or (isinstance(m, Part) and _overrides(m, "regularization")) for m in _walk(model)
-    ):
-        return None
     total: Tensor | None = None
     for part, layer in _parts(model):
         if isinstance(part, Regularizer):
@@ -140,7 +112,7 @@ def before_step(model: nn.Module) -> None:
     """Lets every layer's parts see the gradient of its latent weight; call it after backward, before the optimizer's
     step (after unscaling, when gradients are scaled). Needed by methods that keep statistics of gradients.
     """
-    for module in _walk(model):
+    for module in model.modules():
         if isinstance(module, BinaryModule):
             module.before_step()
 
@@ -148,7 +120,7 @@ def before_step(model: nn.Module) -> None:
 @torch.no_grad()
 def after_step(model: nn.Module) -> None:
     """What methods do after the optimizer's step: their parts' own updates, then clamping of latent weights."""
-    for module in _walk(model):
+    for module in model.modules():
         if isinstance(module, BinaryModule):
             module.after_step()
 
@@ -156,7 +128,7 @@ def after_step(model: nn.Module) -> None:
 @torch.no_grad()
 def clip_latent_(model: nn.Module) -> None:
     """Clamps latent weights to their methods' ranges, in place; a part of `after_step`."""
-    for module in _walk(model):
+    for module in model.modules():
         if isinstance(module, BinaryModule):
             module.clip_latent_()
 
@@ -170,7 +142,7 @@ def set_stage(model: nn.Module, stage: str) -> None:
     if stage not in STAGES:
         raise ValueError(f"unknown stage {stage!r}; stages are {', '.join(STAGES)}")
     found = False
-    for module in _walk(model):
+    for module in model.modules():
         if isinstance(module, Staged):
             module.set_stage(stage)
             found = True

@@ -67,8 +67,8 @@ def stem_activation(method: MethodLike) -> nn.Module:
     return nn.ReLU() if kind == "relu" else nn.Hardtanh() if kind == "hardtanh" else nn.Identity()
 
 
-def activation(kind: Activation, channels: int, *, inplace: bool = False) -> nn.Module:
-    """A fresh activation module for maps or vectors of `channels` channels; `inplace`: RPReLU may overwrite them."""
+def activation(kind: Activation, channels: int) -> nn.Module:
+    """A fresh activation module for maps or vectors of `channels` channels."""
     if kind == "rprelu":
-        return RPReLU(channels, inplace=inplace)
+        return RPReLU(channels)
     return {"identity": nn.Identity, "hardtanh": nn.Hardtanh, "relu": nn.ReLU}[kind]()

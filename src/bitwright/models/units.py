@@ -113,8 +113,7 @@ class BinaryUnit(nn.Module):
         )
         self.norm = nn.BatchNorm2d(in_channels if self.norm_first else out_channels)
         self.shortcut = shortcut(shortcut_kind, in_channels, out_channels, stride, pool=True)
-        # a sum belongs to nobody else
-        self.activation = activation(style.activation, out_channels, inplace=not self.norm_first)
+        self.activation = activation(style.activation, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.norm_first:

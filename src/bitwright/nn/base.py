@@ -182,7 +182,7 @@ class BinaryLayer(BinaryModule):
         if self.weight.grad is None:
             return
         own = self._latent_is_filters()
-        for part in self.own_parts("on_gradient"):
+        for part in self.own_parts():
             gradient = self._to_filters(self.weight.grad) if own else self.weight.grad
             changed = part.on_gradient(self.latent_filters().detach(), gradient)
             if changed is not None:
@@ -190,7 +190,7 @@ class BinaryLayer(BinaryModule):
 
     @torch.no_grad()
     def after_step(self) -> None:
-        for part in self.own_parts("on_step"):
+        for part in self.own_parts():
             changed = part.on_step(self.latent_filters().detach())
             if changed is not None:
                 self.weight.copy_(self._from_latent(changed))

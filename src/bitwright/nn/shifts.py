@@ -68,31 +68,31 @@ class RSign(Staged):
         return f"{self.channels}, channel_dim={self.channel_dim}"
 
 
-class _ShiftedPReLU(torch.autograd.Function):
-    """`PReLU(z) + shift_out` whose backward needs few passes over memory: those of torch's PReLU and `where` are slow
-    on a CPU.
+class _RPReLUFunction(torch.autograd.Function):
+    """RPReLU whose backward needs few passes over memory: those of torch's PReLU and `where` are slow on a CPU.
 
     Value and gradient are those of the composition (at z = 0 the slope's side).
     """
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, slope: Tensor, shift_out: Tensor, channel_dim: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, shift_in: Tensor, slope: Tensor, shift_out: Tensor, channel_dim: int) -> Tensor:
+        z = x + _reshape(shift_in, x, channel_dim)
         ctx.save_for_backward(z, slope)
         ctx.channel_dim = channel_dim
-        y, shift = _prelu(z, slope, channel_dim), _reshape(shift_out, z, channel_dim)
-        same = torch.promote_types(y.dtype, shift.dtype) == y.dtype  # autocast lowers PReLU alone
-        return y.add_(shift) if same else y + shift
+        y, shift = _prelu(z, slope, channel_dim), _reshape(shift_out, x, channel_dim)
+        # under autocast PReLU alone is lowered: the sum then keeps the shift's wider type
+        return y.add_(shift) if torch.promote_types(y.dtype, shift.dtype) == y.dtype else y + shift
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
         (g,) = gradients
         z, slope = ctx.saved_tensors
         others = [d for d in range(z.dim()) if d != ctx.channel_dim % z.dim()]
         above = torch.ops.aten.threshold_backward(g, z, 0)  # g where z > 0, else 0
         below = g - above
-        gradient = above.addcmul_(below, _reshape(slope.to(z.dtype), z, ctx.channel_dim))
+        gradient = torch.addcmul(above, below, _reshape(slope.to(z.dtype), z, ctx.channel_dim))
         slopes = below.mul_(z).sum(others)
-        return gradient, slopes.to(slope.dtype), g.sum(others), None
+        return gradient, gradient.sum(others), slopes.to(slope.dtype), g.sum(others), None
 
 
 def _prelu(z: Tensor, slope: Tensor, channel_dim: int) -> Tensor:
@@ -113,24 +113,21 @@ class RPReLU(nn.Module):
         channels: C.
         slope: initial slope, 0.25.
         channel_dim: the axis of C: 1 for maps, -1 for tokens.
-        inplace: training overwrites the input, as `torch.nn.ReLU(inplace=True)` does.
     """
 
-    def __init__(self, channels: int, slope: float = 0.25, channel_dim: int = 1, inplace: bool = False) -> None:
+    def __init__(self, channels: int, slope: float = 0.25, channel_dim: int = 1) -> None:
         super().__init__()
-        self.channels, self.channel_dim, self.inplace = channels, channel_dim, bool(inplace)
+        self.channels, self.channel_dim = channels, channel_dim
         self.shift_in = nn.Parameter(torch.zeros(channels))
         self.slope = nn.Parameter(torch.full((channels,), float(slope)))
         self.shift_out = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        shift_in = _reshape(self.shift_in, x, self.channel_dim)
-        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            same = torch.promote_types(x.dtype, shift_in.dtype) == x.dtype
-            z = x.add_(shift_in) if self.inplace and same else x + shift_in
-            y: Tensor = _ShiftedPReLU.apply(z, self.slope, self.shift_out, self.channel_dim)
+        if torch.is_grad_enabled() and not torch.compiler.is_exporting():
+            y: Tensor = _RPReLUFunction.apply(x, self.shift_in, self.slope, self.shift_out, self.channel_dim)
             return y
-        z = _prelu(x + shift_in, self.slope, self.channel_dim)
+        z = x + _reshape(self.shift_in, x, self.channel_dim)
+        z = _prelu(z, self.slope, self.channel_dim)
         return z + _reshape(self.shift_out, x, self.channel_dim)
 
     def extra_repr(self) -> str:

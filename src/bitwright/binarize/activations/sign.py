@@ -11,7 +11,7 @@ from bitwright.binarize.estimators import EstimatorSpec, make_estimator
 from bitwright.binarize.part import LayerShape
 from bitwright.binarize.parts import ACTIVATIONS
 from bitwright.binarize.registry import UnknownNameError
-from bitwright.binarize.sign import Pullback, at_least_float32, bsign, shifted_sign
+from bitwright.binarize.sign import at_least_float32, bsign
 
 SHIFTS = ("none", "channel", "layer")
 
@@ -59,12 +59,7 @@ class SignActivation(ActivationBinarizer):
 
     def forward(self, x: Tensor) -> Tensor:
         # half precision would round x + shift, and the bit could differ from x >= -shift
-        wide = at_least_float32(x)
-        pullback = self._pullback(wide)
-        if pullback is not None:
-            assert self.shift is not None
-            return shifted_sign(wide, self.shape.per_channel(self.shift), self.low, pullback).to(x.dtype)
-        z = self._shifted(wide)
+        z = self._shifted(at_least_float32(x))
         if self.training and self.stochastic:
             chance = ((z.detach() + 1) / 2).clamp(0, 1)
             value = (torch.rand_like(chance) < chance).to(z.dtype) * 2 - 1
@@ -74,14 +69,6 @@ class SignActivation(ActivationBinarizer):
             value = (value + 1) / 2
         out: Tensor = self.estimator(z, value)
         return out.to(x.dtype)
-
-    def _pullback(self, wide: Tensor) -> Pullback | None:
-        """The estimator's backward, where shift, sign and gradient are one step: the same values, fewer maps."""
-        if self.shift is None or (self.training and self.stochastic) or not torch.is_grad_enabled():
-            return None
-        if torch.compiler.is_compiling() or torch.promote_types(wide.dtype, self.shift.dtype) != wide.dtype:
-            return None
-        return self.estimator.pullback()
 
     def real(self, x: Tensor) -> Tensor:
         z = self._shifted(x)

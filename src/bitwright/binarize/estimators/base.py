@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bitwright.binarize.part import Part, Progress
 from bitwright.binarize.registry import Registry, UnknownNameError
-from bitwright.binarize.sign import Pullback, at_least_float32, bsign, replace_value
+from bitwright.binarize.sign import at_least_float32, bsign, replace_value
 
 
 class ScheduleNotSetWarning(UserWarning):
@@ -50,12 +50,6 @@ class Estimator(Part):
     def primitive(self, x: Tensor) -> Tensor:
         """F(x) with F' = d and F(0) = 0, for plots and tests."""
         raise NotImplementedError(f"{type(self).__name__} has no closed-form primitive")
-
-    def pullback(self) -> Pullback | None:
-        """The backward pass as a function of the upstream gradient and x, or None where it depends on anything else
-        (learned coefficients, a schedule); it saves the forward pass the slope.
-        """
-        return None
 
     def forward(self, x: Tensor, value: Tensor | None = None) -> Tensor:
         """`value` (default `bsign(x)`) in the forward pass, gradient `upstream * derivative(x)` to `x`."""

@@ -7,15 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bitwright.binarize.estimators.base import Estimator, EstimatorInfo, positive, register_estimator
-from bitwright.binarize.sign import (
-    Pullback,
-    at_least_float32,
-    bsign,
-    open_bounds,
-    pass_inside,
-    pull,
-    replace_value,
-)
+from bitwright.binarize.sign import at_least_float32, bsign, open_bounds, pass_inside, replace_value
 
 
 @register_estimator(
@@ -56,12 +48,6 @@ class Clipped(Estimator):
         self.strict = bool(strict)
         self._bounds = open_bounds(-self.t, self.t, closed=not self.strict)
 
-    def pullback(self) -> Pullback:
-        return self._pull
-
-    def _pull(self, upstream: Tensor, x: Tensor, own: bool) -> Tensor:
-        return torch.ops.aten.hardtanh_backward(upstream, x, *self._bounds[x.dtype])
-
     def attach(self, x: Tensor, value: Tensor) -> Tensor:
         return pass_inside(x, value, self._bounds) if x.dtype in self._bounds else super().attach(x, value)
 
@@ -88,28 +74,11 @@ class Clipped(Estimator):
 )
 class ApproxSign(Estimator):
     def derivative(self, x: Tensor) -> Tensor:
-        return (2 - 2 * x.abs()).clamp_min(0)
-
-    def pullback(self) -> Pullback:
-        return _triangle_pullback
-
-    def attach(self, x: Tensor, value: Tensor) -> Tensor:
-        if torch.compiler.is_compiling() or x.dtype not in (torch.float32, torch.float64):
-            return super().attach(x, value)
-        return pull(x, value, _triangle_pullback)
+        return x.abs().mul_(-2).add_(2).clamp_min_(0)
 
     def primitive(self, x: Tensor) -> Tensor:
         y = x.clamp(-1, 1)
         return 2 * y - y * y.abs()
-
-
-def _triangle(size: Tensor) -> Tensor:
-    """max(0, 2 - 2 size), in place."""
-    return torch.add(torch.full((), 2.0, dtype=size.dtype, device=size.device), size, alpha=-2, out=size).clamp_min_(0)
-
-
-def _triangle_pullback(upstream: Tensor, x: Tensor, own: bool) -> Tensor:
-    return _triangle(x.abs_() if own else x.abs()).mul_(upstream)
 
 
 @register_estimator(
@@ -129,12 +98,6 @@ class Window(Estimator):
             raise ValueError(f"a window needs low < high, got low={low}, high={high}")
         self.low, self.high, self.closed = float(low), float(high), bool(closed)
         self._bounds = open_bounds(self.low, self.high, self.closed)
-
-    def pullback(self) -> Pullback:
-        return self._pull
-
-    def _pull(self, upstream: Tensor, x: Tensor, own: bool) -> Tensor:
-        return torch.ops.aten.hardtanh_backward(upstream, x, *self._bounds[x.dtype])
 
     def attach(self, x: Tensor, value: Tensor) -> Tensor:
         return pass_inside(x, value, self._bounds) if x.dtype in self._bounds else super().attach(x, value)

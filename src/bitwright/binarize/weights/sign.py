@@ -95,12 +95,12 @@ class SignWeight(WeightBinarizer):
 
     def forward(self, latent: Tensor) -> Tensor:
         w = self.normalize(latent)
-        constant = self.gradient not in ("exact", "projected")
-        scale = SCALES.get(self.scale_rule)(w.detach() if constant else w)
+        scale = SCALES.get(self.scale_rule)(w)
         if self.gradient == "exact":
             return scale * self.estimator(w)
         if self.gradient == "projected":
             return self._projected(w, scale)
+        scale = scale.detach()
         if self.gradient == "scaled":
             return scale * self.estimator(w)
         value = scale * bsign(w.detach())

@@ -1,0 +1,126 @@
+// Chains (chain.h) on the counts of a tile where they lie, in registers: through memory a tile's counts would cost a store and a load each, and
+// the chain could not start before. Included by the binary kernels of AVX-512.
+//
+// Floats: a count c comes as the bits of the float 2^23 + c, and origin - 2*count is twice an exact difference: no conversion, and the 2 is in the
+// scale.
+// Cost of 16 channels: subtraction, AFFINE 2, ADD 1 (with the load), PRELU 2, STORE, STORE_BITS 1 and 1 to join masks: 7 operations and a store, beside
+// 54 to count 576 inputs. i16, 32 channels: shift, subtraction, FIXED 2, ADD_I16 1, PRELU_I16 2, a store, STORE_BITS_I16 1 and 1.
+// The lines of the map to be added are asked for before counting: their misses pass meanwhile.
+//
+// `Places` says where pixel i of the tile lies: add(i), store(i), bits(i). `Shape` says which steps there are: AnyShape asks the tile, which costs
+// register moves where the ways meet again.
+#pragma once
+
+#include "isa.h"
+
+#if BITWRIGHT_AVX512
+
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "kernel.h"
+
+namespace bitwright {
+namespace {
+
+constexpr int32_t kBitsOf2To23 = 0x4B000000;
+
+// Pixels one after the other.
+template <class Tile>
+struct InOrder {
+  const Tile& t;
+  BITWRIGHT_INLINE auto add(int i) const { return t.add + static_cast<size_t>(i) * t.value_stride; }
+  BITWRIGHT_INLINE auto store(int i) const { return t.store + static_cast<size_t>(i) * t.value_stride; }
+  BITWRIGHT_INLINE uint32_t* bits(int i) const { return t.bits + static_cast<size_t>(i) * t.bits_stride; }
+};
+
+struct AnyShape {
+  bool add, before, slope, after;
+  template <class Tile>
+  explicit AnyShape(const Tile& t) : add(t.add != nullptr), before(t.before != nullptr), slope(t.slope != nullptr), after(t.after != nullptr) {}
+};
+
+// The lines of P pixels x C channels that `ADD` reads. Lines to be stored to are not asked for: that cost more than it saved.
+template <int P, int C, class Tile, class Places>
+BITWRIGHT_INLINE void prefetch_added(const Tile& t, const Places& at) {
+  constexpr int kElements = 64 / sizeof(*t.add), kLines = C / kElements;
+  if (t.add != nullptr)
+    BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
+      BITWRIGHT_UNROLL for (int k = 0; k < kLines; ++k) _mm_prefetch(reinterpret_cast<const char*>(at.add(i) + kElements * k), _MM_HINT_T0);
+}
+
+// counts(i, v): 2^23 + count of 16 channels, from channel 16 * v of the tile's on, in order. Two vectors of channels at a time through the whole
+// chain, W times: all tile steps in turn would wait for one kind of pipe after the other.
+template <int P, int W, class Counts, class Places, class Shape>
+BITWRIGHT_INLINE void floats_end(const Counts& counts, const FloatsTile& t, const Places& at, const Shape& shape) {
+  const __m512 one = _mm512_set1_ps(1.0f);
+  const auto operand = [](const float* p, int v) { return _mm512_loadu_ps(p + 16 * v); };
+#define BITWRIGHT_EACH BITWRIGHT_UNROLL for (int v = 0; v < 2; ++v) BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
+  BITWRIGHT_UNROLL for (int w = 0; w < W; ++w) {
+    __m512 x[P][2];
+    // Exact, so that it may be a multiply-add: the two adders have enough to do.
+    BITWRIGHT_EACH x[i][v] = _mm512_fnmadd_ps(_mm512_castsi512_ps(counts(i, 2 * w + v)), one, operand(t.origin[i], 2 * w + v));
+    if (t.scale != nullptr) BITWRIGHT_EACH x[i][v] = _mm512_mul_ps(x[i][v], operand(t.scale, 2 * w + v));
+    BITWRIGHT_EACH x[i][v] = _mm512_add_ps(_mm512_mul_ps(x[i][v], operand(t.a, 2 * w + v)), operand(t.b, 2 * w + v));
+    if (shape.add) BITWRIGHT_EACH x[i][v] = _mm512_add_ps(x[i][v], operand(at.add(i), 2 * w + v));
+    if (shape.before) BITWRIGHT_EACH x[i][v] = _mm512_add_ps(x[i][v], operand(t.before, 2 * w + v));
+    if (shape.slope)
+      BITWRIGHT_EACH x[i][v] =
+          _mm512_mask_mul_ps(x[i][v], _mm512_cmp_ps_mask(x[i][v], _mm512_setzero_ps(), _CMP_NGE_UQ), operand(t.slope, 2 * w + v), x[i][v]);
+    if (shape.after) BITWRIGHT_EACH x[i][v] = _mm512_add_ps(x[i][v], operand(t.after, 2 * w + v));
+    if (t.store != nullptr)
+      BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
+        BITWRIGHT_UNROLL for (int v = 0; v < 2; ++v) _mm512_storeu_ps(at.store(i) + 32 * w + 16 * v, x[i][v]);
+    if (t.bits != nullptr) {
+      const uint32_t flip = t.flip != nullptr ? t.flip[w] : 0;
+      BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) {
+        const __mmask16 low = _mm512_cmp_ps_mask(x[i][0], operand(t.threshold, 2 * w), _CMP_GE_OQ);
+        const __mmask16 high = _mm512_cmp_ps_mask(x[i][1], operand(t.threshold, 2 * w + 1), _CMP_GE_OQ);
+        at.bits(i)[w] = _mm512_kunpackw(high, low) ^ flip;
+      }
+    }
+  }
+#undef BITWRIGHT_EACH
+}
+
+// counts(i, w): 32 counts in order, 16 bits each; W of them a pixel.
+template <int P, int W, class Counts, class Places, class Shape>
+BITWRIGHT_INLINE void shorts_end(const Counts& counts, const ShortsTile& t, const Places& at, const Shape& shape) {
+  __m512i x[P][W];
+  const __m128i shift = _mm_cvtsi32_si128(static_cast<int>(t.shift));
+  const auto operand = [](const int16_t* p, int w) { return _mm512_loadu_si512(p + 32 * w); };
+#define BITWRIGHT_EACH BITWRIGHT_UNROLL for (int w = 0; w < W; ++w) BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
+  BITWRIGHT_EACH x[i][w] = _mm512_sll_epi16(counts(i, w), shift);
+  BITWRIGHT_EACH x[i][w] = _mm512_mulhrs_epi16(_mm512_sub_epi16(operand(t.origin[i], w), x[i][w]), operand(t.factor, w));
+  for (uint32_t n = t.doublings; n > 0; --n) BITWRIGHT_EACH x[i][w] = _mm512_adds_epi16(x[i][w], x[i][w]);
+  BITWRIGHT_EACH x[i][w] = _mm512_adds_epi16(x[i][w], operand(t.offset, w));
+  if (shape.add) BITWRIGHT_EACH x[i][w] = _mm512_adds_epi16(x[i][w], operand(at.add(i), w));
+  if (shape.before) BITWRIGHT_EACH x[i][w] = _mm512_adds_epi16(x[i][w], operand(t.before, w));
+  if (shape.slope) BITWRIGHT_EACH x[i][w] = _mm512_mask_mulhrs_epi16(x[i][w], _mm512_movepi16_mask(x[i][w]), x[i][w], operand(t.slope, w));
+  if (shape.after) BITWRIGHT_EACH x[i][w] = _mm512_adds_epi16(x[i][w], operand(t.after, w));
+  if (t.store != nullptr)
+    BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
+      BITWRIGHT_UNROLL for (int w = 0; w < W; ++w) _mm512_storeu_si512(at.store(i) + 32 * w, x[i][w]);
+  if (t.bits != nullptr) {
+    const auto mask = [&](int i, int w) { return _mm512_cmpge_epi16_mask(x[i][w], operand(t.threshold, w)); };
+    if constexpr (W == 2) {  // both words at once
+      uint64_t flip = 0;
+      if (t.flip != nullptr) std::memcpy(&flip, t.flip, 8);
+      BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) {
+        const uint64_t bits = _cvtmask64_u64(_mm512_kunpackd(mask(i, 1), mask(i, 0))) ^ flip;
+        std::memcpy(at.bits(i), &bits, 8);
+      }
+    } else {
+      const uint32_t flip = t.flip != nullptr ? t.flip[0] : 0;
+      static_assert(W == 1);
+      BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) at.bits(i)[0] = mask(i, 0) ^ flip;
+    }
+  }
+#undef BITWRIGHT_EACH
+}
+
+}  // namespace
+}  // namespace bitwright
+
+#endif
