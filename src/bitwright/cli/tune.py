@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from bitwright.cli._command import print_table, run_command
 
 if TYPE_CHECKING:
-    from bitwright.tune import LayerResult
+    from bitwright.tune import Device, LayerResult, Problem, Store
+    from bitwright.tune.cuda import ShapeResult
 
 
 def tune(
@@ -23,11 +24,15 @@ def tune(
     export: str | None = None,
     merge: str | None = None,
     t4: str | None = None,
+    device: str = "cpu",
+    strategy: str = "two_stage",
+    dry_run: bool = False,
 ) -> int:
     """Choose the kernel of each layer of a .bwm by timing on this machine; keep every timing.
 
     Answers stay the same bit for bit. Afterwards `Session(..., tune=True)` and `bitwright profile --tune` take the
-    choices without timing anything. Ctrl-C keeps what was found.
+    choices without timing anything; with --device cuda:0 the packed operators of torch (a frozen model on that GPU)
+    do. Ctrl-C keeps what was found.
 
     Args:
         model: the .bwm file.
@@ -39,7 +44,15 @@ def tune(
         export: write all timings of the store to this file, for another machine or a data set.
         merge: first add the timings of an exported file.
         t4: write this machine's timings as JSON in Kernel Tuner's T4 format, one file a problem, into this folder.
+        device: cpu, or cuda:0, cuda:1, ... : the GPU to tune the model's products for.
+        strategy: of the search on a GPU: portfolio (quick), two_stage, halving, exhaustive, ...
+        dry_run: only list a GPU's products, candidates and what would run; needs no GPU where --device is the name of
+            a known one, such as h100.
     """
+    if device != "cpu":
+        return _on_gpu(model, device, batch, budget, strategy, again, store, export, merge, t4, dry_run)
+    if dry_run:
+        raise ValueError("--dry-run lists what a GPU would be asked for; give --device cuda:0, or a name such as h100")
     from bitwright.runtime import Session
     from bitwright.tune import Store, this_cpu, tune_session
     from bitwright.tune.t4 import write_t4_folder
@@ -60,6 +73,99 @@ def tune(
     if export is not None:
         print(f"wrote {timings.export(export)} records to {export}")
     return 0
+
+
+def _on_gpu(
+    model: str,
+    name: str,
+    batch: int,
+    budget: str | None,
+    strategy: str,
+    again: bool,
+    store: str | None,
+    export: str | None,
+    merge: str | None,
+    t4: str | None,
+    dry_run: bool,
+) -> int:
+    from bitwright.cli._products import products_of
+    from bitwright.tune import Store, TuneError
+    from bitwright.tune.cuda import model as known_gpu
+    from bitwright.tune.cuda import this_gpu, tune_problems
+    from bitwright.tune.cuda.gpu import Gpu
+    from bitwright.tune.t4 import write_t4_folder
+
+    ordinal = _ordinal(name)
+    if ordinal is None and not dry_run:
+        raise TuneError(f"--device is {name!r}; cpu, or a GPU of this machine (cuda:0, cuda:1, ...) is expected")
+    problems, refused = products_of(model, batch)
+    timings = Store(store)
+    gpu = known_gpu(name) if ordinal is None else this_gpu(ordinal)
+    if merge is not None:
+        print(f"merged {timings.load(merge)} new records of {merge} into {timings.folder}")
+    for layer, reason in refused:
+        print(f"{layer} runs in plain torch: {reason}")
+    if not problems:
+        print(f"{model} has no binary layer that GPU kernels serve")
+        return 0
+    if dry_run:
+        _list_products(model, batch, problems, gpu, timings)
+        return 0
+    target = str(gpu["target"])
+    with _Bar() as bar:
+        report = tune_problems(
+            problems,
+            gpu,
+            lambda: Gpu(ordinal or 0, target),
+            budget=budget,
+            strategy=strategy,
+            store=timings,
+            again=again,
+            progress=bar.update,
+        )
+    print_table(
+        f"{model}: batch {batch}, {gpu.name}", _GPU_COLUMNS, list(map(_gpu_row, report.shapes)), right=(1, 3, 4)
+    )
+    print(report)
+    if store is not None:
+        print(f"timings are in {store}; the torch operators read only the user's cache ({Store().folder})")
+    if t4 is not None:
+        print(f"wrote {write_t4_folder(timings.records(gpu.environment), t4)} files to {t4}")
+    if export is not None:
+        print(f"wrote {timings.export(export)} records to {export}")
+    return 0
+
+
+def _ordinal(name: str) -> int | None:
+    """Of "cuda" or "cuda:1"; None for other names."""
+    kind, colon, number = name.partition(":")
+    if kind != "cuda" or (colon and not number.isdigit()):
+        return None
+    return int(number or 0)
+
+
+def _list_products(model: str, batch: int, problems: dict[Problem, int], gpu: Device, timings: Store) -> None:
+    from bitwright.tune import space_of
+    from bitwright.tune.cuda import Chooser, families
+
+    chooser, rows = Chooser(gpu, timings), []
+    for problem, count in problems.items():
+        space, choice = space_of(problem, gpu, families()), chooser.choose(problem)
+        builds = len({config.build for config in space.configs})
+        rows.append([str(problem), count, len(space.configs), builds, str(choice.config), choice.source])
+    columns = ["product", "layers", "candidates", "builds", "would run", "known from"]
+    print_table(f"{model}: batch {batch}, {gpu.name}", columns, rows, right=(1, 2, 3))
+
+
+_GPU_COLUMNS = ["product", "layers", "chosen", "µs before", "µs after", "faster", "known from"]
+
+
+def _gpu_row(shape: ShapeResult) -> list[object]:
+    before, after, outcome = shape.before, shape.after, shape.outcome
+    if outcome is None or before is None or after is None:
+        return [str(shape.problem), shape.count, "", "", "", "", shape.source]
+    times = [f"{1e6 * before:.2f}", f"{1e6 * after:.2f}", f"{before / after:.2f}x"]
+    return [str(shape.problem), shape.count, str(outcome.best), *times, shape.source]
 
 
 _COLUMNS = ["layer", "kind", "by the rules", "chosen", "µs before", "µs after", "faster", "known from"]
@@ -102,5 +208,7 @@ def main(argv: Sequence[str]) -> int:
     return run_command(
         tune,
         argv,
-        "  bitwright tune resnet18.bwm --threads 2 --budget 30s",
+        "  bitwright tune resnet18.bwm --threads 2 --budget 30s\n"
+        "  bitwright tune resnet18.bwm --device cuda:0 --batch 32 --budget 5m\n"
+        "  bitwright tune resnet18.bwm --device h100 --dry-run",
     )

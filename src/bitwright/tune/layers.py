@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from .store import Record, Store
 if TYPE_CHECKING:
     from bitwright.runtime import Session
     from bitwright.runtime.tuning import Entry, TunableOp
+
+    from .cuda.tuning import GpuReport
 
 FAMILY, VERSION = "engine_layer", 1
 Progress = Callable[[int, int, str], None]
@@ -173,20 +176,25 @@ def _record(environment: str, layer: TunableOp, op: Mapping[str, Any], batch: in
 @contextlib.contextmanager
 def during(
     budget: float | str | None = None, *, store: Store | None = None, again: bool = False
-) -> Iterator[list[ModelReport]]:
-    """Inside the `with` block the first `Session.run` of each session (and batch) tunes it.
+) -> Iterator[list[ModelReport | GpuReport]]:
+    """Inside the `with` block the first `Session.run` of each session (and batch) tunes it; packed operators on CUDA
+    tensors are remembered, and tuned at the end of the block by what is left of the budget.
 
         with bw.tune(budget="30s") as reports:
             session.run(x)
+            frozen(x.cuda())
 
-    The budget is shared by all sessions of the block. Gives the list that the reports go to. Other threads are not
-    affected. Arguments and errors as of `tune_session`.
+    The budget is shared by all of the block. Gives the list that the reports go to. Other threads are not affected.
+    Arguments and errors as of `tune_session`. A block that ends by an exception tunes nothing on GPUs.
     """
     from bitwright.runtime._active import ACTIVE
 
+    from .cuda.meeting import MEETING, Meeting
+
     limit = seconds_of(budget)
     started = time.perf_counter()
-    reports: list[ModelReport] = []
+    reports: list[ModelReport | GpuReport] = []
+    meeting = Meeting()
     seen: set[tuple[int, int]] = set()
 
     def tuner(session: Session, batch: int) -> None:
@@ -198,8 +206,14 @@ def during(
         reports.append(tune_session(session, batch=batch, budget=left, store=store, again=again))
 
     alive: list[Session] = []
-    token = ACTIVE.set(tuner)
+    token, met = ACTIVE.set(tuner), MEETING.set(meeting)
     try:
         yield reports
     finally:
         ACTIVE.reset(token)
+        MEETING.reset(met)
+    for place, (gpu, problems) in enumerate(meeting.met):
+        # what the block's own work took does not count here
+        left = (limit - sum(report.spent for report in reports)) / (len(meeting.met) - place)
+        if left > 0:
+            reports.append(gpu.tune(problems, budget=None if left == math.inf else left, store=store, again=again))

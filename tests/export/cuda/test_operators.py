@@ -143,6 +143,18 @@ def test_binary_conv(attrs: BinaryConvAttrs) -> None:
     check(run, "binary_conv", x, weight, [vectors[0][:1], *vectors[1:]], attrs)
 
 
+def test_convolutions_of_single_pixels_are_products() -> None:
+    attrs = conv_attrs(70, kernel_shape=(1, 1), pads=(0, 0, 0, 0))
+    x, weight, vectors = conv(attrs)
+    call = call_of(x.shape, 20, attrs)
+    assert call is not None
+    assert str(call.problem) == "gemm 84x20x70 pm1*pm1->f32"
+    check(executor(config=PLANES), "binary_conv", x[:1], weight, vectors, attrs)
+    levels = LevelConvAttrs((1, 1), (1, 1), (1, 1), (0, 0, 0, 0), 1, 70, 8, "constant")
+    x, weight, vectors = conv(levels)
+    check(executor(config=BYTES), "level_conv", x[:1], weight, vectors, levels)
+
+
 def test_conv_of_one_dimension() -> None:
     run = executor(config=MMA)
     attrs = BinaryConvAttrs((3,), (2,), (1,), (1, 1), 1, 70, -1.0, "constant", 0.0)

@@ -30,7 +30,8 @@ class Call:
         channels: of a row, or of a pixel.
         planes: bit planes of an activation.
         levels: whether activations are levels (gain and offset) or bits (threshold).
-        conv: of a convolution, after `before`.
+        maps: whether input and output are maps with their channels second, not rows.
+        conv: of a convolution, after `before`; one of single pixels is a product.
         before: a padding that runs ahead in plain torch: widths as of `torch.nn.functional.pad`, and the value; None
             repeats the edge.
         shape: of the output, channels last.
@@ -41,6 +42,7 @@ class Call:
     channels: int
     planes: int
     levels: bool
+    maps: bool
     conv: Conv2d | None
     before: tuple[tuple[int, ...], float | None] | None
     shape: tuple[int, ...]
@@ -66,7 +68,7 @@ def call_of(shape: Sequence[int], outputs: int, attrs: Attrs) -> Call | None:
             return None
         _check_count(rows * max(outputs, 1))
         problem = Problem("gemm", rows, outputs, attrs.channels, form, out="f32")
-        return Call(op, problem, attrs.channels, planes, levels, None, None, (*shape[:-1], outputs))
+        return Call(op, problem, attrs.channels, planes, levels, False, None, None, (*shape[:-1], outputs))
     return _convolution(shape, outputs, attrs, form, planes, levels)
 
 
@@ -107,11 +109,14 @@ def _convolution(
         kernel, stride, pad, dilation = (
             (v[0], v[1]) for v in (attrs.kernel_shape, attrs.strides, pads, attrs.dilations)
         )
-    conv = Conv2d(shape[0], spatial[0], spatial[1], attrs.channels, kernel, stride, pad, dilation, fill)
-    problem = conv.problem(outputs, form, out="f32")
+    geometry = Conv2d(shape[0], spatial[0], spatial[1], attrs.channels, kernel, stride, pad, dilation, fill)
+    problem = geometry.problem(outputs, form, out="f32")
+    conv: Conv2d | None = geometry
+    if geometry.taps == 1 and stride == (1, 1) and not any(pad):
+        problem, conv = Problem("gemm", problem.m, outputs, attrs.channels, form, out="f32"), None
     _check_count(max(problem.m * outputs, shape[0] * math.prod(spatial)))
     op = "level_conv" if levels else "binary_conv"
-    return Call(op, problem, attrs.channels, planes, levels, conv, before, (shape[0], *size, outputs))
+    return Call(op, problem, attrs.channels, planes, levels, True, conv, before, (shape[0], *size, outputs))
 
 
 def _check_count(count: int) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bitwright.tune.cuda import Chooser, RefusedError, this_gpu
 from bitwright.tune.cuda.families import Build
-from bitwright.tune.cuda.gpu import Driver
+from bitwright.tune.cuda.gpu import Driver, Gpu
 from bitwright.tune.errors import TuneError
 
 from .executor import Executor
@@ -48,21 +48,17 @@ def executor_of(device: torch.device) -> Executor:
     Raises:
         RefusedError: kernels cannot run there (no driver bindings, too old a GPU, a ROCm build of torch).
     """
-    index = torch.cuda.current_device() if device.index is None else device.index
+    index = device.index if device.index is not None else torch.cuda.current_device()
     if index not in _executors:
         try:
             if torch.version.hip is not None:
                 raise TuneError("this torch is built for ROCm; the kernels are CUDA's")
             gpu = this_gpu(index)
-            _executors[index] = Executor(CudaLauncher(index, str(gpu["target"])), Chooser(gpu))
+            target = str(gpu["target"])
+            _executors[index] = Executor(CudaLauncher(index, target), Chooser(gpu), lambda: Gpu(index, target))
         except TuneError as error:
             _executors[index] = RefusedError(str(error))
     found = _executors[index]
     if isinstance(found, RefusedError):
         raise found
     return found
-
-
-def executors() -> list[Executor]:
-    """Those made so far."""
-    return [e for e in _executors.values() if isinstance(e, Executor)]

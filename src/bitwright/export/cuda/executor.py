@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -12,9 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bitwright.export import reference_ops
-from bitwright.tune.cuda import Chooser
+from bitwright.tune import Problem, Store, TuneError
+from bitwright.tune.cuda import Chooser, GpuReport, tune_problems
 from bitwright.tune.cuda.arguments import Product
 from bitwright.tune.cuda.families import Build
+from bitwright.tune.cuda.gpu import Machine
+from bitwright.tune.cuda.meeting import MEETING
 from bitwright.tune.cuda.packing import Pack, PackBuild
 
 from .calls import Call
@@ -55,10 +58,11 @@ class Executor:
     Args:
         launcher: starts kernels.
         chooser: chooses them.
+        machine: makes what times candidates, for `tune`.
     """
 
-    def __init__(self, launcher: Launcher, chooser: Chooser) -> None:
-        self.launcher, self.chooser = launcher, chooser
+    def __init__(self, launcher: Launcher, chooser: Chooser, machine: Callable[[], Machine] | None = None) -> None:
+        self.launcher, self.chooser, self._machine = launcher, chooser, machine
         self.weights = WeightCache()
         self._kernels: dict[Build, Any] = {}
         self._lock = threading.Lock()
@@ -78,6 +82,9 @@ class Executor:
             TuneError: a kernel cannot be compiled or loaded.
         """
         choice = self.chooser.choose(call.problem)
+        meeting = MEETING.get()
+        if meeting is not None:
+            meeting.add(self, call.problem)
         logic = choice.build.logic
         *first, scale, bias = (v.contiguous() for v in vectors)
         if call.before is not None:
@@ -85,7 +92,7 @@ class Executor:
         pack = None
         if logic != "exact":
             if call.levels and call.planes == 1:  # the packing kernel compares single bits with a threshold
-                x = reference_ops.levels(x, first[0], first[1], 1, 1 if call.conv is not None else x.ndim - 1)
+                x = reference_ops.levels(x, first[0], first[1], 1, 1 if call.maps else x.ndim - 1)
                 first = [torch.full((1,), 0.5, device=x.device)]
             pack, x, strides = _packing(x, call)
         builds = [pack, choice.build, None if choice.finish is None else choice.finish[0]]
@@ -93,7 +100,7 @@ class Executor:
         numbers: dict[str, int] = {}
         sums: Tensor | None = None
         if pack is None:
-            a = _bytes(x, first, call)
+            a = _bytes(x.movedim(1, -1) if call.maps else x, first, call)
             numbers["lda"] = numbers["a_chunks"] = a.shape[1] // 16
         else:
             a, sums = self._packed(pack, x, strides, first, call)
@@ -123,7 +130,27 @@ class Executor:
             self._launch(choice.build, choice.launch.grid, p, touched, [partial])
             self._launch(*choice.finish, p, [*touched, partial], [out])
         shaped = out.view(call.shape)
-        return shaped if call.conv is None else shaped.movedim(-1, 1)
+        return shaped.movedim(-1, 1) if call.maps else shaped
+
+    def tune(
+        self,
+        problems: Mapping[Problem, int],
+        *,
+        budget: float | str | None = None,
+        store: Store | None = None,
+        again: bool = False,
+        **how: Any,
+    ) -> GpuReport:
+        """Searches the fastest kernels (`bitwright.tune.cuda.tune_problems`); later calls use what is in the chooser's
+        store."""
+        if self._machine is None:
+            raise TuneError("this executor has nothing that times candidates")
+        keep = self.chooser.store if store is None else store
+        report = tune_problems(
+            problems, self.chooser.device, self._machine, budget=budget, store=keep, again=again, **how
+        )
+        self.chooser.forget()
+        return report
 
     def _prepare(self, call: Call, weight: Tensor, logic: str, builds: Sequence[Build]) -> tuple[Tensor, TermTensors]:
         """Loads kernels and lays out weights that are not there yet, unless a graph is being captured."""
@@ -173,7 +200,7 @@ class Executor:
 
 def _packing(x: Tensor, call: Call) -> tuple[Build, Tensor, dict[str, int]]:
     """The kernel that packs a map, the map as it can be read (not copied if possible), and its strides."""
-    if call.conv is None:
+    if not call.maps:
         x = x.reshape(-1, call.channels)
         strides = {"row_stride": x.stride(0), "channel_stride": x.stride(1), "rows_in_image": x.shape[0]}
     else:

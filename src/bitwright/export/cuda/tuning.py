@@ -8,11 +8,10 @@ import torch
 from torch import nn
 
 from bitwright.tune import Problem, Store
-from bitwright.tune.cuda import GpuReport, this_gpu, tune_problems
-from bitwright.tune.cuda.gpu import Gpu
+from bitwright.tune.cuda import GpuReport, this_gpu
 from bitwright.tune.cuda.tuning import Progress
 
-from .device import executors
+from .device import executor_of
 from .explaining import calls_of
 
 
@@ -51,18 +50,9 @@ def tune_module(
     Raises:
         TuneError: no GPU can be used, a bad budget, or an unknown strategy.
     """
-    found = device if isinstance(device, int) else torch.device(device).index or 0
-    gpu = this_gpu(found)
-    report = tune_problems(
-        problems_of(net, *inputs),
-        gpu,
-        lambda: Gpu(found, str(gpu["target"])),
-        budget=budget,
-        strategy=strategy,
-        store=store,
-        again=again,
-        progress=progress,
+    number = device if isinstance(device, int) else torch.device(device).index or 0
+    this_gpu(number)  # its clear error where there is none
+    executor = executor_of(torch.device("cuda", number))
+    return executor.tune(
+        problems_of(net, *inputs), budget=budget, strategy=strategy, store=store, again=again, progress=progress
     )
-    for executor in executors():
-        executor.chooser.forget()
-    return report
