@@ -19,7 +19,7 @@ OpFacts facts_of(const PreparedModel& prepared, size_t index) {
       break;
     }
     case Opcode::kFconv:
-      f.kernel = prepared.ops[index].kernels.floats->name;
+      f.kernel = prepared.ops[index].minimal ? prepared.ops[index].minimal->kernel->name : prepared.ops[index].kernels.floats->name;
       f.float_macs = outputs * per_output;
       break;
     case Opcode::kQconv:

@@ -12,6 +12,7 @@
 #include "executor_chain.h"
 #include "executor_maps.h"
 #include "executor_matmul.h"
+#include "executor_minimal.h"
 #include "executor_pixels.h"
 #include "executor_planes.h"
 #include "executor_sliced.h"
@@ -381,7 +382,7 @@ void run_op(const RunContext& run, size_t index) {
       if (op.sliced) return run_sliced(run, info, op);
       pixels_fit_lanes(run, info, op) ? run_pixels(run, info, op) : run_counts(run, info, op);
       break;
-    case Opcode::kFconv: run_float(run, info, op); break;
+    case Opcode::kFconv: op.minimal ? run_minimal(run, info, op) : run_float(run, info, op); break;
     case Opcode::kQconv: run_int8(run, info, op); break;
     case Opcode::kPool: run_pool(run, info, op); break;
     case Opcode::kBpool: run_bit_pool(run, info, op); break;

@@ -493,6 +493,7 @@ class Preparer {
 
   void floats(const OpInfo& op, PreparedOp& p) {
     const ValueInfo& in = model_.values[op.in];
+    if (minimal(op, p, in)) return;
     const FloatKernel* kernel = p.kernels.floats;
     const bool dense = covers_map(op.geometry, in);
     p.table = table(op, in, dense, in.channels(), -1);
@@ -525,6 +526,30 @@ class Preparer {
     std::vector<float> expanded;
     if (p.depthwise) return pack_depthwise(p, expand_all(op, p, expanded));
     pack<float>(op, p, kernel->pack, [&](uint32_t g) { return expand(op, p, g, in.channels() / op.geometry.groups, expanded); }, panel_bytes);
+  }
+
+  // Minimal filtering, where it is asked for or expected to be faster.
+  bool minimal(const OpInfo& op, PreparedOp& p, const ValueInfo& in) {
+    const MinimalKernel* kernel = p.kernels.minimal;
+    if (!kernel || straddles(p) || !suits_minimal(op, in)) return false;
+    auto own = std::make_unique<PreparedMinimal>();
+    own->kernel = kernel;
+    own->layout = make_minimal_layout(op, in, *kernel);
+    const MinimalLayout& layout = own->layout;
+    if (!p.kernels.minimal_forced && !worth_minimal(layout, op, p.kernels.floats->panel)) return false;
+    const uint64_t bytes = checked_product({layout.weight_floats(), sizeof(float)}, model_.limits.prepared_bytes, where_ + ": transformed weights");
+    charge(bytes + layout.table_bytes());
+    result_->weight_bytes += bytes;
+    scratch(layout.scratch * sizeof(float));
+    p.taps = op.geometry.taps();
+    p.depth = in.channels();
+    p.cut.group_outputs = op.out_channels;
+    p.weights = AlignedBuffer(bytes);
+    std::vector<float> expanded;
+    const bool floats = model_.constants[op.weight].dtype == ConstType::kF32;
+    layout.pack(p.weights.as<float>(), floats ? constant<float>(model_, op.weight) : expand(op, p, 0, in.channels(), expanded));
+    p.minimal = std::move(own);
+    return true;
   }
 
   void int8(const OpInfo& op, PreparedOp& p) {

@@ -10,6 +10,7 @@
 #include "chain.h"
 #include "depthwise_phases.h"
 #include "gather.h"
+#include "minimal_layout.h"
 #include "model.h"
 #include "pool_axes.h"
 #include "selection.h"
@@ -70,6 +71,12 @@ struct PreparedChain {
   std::vector<float> no_offset; // a chain without AFFINE
 };
 
+// A float convolution by minimal filtering; PreparedOp::weights are its transformed ones.
+struct PreparedMinimal {
+  const MinimalKernel* kernel = nullptr;
+  MinimalLayout layout;
+};
+
 // A depthwise BCONV: rows as bdepthwise kernels read them.
 struct PreparedDepthwise {
   uint32_t multiplier = 1;         // outputs of a channel
@@ -106,6 +113,7 @@ struct PreparedOp {
   std::unique_ptr<const PreparedPixels> pixels;  // or null; the executor decides by the number of pixels
   std::unique_ptr<const PreparedChain> chain;    // or null
   uint32_t fill = 0;              // what the padding pixel holds: 0 or all ones (cut to the real channels)
+  std::unique_ptr<const PreparedMinimal> minimal;  // or null: the direct sum
   bool depthwise = false;         // groups == channels: lanes are channels, panels run over the groups
   std::shared_ptr<const Gather> gather;  // FCONV, QCONV of few channels: a tap is a line of the kernel
   size_t gather_at = 0;           // where in a thread's scratch

@@ -34,6 +34,7 @@ Kernels best_of(const char* isa) {
   k.binary = find_binary_kernel(isa);
   k.sliced = find_sliced_kernel(isa);
   k.floats = find_float_kernel(isa);
+  k.minimal = find_minimal_kernel(isa);
   k.int8 = find_int8_kernel(isa);
   k.epilogue = find_epilogue_kernel(isa);
   k.product = find_product_kernel(isa);
@@ -54,7 +55,11 @@ void choose_name(Kernels& kernels, const std::string& name, const std::string& o
     if (k.operation == "bdepthwise") kernels.depthwise = find_depthwise_kernel(name.c_str());
     if (k.operation == "bmatmul") kernels.product = find_product_kernel(name.c_str());
     if (k.operation == "pool") kernels.pool = find_pool_kernel(name.c_str());
-    if (k.operation == "fconv") kernels.floats = find_float_kernel(name.c_str());
+    if (k.operation == "fconv") {
+      kernels.minimal = find_minimal_kernel(name.c_str());
+      kernels.minimal_forced = kernels.minimal != nullptr;
+      if (!kernels.minimal) kernels.floats = find_float_kernel(name.c_str());
+    }
     if (k.operation == "qconv") kernels.int8 = find_int8_kernel(name.c_str());
     if (k.operation == "epilogue") kernels.epilogue = find_epilogue_kernel(name.c_str());
     return;
@@ -81,6 +86,7 @@ std::vector<KernelFacts> list_kernels() {
   add_facts<SlicedKernel>(facts, "bconv", sliced_kernels(), nullptr);  // never for all layers: see worth_slicing
   add_facts(facts, "bdepthwise", depthwise_kernels(), find_depthwise_kernel(nullptr));
   add_facts(facts, "fconv", float_kernels(), find_float_kernel(nullptr));
+  add_facts<MinimalKernel>(facts, "fconv", minimal_kernels(), nullptr);  // never for all layers: see worth_minimal
   add_facts(facts, "qconv", int8_kernels(), find_int8_kernel(nullptr));
   add_facts(facts, "epilogue", epilogue_kernels(), find_epilogue_kernel(nullptr));
   add_facts(facts, "pack", pack_kernels(), find_pack_kernel(nullptr));

@@ -14,6 +14,8 @@ struct Kernels {
   bool forced = false;                   // by a request: not open to tuning
   bool sliced_forced = false;            // by its name or its instruction set: it runs whatever it can, not only where it is expected to win
   const FloatKernel* floats = nullptr;
+  const MinimalKernel* minimal = nullptr;  // may be null; `floats` runs what it does not take
+  bool minimal_forced = false;             // by its name: it runs whatever it can
   const Int8Kernel* int8 = nullptr;
   const EpilogueKernel* epilogue = nullptr;
   const ProductKernel* product = nullptr;

@@ -100,6 +100,12 @@ const FloatKernel* const* float_kernels() {
   return list.entries;
 }
 
+const MinimalKernel* const* minimal_kernels() {
+  static const MinimalKernel* const all[] = {fconv_minimal_avx2, fconv_minimal_avx512};
+  static const List<MinimalKernel, std::size(all)> list(all);
+  return list.entries;
+}
+
 const Int8Kernel* const* int8_kernels() {
   static const Int8Kernel* const all[] = {qconv_portable, qconv_avx2, qconv_avx512vnni, qconv_neon, qconv_neondot};
   static const List<Int8Kernel, std::size(all)> list(all);
@@ -149,6 +155,7 @@ const BinaryKernel* find_binary_kernel(const char* name_or_isa) { return find(bi
 const SlicedKernel* find_sliced_kernel(const char* name_or_isa) { return find(sliced_kernels(), name_or_isa); }
 const DepthwiseKernel* find_depthwise_kernel(const char* name_or_isa) { return find(depthwise_kernels(), name_or_isa); }
 const FloatKernel* find_float_kernel(const char* name_or_isa) { return find(float_kernels(), name_or_isa); }
+const MinimalKernel* find_minimal_kernel(const char* name_or_isa) { return find(minimal_kernels(), name_or_isa); }
 const Int8Kernel* find_int8_kernel(const char* name_or_isa) { return find(int8_kernels(), name_or_isa); }
 const EpilogueKernel* find_epilogue_kernel(const char* name_or_isa) { return find(epilogue_kernels(), name_or_isa); }
 const PackKernel* find_pack_kernel(const char* name_or_isa) { return find(pack_kernels(), name_or_isa); }

@@ -31,7 +31,8 @@ def kernels() -> list[KernelInfo]:
 
     A session takes ``kernel=``, or else the environment variable ``BITWRIGHT_KERNEL``: the name of an instruction set
     ("portable", "avx2": no kernel uses more than that) or kernel names separated by commas
-    ("bconv_avx2,epilogue_portable": the other operations keep their default).
+    ("bconv_avx2,epilogue_portable": the other operations keep their default). Float layers that gain by it run by
+    minimal filtering ("fconv_minimal_avx512"), which rounds otherwise; "fconv_avx512" forces plain sums.
     """
     return list(native.kernels())
 
