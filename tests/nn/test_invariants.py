@@ -152,22 +152,25 @@ def simulate(layer: Any, x: Tensor) -> Tensor:
     def channels(v: Tensor) -> Tensor:
         return v.view(-1, *(1,) * nd)
 
-    z, factor = x, None
-    if terms.activations is not None and terms.prepares:
-        z, factor = layer.activation.prepare(x)
-    inputs: list[tuple[Tensor, Any]] = [(x, None)]
+    z, factor, each = x, None, None
+    if terms.prepares:
+        each = layer.activation.prepare_terms(x)
+        if each is None:
+            z, factor = layer.activation.prepare(x)
+    inputs: list[tuple[Tensor, Any, Tensor | None]] = [(z, None, None)]
     if terms.activations is not None:
         inputs = []
-        for code in terms.activations:
+        for index, code in enumerate(terms.activations):
+            z, part = (z, None) if each is None else each[index]
             if isinstance(code, ActivationCode):
-                inputs.append((torch.where(z >= channels(code.threshold), 1.0, code.low), code.scale))
+                inputs.append((torch.where(z >= channels(code.threshold), 1.0, code.low), code.scale, part))
             else:
                 level = torch.nan_to_num(z * channels(code.gain) + channels(code.offset), nan=0.0).round()
-                inputs.append((level.clamp(0, code.top), code.scale))
+                inputs.append((level.clamp(0, code.top), code.scale, part))
     total: Tensor | None = None
     for plane in terms.weights:
         w = plane.bits.float() * 2 - 1
-        for a, scale in inputs:
+        for a, scale, part in inputs:
             if isinstance(layer, BinaryEmbedding):
                 y = w[x] * plane.scale[x].unsqueeze(-1)
             else:
@@ -177,8 +180,11 @@ def simulate(layer: Any, x: Tensor) -> Tensor:
                 else:
                     assert torch.equal(acc, acc.round())
                     y = acc * channels(plane.scale * scale)
+            y = y if part is None else y * part
             total = y if total is None else total + y
     assert total is not None
+    if terms.constant is not None:
+        total = total + channels(terms.constant)
     if terms.mixing is not None:
         ones = (1,) * nd
         signs = (terms.mixing.bits.float() * 2 - 1).view(*terms.mixing.bits.shape, *ones)

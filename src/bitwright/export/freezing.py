@@ -139,7 +139,7 @@ def pack_layer(layer: Latent) -> FrozenModule:
             for plane in terms.weights
             for activation in (terms.activations if terms.activations is not None else (None,))
         ]
-        if len(specs) == 1 and terms.folded and not terms.prepares and terms.mixing is None:
+        if len(specs) == 1 and terms.folded and not terms.prepares and terms.mixing is None and terms.constant is None:
             return _pack_term(layer, replace(specs[0], bias=terms.bias))
         return PackedSum(
             [_pack_plane(layer, spec) for spec in specs],
@@ -150,6 +150,7 @@ def pack_layer(layer: Latent) -> FrozenModule:
             mixing=None if terms.mixing is None else _pack_mixing(layer, terms.mixing),
             chooser=terms.chooser,
             choices=len(terms.weights),
+            constant=terms.constant,
         )
 
 

@@ -9,7 +9,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from bitwright.export.packed import FrozenModule, PackedLayer
+from bitwright.binarize.activations.base import PreparedTerm
+from bitwright.export.packed import FrozenModule, PackedLayer, _widen
 from bitwright.export.packed_shared import SharedRow
 from bitwright.nn.base import ActivationBinarizer, LayerShape, OutputRule
 from bitwright.nn.spec import WeightBinarizer
@@ -18,7 +19,8 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class PackedSum(FrozenModule):
-    """`output(factor * mixing(plane + plane + ...), x) + bias`, float32, in this order; every plane is a packed layer.
+    """`output(factor * mixing(plane + plane + ... + constant), x) + bias`, float32, in this order; every plane is a
+    packed layer.
 
     Args:
         planes: packed layers of the same geometry, without bias.
@@ -32,9 +34,11 @@ class PackedSum(FrozenModule):
         chooser: a weight binarizer whose `chosen(x)` names the weight that each sample uses: the planes of all others
             are computed and count 0. `planes` has the planes of one weight after the other.
         choices: number of weights that `chooser` chooses from.
+        constant: `[O]` that joins the sum of the planes, or None.
     """
 
     bias: Tensor | None
+    constant: Tensor | None
     activation: ActivationBinarizer | None
     output: OutputRule | None
     mixing: PackedLayer | None
@@ -50,6 +54,7 @@ class PackedSum(FrozenModule):
         mixing: PackedLayer | None = None,
         chooser: WeightBinarizer | None = None,
         choices: int = 1,
+        constant: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.planes = nn.ModuleList(planes)
@@ -63,6 +68,7 @@ class PackedSum(FrozenModule):
                 plane.weight = same
         self.shape = shape
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
+        self.register_buffer("constant", None if constant is None else constant.detach().clone())
         self.activation = None if prepare is None else _without_parameters(prepare)
         self.output = None if output is None else _without_parameters(output)
         self.mixing = mixing
@@ -71,11 +77,17 @@ class PackedSum(FrozenModule):
         super().train(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        z, factor = (x, None) if self.activation is None else self.activation.prepare(x)
+        factor: Tensor | None = None
+        each = None if self.activation is None else self.activation.prepare_terms(_widen(x))
+        if each is None:
+            z, factor = (x, None) if self.activation is None else self.activation.prepare(x)
+            each = (PreparedTerm(z, None),)
         chosen = None if self.chooser is None else self.chooser.chosen(x)
-        y = self._plane(0, z, chosen)
+        y = self._plane(0, each, chosen)
         for k in range(1, len(self.planes)):
-            y = y + self._plane(k, z, chosen)
+            y = y + self._plane(k, each, chosen)
+        if self.constant is not None:
+            y = y + self.shape.per_channel(self.constant)
         if self.mixing is not None:
             y = self.mixing(y)
         if factor is not None:
@@ -84,8 +96,10 @@ class PackedSum(FrozenModule):
             y = self.output(y, x)
         return y if self.bias is None else y + self.shape.per_channel(self.bias)
 
-    def _plane(self, k: int, z: Tensor, chosen: Tensor | None) -> Tensor:
-        y = self.planes[k](z)
+    def _plane(self, k: int, each: Sequence[PreparedTerm], chosen: Tensor | None) -> Tensor:
+        z, factor = each[k % len(each)]  # the planes of one weight on all terms come one after the other
+        y: Tensor = self.planes[k](z)
+        y = y if factor is None else y * factor
         if chosen is None:
             return y
         # 1 or 0 for a whole sample, written for every channel: the engine multiplies with such gates

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -256,7 +256,7 @@ class BinaryLayer(BinaryModule):
         at all) are sums of bit planes or equally spaced levels.
         """
         a = self.activation
-        bits = a is None or a.planes > 0 or a.levels() is not None
+        bits = a is None or a.planes > 0 or a.weight_only or a.levels() is not None
         return self._stage == "full" and (self.weight_binarizer.planes > 0 or self.is_factored) and bits
 
     @property
@@ -319,22 +319,37 @@ class BinaryLayer(BinaryModule):
         with no_autocast(x):
             z = x.to(at_least_float32(self.weight).dtype)
             factor = None
+            whole = False
+            inputs: list[tuple[Tensor, float | Tensor, Tensor | None]]
             if self.activation is None:
-                inputs: list[tuple[Tensor, float | Tensor]] = [(z, 1.0)]
-            else:
+                inputs = [(z, 1.0, None)]
+            elif self.activation.weight_only:
                 z, factor = self.activation.prepare(z)
-                inputs = [self._levels(z, term) for term in self.activation.terms()]
+                inputs = [(z, 1.0, None)]
+            else:
+                each = self.activation.prepare_terms(z)
+                if each is None:
+                    z, factor = self.activation.prepare(z)
+                terms = self.activation.terms()
+                own_z = [(z, None)] * len(terms) if each is None else each
+                inputs = [(*self._levels(p[0], t), p[1]) for p, t in zip(own_z, terms, strict=True)]
+                whole = True
             y: Tensor | None = None
             for w, own in planes:
-                for levels, scale in inputs:
+                for levels, scale, part in inputs:
                     term = self._apply_weight(levels, w)
-                    if self.activation is not None:
+                    if whole:
                         # the sum of ±1 is an integer; round() keeps it one where a backend uses Winograd's algorithm
                         term = torch.round(term)
                     factors = own if isinstance(scale, float) and scale == 1.0 else own * scale
                     term = term * self.shape.per_channel(factors.to(z.dtype))
+                    if part is not None:
+                        term = term * part
                     y = term if y is None else y + term
             assert y is not None
+            constant = self._added(planes)
+            if constant is not None:
+                y = y + self.shape.per_channel(constant.to(y.dtype))
             if mixing is not None:
                 y = self._mix(y, mixing[0]) * self.shape.per_channel(mixing[1].to(z.dtype))
             if factor is not None:
@@ -344,6 +359,15 @@ class BinaryLayer(BinaryModule):
             if self.bias is not None:
                 y = y + self.shape.per_channel(self._bias().to(z.dtype))
         return y.to(self.weight.dtype)
+
+    def _added(self, planes: Sequence[tuple[Tensor, Tensor]]) -> Tensor | None:
+        """`[O]`: what the activation's `addend` adds to the layer's output; `planes`: ±1 `[O, C]` and scales `[O]`."""
+        addend = None if self.activation is None else self.activation.addend()
+        if addend is None:
+            return None
+        # float64: eval mode and the frozen layer get the same float32, however torch sums
+        terms = [scale.double() * (signs.double() @ addend.detach().double()) for signs, scale in planes]
+        return torch.stack(terms).sum(0).float()
 
     def _mix(self, y: Tensor, signs: Tensor) -> Tensor:
         """The K channels of every group of `y`, at each position, times `signs` `[O, K]`."""
@@ -430,15 +454,17 @@ class BinaryLayer(BinaryModule):
         if self.weight_binarizer.planes == 0 and not (self.is_factored or self.is_choosing):
             raise NotPackableError(self._many_planes("weight", 0))
         a = self.activation
-        if a is not None and a.planes == 0 and a.levels() is None:
+        if a is not None and a.planes == 0 and not a.weight_only and a.levels() is None:
             raise NotPackableError(self._many_planes("activation", 0))
         planes, mixing, folded = self._weight_planes()
         weights = tuple(_plane(self._from_filters(p.bits), p.scale) for p in planes)
         mixed = None if mixing is None else _plane(mixing.bits, mixing.scale)
-        activations = None if a is None else tuple(self._on_own_device(term) for term in a.terms())
+        bits = a is not None and not a.weight_only
+        activations = tuple(self._on_own_device(term) for term in a.terms()) if a is not None and bits else None
         bias = None if self.bias is None else self._bias().detach().float()
         chooser = self.weight_binarizer if self.is_choosing and len(weights) > 1 else None
-        return BinaryTerms(weights, activations, bias, a is not None and a.prepares, folded, mixed, chooser)
+        constant = self._added([(w.bits.float() * 2 - 1, w.scale) for w in weights])
+        return BinaryTerms(weights, activations, bias, a is not None and a.prepares, folded, mixed, chooser, constant)
 
     def _on_own_device(self, term: ActivationCode | LevelsCode) -> ActivationCode | LevelsCode:
         if isinstance(term, LevelsCode):

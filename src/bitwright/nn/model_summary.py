@@ -288,7 +288,7 @@ def _packed_layer_bytes(layer: BinaryLayer) -> int:
         floats += 2 * outputs
     size = bits + 4 * floats
     if several:
-        size += 0 if terms.bias is None else 4 * terms.bias.numel()
+        size += sum(4 * t.numel() for t in (terms.bias, terms.constant) if t is not None)
         kept = [layer.activation if terms.prepares else None, None if terms.folded else layer.output, terms.chooser]
         size += sum(t.numel() * t.element_size() for part in kept if part is not None for t in _tensors(part))
     return size

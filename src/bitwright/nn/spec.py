@@ -34,19 +34,22 @@ class BinaryTerms:
 
     With `z, factor = activation.prepare(x)`: the sum over `weights`, and inside over `activations`, of
     `(plane.scale * term.scale) * conv(levels of z, ±1)`, times `factor`; then `output(y, x)` unless it is None; then
-    `+ bias`. Without `activations` the input stays real. Everything in float32, in this order.
+    `+ bias`. Without `activations` z stays real. An activation with `prepare_terms` has a z and a factor for each term:
+    the factor multiplies after the scale. `constant` joins the sum. Everything in float32, in this order.
     """
 
     weights: tuple[WeightPlane, ...]
     activations: tuple[ActivationCode | LevelsCode, ...] | None
     bias: Tensor | None  # float32 [O]
-    prepares: bool  # whether `activation.prepare` does anything
+    prepares: bool  # whether `activation.prepare` or `prepare_terms` does anything
     folded: bool  # whether the output rule is part of the scales already (or does nothing)
     mixing: WeightPlane | None = None
     """Bits `[O, K]`: the sum over the planes is K channels a group, and the layer's result, before the factor, is
     `mixing.scale * (±1 of them)` at every position."""
     chooser: WeightBinarizer | None = None
     """Its `chosen(x)` names the only plane of `weights` that counts for each sample."""
+    constant: Tensor | None = None
+    """float32 `[O]`: what the activation's `addend` gives."""
 
 
 @dataclass(frozen=True)

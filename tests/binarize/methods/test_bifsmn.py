@@ -24,6 +24,7 @@ def test_dual_scale_levels() -> None:
     activation: Any = BinaryLinear(4, 2, method="bifsmnv2").activation
     with torch.no_grad():
         activation.shift.zero_()
+        activation.shift_out.zero_()
         y = activation(torch.tensor([[2.0, -2.0, 0.5, -0.5]]))
     # first plane ±1; what is left is 1, -1, -0.5, 0.5: mean 0.75
     assert y.tolist() == [[1.75, -1.75, 0.25, -0.25]]

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from torch import Tensor
 
 from bitwright.binarize.codes import ActivationCode, LevelsCode, NotPackableError
 from bitwright.binarize.part import LayerShape, Part
+
+
+class PreparedTerm(NamedTuple):
+    """What one of an activation's `terms` compares, and what multiplies its share of the layer's output."""
+
+    z: Tensor
+    factor: Tensor | None
+    """None for 1; broadcasts against the layer's output."""
 
 
 class ActivationBinarizer(Part):
@@ -15,6 +25,8 @@ class ActivationBinarizer(Part):
     """Bit planes of `codes`. 0: the activation cannot be expressed by comparisons with a threshold."""
     low: float = -1.0
     """The lower level, before `scale`: -1.0 (±1) or 0.0 ({0,1})."""
+    weight_only: bool = False
+    """True: deployment multiplies the real values that `prepare` gives with the weight's signs; `planes` is 0."""
 
     def __init__(self, shape: LayerShape) -> None:
         super().__init__()
@@ -41,10 +53,21 @@ class ActivationBinarizer(Part):
         """
         return x, None
 
+    def prepare_terms(self, x: Tensor) -> tuple[PreparedTerm, ...] | None:
+        """As `prepare`, where the terms compare different things or have factors of their own: one for each of `terms`.
+        None: `prepare` says it all.
+        """
+        return None
+
     @property
     def prepares(self) -> bool:
-        """Whether `prepare` does anything."""
-        return type(self).prepare is not ActivationBinarizer.prepare
+        """Whether `prepare` or `prepare_terms` does anything."""
+        base = ActivationBinarizer
+        return type(self).prepare is not base.prepare or type(self).prepare_terms is not base.prepare_terms
+
+    def addend(self) -> Tensor | None:
+        """`[C]` that is added to the terms, where no padding can cut it off (layers without positions); None for 0."""
+        return None
 
     def codes(self) -> tuple[ActivationCode, ...]:
         """The same levels as bit planes, without gradient. Raises NotPackableError when `planes` is 0."""

@@ -16,7 +16,8 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
         binarizes=("weights", "activations"),
         weight_scale="mean |w| per filter",
         activation_bits="2, with a scale per sample and channel",
-        packable="no: the second plane of the activation has a scale per sample and channel",
+        packable="onnx only: the engine has no scale per sample; two planes in linear and depthwise layers and with "
+        "scale='sample'; else the sum over channels has real scales inside: 1-bit weights, real activations",
         learned=("slope of every sign", "three shifts of every input channel"),
         formula={
             "weight": "mean|w| bsign(a w)",
@@ -37,13 +38,15 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
         "shifts train with a tenth of the learning rate. The distillation belongs to the network.",
     )
 )
-def bifsmnv2(*, estimator: EstimatorSpec = "clipped") -> MethodParts:
+def bifsmnv2(*, estimator: EstimatorSpec = "clipped", scale: str = "channel") -> MethodParts:
     """Weights `mean|w| bsign(a w)`, activations `sign + mean|r| sign(r)`.
 
     Args:
         estimator: backward rule of all signs.
+        scale: of the second sign: "channel", one for each channel of each sample, or "sample" (ours), one for each
+            sample: every layer is then two bit planes.
     """
     return MethodParts(
         weight={"kind": "learned_slope", "estimator": estimator},
-        activation={"kind": "dual_scale", "estimator": estimator},
+        activation={"kind": "dual_scale", "estimator": estimator, "scale": scale},
     )

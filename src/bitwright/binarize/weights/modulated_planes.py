@@ -22,6 +22,10 @@ class ModulatedPlanesWeight(WeightBinarizer):
     With g_j the gradient of version j: the latent weight gets `sum_j g_j M_j`, M_j the sum of `g_j a bsign(w)` over
     filters and channels. The extra loss is `strength / 2 sum_j (w - a bsign(w) M_j)^2`, `a bsign(w)` constant.
 
+    Deployment. A layer sums `a sum_k M_j[k] sum_c bsign(w)[c, k] x[c, p + k]` over taps k and channels c. A scale per
+    output channel can leave that sum, `M_j[k]` only where it is the same for all k: MCN-1, 1x1 convolutions and linear
+    layers. Elsewhere each of the taps would be a sum of its own, so these weights are no bit plane.
+
     Args:
         shape: the layer's shape.
         planes: K.
