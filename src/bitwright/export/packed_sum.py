@@ -9,10 +9,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from bitwright.binarize.activations.base import PreparedTerm
 from bitwright.export.packed import FrozenModule, PackedLayer, _widen
 from bitwright.export.packed_shared import SharedRow
-from bitwright.nn.base import ActivationBinarizer, LayerShape, OutputRule
+from bitwright.nn.base import ActivationBinarizer, LayerShape, OutputRule, PreparedTerm
 from bitwright.nn.spec import WeightBinarizer
 
 M = TypeVar("M", bound=nn.Module)

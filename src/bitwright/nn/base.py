@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bitwright.binarize.activations import ActivationBinarizer
+from bitwright.binarize.activations import ActivationBinarizer, PreparedTerm
 from bitwright.binarize.codes import ActivationCode, LevelsCode, WeightCode
 from bitwright.binarize.inits import INITS
 from bitwright.binarize.method import Method, get_method, method_info
@@ -321,6 +321,7 @@ class BinaryLayer(BinaryModule):
             factor = None
             whole = False
             inputs: list[tuple[Tensor, float | Tensor, Tensor | None]]
+            own_z: tuple[PreparedTerm, ...]
             if self.activation is None:
                 inputs = [(z, 1.0, None)]
             elif self.activation.weight_only:
@@ -331,8 +332,8 @@ class BinaryLayer(BinaryModule):
                 if each is None:
                     z, factor = self.activation.prepare(z)
                 terms = self.activation.terms()
-                own_z = [(z, None)] * len(terms) if each is None else each
-                inputs = [(*self._levels(p[0], t), p[1]) for p, t in zip(own_z, terms, strict=True)]
+                own_z = (PreparedTerm(z, None),) * len(terms) if each is None else each
+                inputs = [(*self._levels(p.z, t), p.factor) for p, t in zip(own_z, terms, strict=True)]
                 whole = True
             y: Tensor | None = None
             for w, own in planes:

@@ -2,11 +2,11 @@
 are found.
 """
 
-from bitwright.binarize.activations.base import ActivationBinarizer
+from bitwright.binarize.activations.base import ActivationBinarizer, PreparedTerm
 from bitwright.binarize.activations.sign import SignActivation
 from bitwright.binarize.activations.uniform import UniformActivation
 from bitwright.discovery import import_all
 
 import_all(__name__, __path__)
 
-__all__ = ["ActivationBinarizer", "SignActivation", "UniformActivation"]
+__all__ = ["ActivationBinarizer", "PreparedTerm", "SignActivation", "UniformActivation"]
