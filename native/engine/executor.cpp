@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "executor_chain.h"
+#include "executor_lines.h"
 #include "executor_maps.h"
 #include "executor_matmul.h"
 #include "executor_minimal.h"
@@ -306,10 +307,11 @@ void run_int8(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
   const Kernels& kernels = op.kernels;
   const Int8Kernel& kernel = *kernels.int8;
   const View& view = run.view(info.in);
-  if (!run.is_band()) fill_int8_padding(run, info, op);
+  if (!run.is_band() && !op.lines) fill_int8_padding(run, info, op);
   const StepList steps(run, op);
   for_items(run, op, kernel.mr, [&](size_t first, uint32_t pixels, uint32_t unit_begin, uint32_t unit_end, unsigned thread) {
     uint8_t* scratch = run.scratch + thread * run.prepared->scratch_bytes;
+    if (op.lines) return run_lines(run, info, op, steps.data(), first, pixels, unit_begin, unit_end, scratch);
     Chunk chunk;
     fill_chunk(chunk, run, op, view, first, pixels);
     if (op.gather) {

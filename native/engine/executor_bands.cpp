@@ -5,6 +5,8 @@
 #include <chrono>
 #include <cstring>
 
+#include "executor_lines.h"
+
 namespace bitwright {
 namespace {
 
@@ -65,7 +67,8 @@ void Bands::run(const RunContext& run, size_t index, uint8_t* memory, uint64_t* 
   const size_t row = row_bytes(map);
   std::atomic<uint64_t> spent[2] = {};
   const uint64_t start = ns ? now_ns() : 0;
-  if (op.opcode == Opcode::kQconv) fill_int8_padding(run, op, run.prepared->ops[index]);
+  const bool maxima = run.prepared->ops[index].pooled != nullptr;
+  if (op.opcode == Opcode::kQconv && !run.prepared->ops[index].lines) fill_int8_padding(run, op, run.prepared->ops[index]);
 
   const auto end_of = [&](uint32_t r) { return windows[r].first + windows[r].count; };
   const auto timed = [&](const RunContext& part, size_t which) {
@@ -108,7 +111,12 @@ void Bands::run(const RunContext& run, size_t index, uint8_t* memory, uint64_t* 
     part.scratch += thread * run.prepared->scratch_bytes;
     part.steps += thread * run.prepared->max_steps;
     const auto k = static_cast<uint32_t>(item % parts);
-    rows(part, k * height / parts, (k + 1) * height / parts, memory + thread * thread_bytes_);
+    const uint32_t begin = k * height / parts, end = (k + 1) * height / parts;
+    if (!maxima) return rows(part, begin, end, memory + thread * thread_bytes_);
+    const uint64_t from = ns ? now_ns() : 0;
+    uint64_t steps = 0;
+    run_maxima(part, index, begin, end, ns ? &steps : nullptr);
+    if (ns) spent[0] += now_ns() - from - steps, spent[1] += steps;
   });
   if (!ns) return;
   const uint64_t all = now_ns() - start, sum = std::max<uint64_t>(spent[0] + spent[1], 1);

@@ -9,6 +9,7 @@
 #include "error.h"
 #include "prepare_chain.h"
 #include "prepare_depthwise.h"
+#include "prepare_lines.h"
 #include "sliced_rule.h"
 #include "split.h"
 
@@ -74,6 +75,7 @@ class Preparer {
       }
       result_->ops.push_back(std::move(p));
     }
+    for (size_t i = 0; only == SIZE_MAX && i + 1 < model_.ops.size(); ++i) pool_sums(i);
     return std::move(result_);
   }
 
@@ -111,10 +113,14 @@ class Preparer {
     result_->max_steps = std::max(result_->max_steps, p.steps.size());
     shorts(op, p);
     if (p.steps.empty()) return;
+    p.flat = is_flat(op);
+    plan(p, p.flat ? kFlatChannels : channels_of(op));
+  }
+
+  void plan(PreparedOp& p, uint32_t channels) {
     std::vector<Step> chain;
     for (const PreparedStep& s : p.steps) chain.push_back(s.step);
-    p.flat = is_flat(op);
-    p.plan = plan_chain(chain.data(), chain.size(), p.flat ? kFlatChannels : channels_of(op));
+    p.plan = plan_chain(chain.data(), chain.size(), channels);
     if (!p.plan) return;
     charge(p.plan->operands.size() * 4);
     p.steps[0].step.plan = p.plan.get();
@@ -571,17 +577,82 @@ class Preparer {
     }
     const uint32_t width = op.geometry.kernel[2];
     if (!dense && groups == 1 && width > 1 && (p.depth < 16 || (p.depth % 4 != 0 && p.depth < 32))) {
-      p.gather = make_gather(*p.table, p.depth, width, static_cast<int32_t>(in.pixels() * in.pixel_stride()));
-      charge(p.gather->bytes());
-      p.taps = p.gather->lines;
-      p.depth = p.gather->line;
+      cut(op, p, kernel->panel, kernel->mr, groups);
+      p.lines = make_lines(op, in, p, kMaxTilePixels);
+      if (!p.lines) {
+        p.gather = make_gather(*p.table, p.depth, width, static_cast<int32_t>(in.pixels() * in.pixel_stride()));
+        charge(p.gather->bytes());
+      }
+      p.taps = p.lines ? p.lines->lines : p.gather->lines;
+      p.depth = p.lines ? p.lines->line : p.gather->line;
     }
     cut(op, p, kernel->panel, kernel->mr, groups);
+    if (p.lines) {
+      charge(p.lines->zeros.size());
+      scratch(p.lines->bytes);
+    }
     if (p.gather) {
       p.gather_at = p.plane_scratch;
       scratch(p.gather_at + uint64_t{kChunk} * p.gather->row + 64);
     }
     pack<int8_t>(op, p, kernel->pack, [&](uint32_t g) { return canonical + size_t{g} * p.cut.group_outputs * p.taps * p.depth; }, kernel->panel_bytes);
+  }
+
+  // An int8 convolution of few channels and the max pooling behind it: pooling its sums, a quarter of them goes through the steps. Only bands run it.
+  void pool_sums(size_t index) {
+    const OpInfo &op = model_.ops[index], &pool = model_.ops[index + 1];
+    PreparedOp& p = result_->ops[index];
+    if (!p.lines || p.kernels.int8->maxima == nullptr || !pools_maxima(pool) || op.steps.back().value != pool.in) return;
+    const ValueInfo& map = model_.values[pool.in];
+    const std::vector<PreparedStep>& behind = result_->ops[index + 1].steps;
+    const bool shorts = is_fixed(behind[0].step.kind) && behind[0].step.kind != StepKind::kQuantizeI16;
+    if (shorts != (map.dtype == DType::kI16) || straddles(result_->ops[index + 1])) return;
+    for (size_t k = 1; k < 3; ++k)
+      if (pool.out[k] > (map.dims[k] + 1) / 2) return;  // a last window of what is a window's first line
+    const auto falling = falling_channels(p, map.dtype, op.out_channels);
+    if (!falling) return;
+    std::vector<int8_t> weights(constant<int8_t>(model_, op.weight), constant<int8_t>(model_, op.weight) + model_.constants[op.weight].elements);
+    const size_t row = weights.size() / op.out_channels;
+    for (size_t i = 0; i < weights.size(); ++i)
+      if ((*falling)[i / row]) {
+        if (weights[i] == INT8_MIN) return;
+        weights[i] = static_cast<int8_t>(-weights[i]);
+      }
+    where_ = text("op ", index, " (", name_of(op.opcode), ")");
+    auto own = std::make_shared<PreparedOp>();
+    own->kernels = p.kernels;
+    own->table = p.table;
+    own->cut = p.cut;
+    own->taps = p.taps;
+    own->depth = p.depth;
+    own->fill = p.fill;
+    own->rows_stride = p.rows_stride;
+    own->row_classes = p.row_classes;
+    own->lines = make_lines(op, model_.values[op.in], *own, 0);
+    if (!own->lines) return;
+    charge(own->lines->zeros.size() + p.rows.size());
+    scratch(own->lines->bytes);
+    own->rows = AlignedBuffer(p.rows.size(), true);
+    for (uint32_t k = 0; k < p.row_classes; ++k)
+      for (uint32_t c = 0; c < op.out_channels; ++c) {
+        const int32_t origin = p.rows.as<int32_t>()[k * p.rows_stride + c];
+        own->rows.as<int32_t>()[k * p.rows_stride + c] = (*falling)[c] ? -origin : origin;
+      }
+    pack<int8_t>(op, *own, p.kernels.int8->pack, [&](uint32_t) { return weights.data(); }, p.kernels.int8->panel_bytes);
+    own->steps.assign(p.steps.begin(), p.steps.end() - 1);
+    own->steps.insert(own->steps.end(), behind.begin(), behind.end());
+    for (PreparedStep& s : own->steps) s.step.plan = nullptr;
+    if (Step& first = own->steps[0].step; first.kind == StepKind::kAffine) {
+      charge(uint64_t{op.out_channels} * sizeof(float));
+      for (uint32_t c = 0; c < op.out_channels; ++c) {
+        const float a = first.a != nullptr ? first.a[c] : first.p0;
+        own->factors.push_back((*falling)[c] ? -a : a);
+      }
+      first.a = own->factors.data();
+    }
+    result_->max_steps = std::max(result_->max_steps, own->steps.size());
+    plan(*own, op.out_channels);
+    p.pooled = std::move(own);
   }
 
   // acc = sum (q - zero) * w = sum q * w - zero * sum w; modulo 2^32, like the kernels' sums. A tap in the padding reads the zero point, so that
@@ -591,6 +662,7 @@ class Preparer {
     const auto* padding = constant<int32_t>(model_, op.padding);
     const uint32_t classes = padding ? p.table->classes() : 1;
     p.rows_stride = op.out_channels;
+    p.row_classes = classes;
     const uint64_t bytes = checked_product({classes, p.rows_stride, 4}, model_.limits.prepared_bytes, where_ + ": rows of the padding") + kMaxPanel * 4;
     charge(bytes);
     p.rows = AlignedBuffer(bytes, true);

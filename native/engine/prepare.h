@@ -89,6 +89,20 @@ struct PreparedDepthwise {
   size_t bytes() const { return run.size() * 2 + bound_of.size() * 4 + bounds.size() + flip_and_real.size() + (phases ? phases->table_bytes() : 0); }
 };
 
+inline constexpr uint32_t kMostLines = 64;          // of a kernel that PreparedLines serves
+inline constexpr uint32_t kMostLinePixels = 1024;  // of a row whose maxima are taken: they stay in L2
+
+// An int8 convolution of few channels whose kernel computes stretches of rows of outputs (Int8Kernel::lines, maxima). A thread's scratch holds the lines
+// of one, what the kernel needs, and its sums, or two rows of maxima.
+struct PreparedLines {
+  uint32_t lines = 0, line = 0;  // of the kernel; channels of one
+  size_t step = 0;               // from a window to the next, in bytes
+  uint32_t pixels = 0;           // of a stretch, at most
+  size_t row_bytes = 0;          // of a line of a stretch
+  size_t spare_at = 0, rows_at = 0, maxima = 0, bytes = 0;  // maxima: bytes of a row of them
+  AlignedBuffer zeros;           // what the epilogue adds to sums that are complete
+};
+
 struct PreparedOp {
   Kernels kernels;                // the model's, but for those chosen for this op
   std::vector<PreparedStep> steps;
@@ -117,6 +131,9 @@ struct PreparedOp {
   bool depthwise = false;         // groups == channels: lanes are channels, panels run over the groups
   std::shared_ptr<const Gather> gather;  // FCONV, QCONV of few channels: a tap is a line of the kernel
   size_t gather_at = 0;           // where in a thread's scratch
+  std::unique_ptr<const PreparedLines> lines;  // QCONV, in place of gather: or null
+  std::shared_ptr<const PreparedOp> pooled;    // QCONV: itself and the max pooling behind it, if its sums may be pooled; its steps are those of both
+  std::vector<float> factors;     // of a first AFFINE, if they are not the file's
   std::vector<uint32_t> mask;     // BPOOL: the flips of one pixel, in the layout of its bits
   size_t rows_of_rhs = 0, origins_of_rhs = 0;  // BMATMUL: places in the shared memory of a run, behind the panels
   AlignedBuffer shorts;           // constants of i16 steps as int16

@@ -393,6 +393,26 @@ struct GatherWindow {
   uint32_t n_runs;
 };
 
+// A stretch of one row of outputs whose windows lie side by side: the channels of tap t of pixel i are at line[t] + i*step. kLinePixels more windows
+// and 128 bytes may be read past the last one.
+struct Int8Lines {
+  const uint8_t* const* line;    // [taps]
+  size_t step;                   // bytes
+  uint32_t pixels, taps, channels;
+  const void* weights;           // one packed panel
+  const int32_t* const* origin;  // [pixels, rounded up to a multiple of kLinePixels] -> [panel]: what the sums begin with
+  uint8_t* spare;                // lines_spare(taps, channels, pixels) bytes
+};
+
+// The maxima of windows of 3 pixels every 2, the first of which begins one pixel before the stretch: (pixels + 1)/2 rows of `panel`, rounded up to a
+// multiple of kLinePixels/2.
+struct Int8Maxima {
+  int32_t* into;   // or null: maxima of these and what is there
+  int32_t* fresh;  // or null: these
+};
+
+inline constexpr uint32_t kLinePixels = 8;
+
 struct Int8Kernel {
   const char* name;  // "qconv_avx512vnni"
   const char* isa;
@@ -409,6 +429,11 @@ struct Int8Kernel {
   // Copies windows one after the other into rows of row_bytes: those of a convolution of few channels that reach into the padding. May write up to 64
   // bytes past the last row and read as many past a run.
   void (*gather)(uint8_t* rows, size_t row_bytes, const GatherWindow* windows, uint32_t pixels);
+  // Rows of outputs, for convolutions of few channels whose taps are lines; null where `run` and `gather` serve them. Sums modulo 2^32; rows of `out`
+  // as of `run`, their number rounded up to a multiple of kLinePixels.
+  void (*lines)(int32_t* out, const Int8Lines& job) = nullptr;
+  void (*maxima)(const Int8Maxima& to, const Int8Lines& job) = nullptr;
+  size_t (*lines_spare)(uint32_t taps, uint32_t channels, uint32_t pixels) = nullptr;
 };
 
 // Epilogues: they consume a tile while it is hot in L1. `channel0` is a multiple of 32 whenever a step writes bits. A bits value whose groups

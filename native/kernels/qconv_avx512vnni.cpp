@@ -8,6 +8,7 @@
 #include "isa.h"
 
 #include <cstring>
+#include <type_traits>
 
 #include "entries.h"
 
@@ -51,10 +52,12 @@ struct Simd {
 
 #include "qconv_gather.h"
 #include "qconv_simd.h"
+#include "qconv_lines.h"
 
 const Int8Kernel kernel = {
     "qconv_avx512vnni", "avx512vnni", "vpdpbusd, tile 6x64", kRankAvx512Vnni, supports_avx512vnni,
     kPanel, kPixels, panel_bytes, pack, run, depthwise, gather_windows<32>,
+    run_lines, run_maxima, lines_spare,
 };
 
 }  // namespace

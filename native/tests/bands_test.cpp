@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <random>
 #include <string>
@@ -18,6 +19,7 @@ namespace {
 struct Arrays : Storage {
   std::vector<float> weights, factors, terms, thresholds;
   std::vector<int8_t> int8;
+  std::vector<int32_t> shorts, padding;
 };
 
 // input -> convolution -> map -> pooling -> pooled (and its bits) -> two outputs. With `shortcut` the convolution adds a second input to its map.
@@ -26,6 +28,10 @@ struct Spec {
   Geometry conv, pool;
   bool int8 = false, shortcut = false, average = false, ceil = false;
   DType map = DType::kF32;
+  bool fixed = false;    // the pooling has a chain of i16 steps; of an i16 map
+  bool padding = false;  // taps in the padding have numbers of their own
+  int act = 0;           // in front of the map: 1 PRELU, 2 CLAMP
+  int least = -128;      // weight
 };
 
 uint32_t add_value(Model& model, DType dtype, const std::array<uint32_t, 4>& dims) {
@@ -72,7 +78,7 @@ std::shared_ptr<Model> model_of(const Spec& s, std::mt19937& random) {
   const std::array<uint32_t, 4> pooled{1, pool.out[1], pool.out[2], s.outputs};
   conv.in = add_value(*model, s.int8 ? DType::kU8 : DType::kF32, {1, s.size[0], s.size[1], s.channels});
   const uint32_t map = pool.in = add_value(*model, s.map, {1, conv.out[1], conv.out[2], s.outputs});
-  const uint32_t to = add_value(*model, DType::kF32, pooled), bits = add_value(*model, DType::kBits, pooled);
+  const uint32_t to = add_value(*model, s.fixed ? DType::kI16 : DType::kF32, pooled), bits = add_value(*model, DType::kBits, pooled);
   const uint32_t y = add_value(*model, DType::kF32, pooled), signs = add_value(*model, DType::kF32, pooled);
   make_input(*model, conv.in, "x");
   for (uint32_t id : {y, signs}) {
@@ -85,25 +91,34 @@ std::shared_ptr<Model> model_of(const Spec& s, std::mt19937& random) {
   const uint32_t weights = s.outputs * s.conv.taps() * s.channels / s.conv.groups;
   for (uint32_t i = 0; i < weights; ++i) {
     arrays->weights.push_back(real(random));
-    arrays->int8.push_back(static_cast<int8_t>(random()));
+    arrays->int8.push_back(std::max(static_cast<int8_t>(random()), static_cast<int8_t>(s.least)));
   }
   for (uint32_t c = 0; c < s.outputs; ++c) {
     arrays->factors.push_back(s.int8 ? real(random) / 1024 : real(random));
     arrays->terms.push_back(real(random));
     arrays->thresholds.push_back(real(random));
+    arrays->shorts.push_back(static_cast<int32_t>(random() % 7) - 3);
+    if (s.act != 0 && random() % 4 == 0) arrays->factors.back() = 0;
+    if (s.act != 0 && random() % 4 == 0) arrays->terms.back() = 0;
   }
+  for (uint32_t i = 0; i < s.conv.taps() * s.outputs; ++i) arrays->padding.push_back(static_cast<int32_t>(random() % 20000) - 10000);
   if (s.int8)
     model->constants.push_back({ConstType::kI8, weights, arrays->int8.data()});
   else
     model->constants.push_back({ConstType::kF32, weights, arrays->weights.data()});
   for (const auto* a : {&arrays->factors, &arrays->terms, &arrays->thresholds}) model->constants.push_back({ConstType::kF32, s.outputs, a->data()});
+  model->constants.push_back({ConstType::kI32, s.outputs, arrays->shorts.data()});
+  model->constants.push_back({ConstType::kI32, arrays->padding.size(), arrays->padding.data()});
   conv.weight = 0;
+  if (s.padding) conv.padding = 5;
   conv.steps.push_back({StepKind::kAffine, kNone, 1, 2, 0, 0, 0});
   if (s.shortcut) {
     const uint32_t more = add_value(*model, DType::kF32, {1, conv.out[1], conv.out[2], s.outputs});
     make_input(*model, more, "more");
     conv.steps.push_back({StepKind::kAdd, more, kNone, kNone, 0, 0, 0});
   }
+  if (s.act == 1) conv.steps.push_back({StepKind::kPrelu, kNone, kNone, kNone, 0.25f, 0, 0});
+  if (s.act == 2) conv.steps.push_back({StepKind::kClamp, kNone, kNone, kNone, 0, 3, 0});
   switch (s.map) {
     case DType::kU8: conv.steps.push_back({StepKind::kStoreU8, map, kNone, kNone, 4, 0, 0}); break;
     case DType::kI16:
@@ -112,8 +127,8 @@ std::shared_ptr<Model> model_of(const Spec& s, std::mt19937& random) {
       break;
     default: conv.steps.push_back({StepKind::kStore, map, kNone, kNone, 0, 0, 0});
   }
-  pool.steps.push_back({StepKind::kStore, to, kNone, kNone, 0, 0, 0});
-  pool.steps.push_back({StepKind::kStoreBits, bits, 3, kNone, 0, 0, 0});
+  pool.steps.push_back({s.fixed ? StepKind::kStoreI16 : StepKind::kStore, to, kNone, kNone, 0, 0, 0});
+  pool.steps.push_back({s.fixed ? StepKind::kStoreBitsI16 : StepKind::kStoreBits, bits, s.fixed ? 4u : 3u, kNone, 0, 0, 0});
   model->ops = {conv, pool};
   for (const auto& [from, out] : {std::pair{to, y}, std::pair{bits, signs}}) {
     OpInfo copy;
@@ -239,6 +254,93 @@ Spec plain() {
   }
   s.size[0] = s.size[1] = 20;
   return s;
+}
+
+// A stem: few channels, and max pooling of 3 x 3 every 2 pixels.
+Spec random_stem(std::mt19937& random) {
+  Spec s;
+  for (uint32_t& n : s.size) n = 8 + random() % 60;
+  s.int8 = true;
+  s.channels = 1 + random() % (random() % 4 ? 4 : 14);
+  s.outputs = 1 + random() % (random() % 2 ? 70 : 200);
+  s.conv = random_geometry(random, 7, s.size, false);
+  if (random() % 2) s.conv.kernel[2] = std::min(s.size[1], 3 + 2 * static_cast<uint32_t>(random() % 3));
+  s.conv.dilation[2] = 1;
+  for (uint32_t k = 1; k < 3; ++k) s.pool.kernel[k] = 3, s.pool.stride[k] = 2, s.pool.pad_begin[k] = 1, s.pool.pad_end[k] = random() % 2;
+  s.fixed = random() % 3 != 0;
+  s.map = s.fixed ? DType::kI16 : DType::kF32;
+  s.padding = random() % 3 == 0;
+  s.ceil = random() % 3 == 0;
+  s.act = static_cast<int>(random() % 3);
+  if (random() % 4 != 0) s.least = -127;
+  return s;
+}
+
+TEST(Bands, PooledSumsGiveTheSameBits) {
+  std::mt19937 random(17);
+  int checked = 0, pooled = 0;
+  for (int round = 0; round < 400; ++round) {
+    const Spec spec = random_stem(random);
+    const auto model = model_of(spec, random);
+    try {
+      check_model(*model);
+    } catch (const Error&) {
+      continue;
+    }
+    ++checked;
+    const uint64_t samples = 1 + random() % 3;
+    const unsigned threads = 1 + random() % 3;
+    SessionOptions step_by_step = options(1, kNever);
+    step_by_step.kernel = "portable";
+    Session portable(model, step_by_step), unbanded(model, options(threads, kNever)), banded(model, options(threads, 1));
+    const bool sums = banded.prepared().ops[0].pooled != nullptr;
+    pooled += sums && Bands(*model, 1).begin_at(0);
+    Call run(*model, samples, random);
+    const auto expected = run.by(portable, samples);
+    ASSERT_EQ(run.by(unbanded, samples), expected) << "round " << round << ", row by row";
+    ASSERT_EQ(run.by(banded, samples), expected) << "round " << round << ", pooled, " << threads << " threads";
+  }
+  EXPECT_GT(checked, 250);
+  EXPECT_GT(pooled, find_int8_kernel(nullptr)->maxima != nullptr ? 100 : -1);
+}
+
+// What shows the order of pooling and steps.
+TEST(Bands, SumsThatMustNotBePooledAreNot) {
+  if (find_int8_kernel(nullptr)->maxima == nullptr) GTEST_SKIP();
+  std::mt19937 random(23);
+  Spec spec = plain();
+  spec.int8 = spec.fixed = true;
+  spec.map = DType::kI16;
+  spec.least = -127;
+  const auto pooled = [&](const Spec& s, const auto& change) {
+    const auto model = model_of(s, random);
+    change(*model, const_cast<Arrays&>(static_cast<const Arrays&>(*model->storage)));
+    check_model(*model);
+    return Session(model, options(1, 256)).prepared().ops[0].pooled != nullptr;
+  };
+  const auto nothing = [](Model&, Arrays&) {};
+  EXPECT_TRUE(pooled(spec, nothing));
+  EXPECT_FALSE(pooled(spec, [](Model&, Arrays& a) { a.factors[3] = -1, a.int8[3 * 27] = -128; })) << "a weight that cannot be negated";
+  EXPECT_TRUE(pooled(spec, [](Model&, Arrays& a) { a.factors[3] = 1, a.int8[3 * 27] = -128; }));
+  EXPECT_FALSE(pooled(spec, [](Model&, Arrays& a) { a.terms[3] = std::numeric_limits<float>::quiet_NaN(); })) << "NaN";
+  EXPECT_FALSE(pooled(spec, [](Model&, Arrays& a) { a.factors[3] = std::numeric_limits<float>::infinity(); })) << "0 times infinity";
+  EXPECT_FALSE(pooled(spec, [](Model& m, Arrays&) { m.ops[0].steps.insert(m.ops[0].steps.begin() + 1, {StepKind::kPrelu, kNone, kNone, kNone, -0.5f, 0, 0}); }))
+      << "a chain that turns";
+  Spec other = spec;
+  other.pool.stride[2] = 1;
+  EXPECT_FALSE(pooled(other, nothing)) << "other windows";
+  other = spec;
+  other.average = true;
+  other.fixed = false;
+  EXPECT_FALSE(pooled(other, nothing)) << "a mean";
+  other = spec;
+  other.fixed = false;
+  EXPECT_FALSE(pooled(other, nothing)) << "the pooling reads floats of an i16 map";
+  other.map = DType::kF32;
+  EXPECT_TRUE(pooled(other, nothing));
+  EXPECT_FALSE(pooled(other, [](Model&, Arrays& a) { a.terms[3] = -0.0f; })) << "zeros of two signs";
+  other.act = 1;
+  EXPECT_FALSE(pooled(other, nothing)) << "zeros of two signs, by PRELU";
 }
 
 // Runs the model both ways, expects bands or none, and the same answers.

@@ -109,6 +109,67 @@ TEST_P(Int8KernelTest, SmallWeights) {  // where products of pairs fit 16 bits, 
   }
 }
 
+// Stretches of rows, and their maxima: windows of 3 pixels every 2, from one pixel before the first on.
+TEST_P(Int8KernelTest, Lines) {
+  const Int8Kernel& k = *GetParam();
+  if (k.lines == nullptr) GTEST_SKIP() << "this kernel has no lines";
+  for (uint32_t seed = 0; seed < 1500; ++seed) {
+    Random random(seed);
+    const Numbers numbers = static_cast<Numbers>(below(random, 3));
+    const uint32_t taps = between(random, 1, 11), pixels = between(random, 1, 70), outputs = between(random, 1, k.panel);
+    const uint32_t channels = below(random, 2) == 0 ? between(random, 1, 34) : 4 * between(random, 1, 8) + 1;
+    const size_t step = between(random, 1, below(random, 3) == 0 ? 100 : 12), row = (pixels + kLinePixels) * step + channels + 128;
+    std::vector<uint8_t> input(row * taps);
+    std::vector<int8_t> weights(size_t{outputs} * taps * channels);
+    for (uint8_t& x : input) x = activation(random, numbers);
+    for (int8_t& w : weights) w = weight(random, numbers);
+    std::vector<const uint8_t*> line;
+    for (uint32_t t = 0; t < taps; ++t) line.push_back(input.data() + t * row);
+    Aligned<uint8_t> packed(k.panel_bytes(taps, channels));
+    k.pack(packed.data(), weights.data(), outputs, taps, channels);
+    std::vector<std::vector<int32_t>> origins(2, std::vector<int32_t>(k.panel));
+    for (auto& o : origins)
+      for (int32_t& x : o) x = static_cast<int32_t>(random()) >> 8;
+    std::vector<const int32_t*> origin;
+    for (uint32_t i = 0; i < pixels + kLinePixels; ++i) origin.push_back(origins[below(random, 2)].data());
+    std::vector<uint8_t> spare(k.lines_spare(taps, channels, pixels));
+    const Int8Lines job{line.data(), step, pixels, taps, channels, packed.data(), origin.data(), spare.data()};
+
+    std::vector<int32_t> want(size_t{pixels} * k.panel);
+    for (uint32_t i = 0; i < pixels; ++i)
+      for (uint32_t j = 0; j < outputs; ++j) {
+        int32_t sum = origin[i][j];
+        for (uint32_t t = 0; t < taps; ++t)
+          for (uint32_t c = 0; c < channels; ++c) sum += int32_t{line[t][i * step + c]} * weights[(size_t{j} * taps + t) * channels + c];
+        want[size_t{i} * k.panel + j] = sum;
+      }
+    const size_t most = pixels + kLinePixels - 1;
+    Aligned<int32_t> out(most / kLinePixels * kLinePixels * k.panel);
+    k.lines(out.data(), job);
+    for (uint32_t i = 0; i < pixels; ++i)
+      for (uint32_t j = 0; j < outputs; ++j) ASSERT_EQ(out.data()[i * k.panel + j], want[i * k.panel + j]) << "seed " << seed << ", pixel " << i << ", output " << j;
+
+    const size_t half = ((pixels + 1) / 2 + kLinePixels / 2 - 1) / (kLinePixels / 2) * (kLinePixels / 2) * k.panel;
+    Aligned<int32_t> into(half), fresh(half);
+    std::vector<int32_t> before(half);
+    for (size_t i = 0; i < half; ++i) into.data()[i] = before[i] = static_cast<int32_t>(random()) >> 8;
+    const bool both = below(random, 2) == 0, only = below(random, 2) == 0;
+    k.maxima({both || only ? into.data() : nullptr, both || !only ? fresh.data() : nullptr}, job);
+    for (uint32_t i = 0; i < (pixels + 1) / 2; ++i)
+      for (uint32_t j = 0; j < outputs; ++j) {
+        int32_t most_of = want[size_t{2 * i} * k.panel + j];
+        if (i > 0) most_of = std::max(most_of, want[size_t{2 * i - 1} * k.panel + j]);
+        if (2 * i + 1 < pixels) most_of = std::max(most_of, want[size_t{2 * i + 1} * k.panel + j]);
+        if (both || !only) {
+          ASSERT_EQ(fresh.data()[i * k.panel + j], most_of) << "seed " << seed << ", window " << i << ", output " << j;
+        }
+        if (both || only) {
+          ASSERT_EQ(into.data()[i * k.panel + j], std::max(most_of, before[i * k.panel + j])) << "seed " << seed << ", window " << i;
+        }
+      }
+  }
+}
+
 TEST_P(Int8KernelTest, Depthwise) {
   const Int8Kernel& k = *GetParam();
   for (uint32_t seed = 0; seed < 400; ++seed) {
