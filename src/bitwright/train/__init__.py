@@ -2,15 +2,18 @@
 
 from bitwright.train.bits import BitStatistics
 from bitwright.train.checkpoint import CheckpointError, load_checkpoint, read_checkpoint
+from bitwright.train.class_centres import ClassCentres
 from bitwright.train.classifier import Classifier
-from bitwright.train.config import OptimizerConfig, ScheduleConfig, TeacherConfig
+from bitwright.train.config import CentresConfig, OptimizerConfig, ScheduleConfig, TeacherConfig
 from bitwright.train.evaluate import Evaluation, evaluate
 from bitwright.train.feature_losses import LipschitzRetention, attention_loss
 from bitwright.train.losses import distribution_loss, embedding_loss
 
 __all__ = [
     "BitStatistics",
+    "CentresConfig",
     "CheckpointError",
+    "ClassCentres",
     "Classifier",
     "Evaluation",
     "LipschitzRetention",

@@ -16,6 +16,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from bitwright import binarize
 from bitwright.data import ImageData
 from bitwright.data.loader import stream_seed
+from bitwright.nn import BinaryLinear
 from bitwright.train.checkpoint import (
     FORMAT,
     KEY,
@@ -26,7 +27,8 @@ from bitwright.train.checkpoint import (
     read_checkpoint,
     read_recipe,
 )
-from bitwright.train.config import OptimizerConfig, ScheduleConfig, TeacherConfig
+from bitwright.train.class_centres import ClassCentres
+from bitwright.train.config import CentresConfig, OptimizerConfig, ScheduleConfig, TeacherConfig
 from bitwright.train.losses import distribution_loss
 from bitwright.train.optimizers import build_optimizer
 from bitwright.train.schedule import lr_factor
@@ -53,6 +55,7 @@ class Classifier(LightningModule):
         init_from: checkpoint whose network weights training starts from; every tensor must fit. Its stage is not taken
             over.
         teacher: distillation, see `TeacherConfig`.
+        centres: a loss on the classifier's input, see `CentresConfig`.
         seed: of the random numbers inside steps; the command line links it to `seed_everything`.
 
     Raises:
@@ -76,6 +79,7 @@ class Classifier(LightningModule):
         stage: Literal["float", "activations", "full"] = "full",
         init_from: str | None = None,
         teacher: TeacherConfig | None = None,
+        centres: CentresConfig | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -120,6 +124,12 @@ class Classifier(LightningModule):
         self._teacher: list[nn.Module] = []
         if teacher is not None:
             self._teacher.append(load_checkpoint(teacher.checkpoint)[0].requires_grad_(False))
+        self.centres_config = centres
+        self.centres: ClassCentres | None = None
+        self._features: list[Tensor] = []
+        if centres is not None:
+            width = int(classifier_of(self.network, num_classes).weight.shape[1])
+            self.centres = ClassCentres(num_classes, width, centres.strength, centres.spread, centres.rate)
         top5 = min(5, num_classes)
         self.metrics = nn.ModuleDict(
             {
@@ -148,7 +158,19 @@ class Classifier(LightningModule):
                 hard = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
                 total = total + self.teacher_config.label_weight * hard
         extra = binarize.regularization(self.network)
-        return total if extra is None else total + extra
+        total = total if extra is None else total + extra
+        return total if self.centres is None else total + self._centre_loss(labels)
+
+    def _centre_loss(self, labels: Tensor) -> Tensor:
+        assert self.centres is not None
+        assert self.centres_config is not None
+        if not self._features:
+            raise RuntimeError("the loss on class centres works in training steps: the classifier's input is not known")
+        features = self._features.pop()
+        loss: Tensor = self.centres(features, labels)
+        self.centres.update(features.detach(), labels)
+        # times 0, not left out: in a distributed run every parameter takes part in every step
+        return loss * float(self.current_epoch >= self.centres_config.from_epoch)
 
     # Training ---------------------------------------------------------------------------------------------------
 
@@ -169,10 +191,21 @@ class Classifier(LightningModule):
         return max(1, -(-int(batches) // self.trainer.accumulate_grad_batches))
 
     def on_fit_start(self) -> None:
+        if self.centres is not None:
+            layer = classifier_of(self.network, len(self.centres.centres))
+            self._hook = layer.register_forward_pre_hook(self._keep_features)
         if self._teacher:
             self._teacher[0].to(self.device).eval()
         if self.init_from is None and self.trainer.ckpt_path is None:
             self._initialize_from_data()
+
+    def on_fit_end(self) -> None:
+        if self.centres is not None:
+            self._hook.remove()
+
+    def _keep_features(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        if module.training:
+            self._features[:] = [args[0]]
 
     def _initialize_from_data(self) -> None:
         datamodule = getattr(self.trainer, "datamodule", None)
@@ -211,6 +244,9 @@ class Classifier(LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(self.network, self.optimizer_config)
+        if self.centres is not None and self.centres.log_variance is not None:
+            own = {"params": [self.centres.log_variance], "lr": self.optimizer_config.lr, "weight_decay": 0.0}
+            optimizer.add_param_group({**own, "name": "centres"})
         config, epochs = self.schedule_config, self.horizon
 
         def factor(step: int) -> float:
@@ -255,6 +291,7 @@ class Classifier(LightningModule):
             "stage": self.stage,
             "init_from": self.init_from,
             "teacher": None if self.teacher_config is None else dataclasses.asdict(self.teacher_config),
+            "centres": None if self.centres_config is None else dataclasses.asdict(self.centres_config),
         }
         return plain(
             {"format": FORMAT, "network": self.description, "data": data, "model": settings, "seed": self.seed}
@@ -276,6 +313,19 @@ def models_arguments(network: str) -> tuple[str, ...]:
     from bitwright.models import model_info
 
     return model_info(network).arguments
+
+
+def classifier_of(network: nn.Module, num_classes: int) -> nn.Linear | BinaryLinear:
+    """The last dense layer with `num_classes` outputs.
+
+    Raises:
+        ValueError: there is none.
+    """
+    layers = [m for m in network.modules() if isinstance(m, (nn.Linear, BinaryLinear))]
+    found = [m for m in layers if m.weight.shape[0] == num_classes]
+    if not found:
+        raise ValueError(f"{type(network).__name__} has no dense layer with {num_classes} outputs, so no class centres")
+    return found[-1]
 
 
 def plain(value: Any) -> Any:

@@ -100,3 +100,27 @@ class TeacherConfig:
             raise ValueError(
                 f"kd_weight and label_weight must be >= 0 and not both 0, got {self.kd_weight} and {self.label_weight}"
             )
+
+
+@dataclass(frozen=True)
+class CentresConfig:
+    """A loss that pulls the classifier's input to the centre of its class, see `bitwright.train.ClassCentres`.
+
+    Attributes:
+        strength: of the loss, which is a sum over the batch.
+        spread: True: with learned variances (BONN); False: the plain center loss (MCN).
+        rate: how fast the centres follow.
+        from_epoch: until this epoch only the centres are formed; BONN uses the loss in fine-tuning.
+    """
+
+    strength: float = 1e-3
+    spread: bool = True
+    rate: float = 0.5
+    from_epoch: int = 0
+
+    def __post_init__(self) -> None:
+        if self.strength < 0 or not 0 < self.rate <= 1 or self.from_epoch < 0:
+            raise ValueError(
+                f"need strength >= 0, 0 < rate <= 1 and from_epoch >= 0, got {self.strength}, {self.rate} and "
+                f"{self.from_epoch}"
+            )

@@ -27,7 +27,8 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
         },
         requires={
             "loss": "add bitwright.binarize.regularization(model); the paper's fine-tuning adds a loss that pulls the "
-            "last features to learned centres of the classes (theta = 0.001)",
+            "last features to learned centres of the classes (theta = 0.001): bitwright.train.ClassCentres, in recipes "
+            "model.centres",
         },
         block="sign, convolution, batch norm, PReLU, shortcut around every convolution",
         provenance={

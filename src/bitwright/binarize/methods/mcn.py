@@ -27,7 +27,8 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
             "loss": "theta/2 sum_j (w - a bsign(w) M_j)^2",
         },
         requires={
-            "loss": "add bitwright.binarize.regularization(model); the paper adds a center loss on the last features",
+            "loss": "add bitwright.binarize.regularization(model); the paper adds a center loss on the last features: "
+            "bitwright.train.ClassCentres(spread=False), in recipes model.centres",
             "block": "channels in groups of K; the image is repeated K times",
         },
         block="convolution, batch norm, ReLU in a wide ResNet",
