@@ -22,7 +22,7 @@ from bitwright.binarize import (
     set_progress,
     set_stage,
 )
-from bitwright.nn import BinaryConv2d, BinaryLinear, RPReLU, RSign
+from bitwright.nn import BinaryConv2d, BinaryGRU, BinaryLinear, BinaryLSTM, BinaryRNN, RPReLU, RSign
 
 METHODS = [info.name for info in list_methods() if not {"conv", "linear"} & set(info.refuses)]
 
@@ -140,6 +140,39 @@ def flat_network(method: str) -> nn.Module:
     return net
 
 
+RECURRENT = {"lstm": BinaryLSTM, "gru": BinaryGRU, "rnn": BinaryRNN}
+
+
+class Sequences(nn.Module):
+    """Two recurrent layers of two directions over `[N, T, 6]`, without anything that a batch's size changes."""
+
+    def __init__(self, kind: str, method: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = RECURRENT[kind](6, 8, num_layers=2, batch_first=True, bidirectional=True, method=method)
+        self.head = BinaryLinear(16, 4, method=method)
+        set_progress(self, epoch=2, epochs=4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.layers(x)[0][:, -1])
+
+
+def sequences() -> list[Tensor]:
+    torch.manual_seed(5)
+    return [torch.randn(8, 5, 6) for _ in range(4)]
+
+
+def _recurrent_worker(rank: int, port: int, method: str, folder: str) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    for kind in RECURRENT:
+        model = nn.parallel.DistributedDataParallel(Sequences(kind, method))
+        train(model, [x[4 * rank : 4 * rank + 4] for x in sequences()])
+        gradients = {name: p.grad for name, p in model.module.named_parameters()}
+        torch.save((model.module.state_dict(), gradients), Path(folder) / f"{kind}{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
 def _worker(rank: int, port: int, method: str, folder: str) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
@@ -174,6 +207,41 @@ def test_distributed_training_is_the_same(method: str, one_process: None) -> Non
     train(wrapped, batches)
     for name, value in plain.state_dict().items():
         assert torch.equal(wrapped.module.state_dict()[name], value), name
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
+@pytest.mark.parametrize("kind", RECURRENT)
+@pytest.mark.parametrize("method", ["bnn", "irnet", "reactnet"])
+def test_distributed_training_of_recurrent_layers(kind: str, method: str, one_process: None) -> None:
+    """A cell's weight is used at every step of a sequence; its gradient is exchanged once."""
+    plain = Sequences(kind, method)
+    wrapped = nn.parallel.DistributedDataParallel(copy.deepcopy(plain))
+    for model in (plain, wrapped):
+        train(model, sequences())
+    for name, value in plain.state_dict().items():
+        assert torch.equal(wrapped.module.state_dict()[name], value), name
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
+def test_two_processes_train_recurrent_layers_as_one(tmp_path: Path) -> None:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    mp.spawn(_recurrent_worker, args=(port, "irnet", str(tmp_path)), nprocs=2)
+    for kind in RECURRENT:
+        results = [torch.load(tmp_path / f"{kind}{rank}.pt", weights_only=True) for rank in range(2)]
+        (first, gradients), (second, others) = results
+        single = Sequences(kind, "irnet")
+        before = copy.deepcopy(single.state_dict())
+        train(single, sequences())
+        for name, p in single.named_parameters():
+            assert torch.equal(gradients[name], others[name]), (kind, name)
+            torch.testing.assert_close(gradients[name], p.grad, rtol=1e-3, atol=1e-5, msg=f"{kind} {name}")
+        for name, value in single.state_dict().items():
+            assert torch.equal(first[name], second[name]), (kind, name)
+            torch.testing.assert_close(first[name], value, rtol=1e-4, atol=1e-5, msg=f"{kind} {name}")
+        assert any(not torch.equal(before[n], first[n]) for n in before)
 
 
 @pytest.mark.slow
