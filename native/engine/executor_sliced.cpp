@@ -1,4 +1,6 @@
-// A binary convolution by a sliced kernel: features of the map (all threads), the joint chains (all threads), then tiles of groups x panels.
+// A binary convolution by a sliced kernel: tiles of groups x panels. Each thread makes the features that its tiles read, just before it counts, in
+// memory of its own: it waits for nobody. What two threads both read is made twice, the rows between them mostly. (Features of a few rows at a time, to
+// count from L1: slower the fewer rows.)
 #include "executor_sliced.h"
 
 #include <algorithm>
@@ -6,7 +8,8 @@
 
 #include "executor_chain.h"
 #include "executor_maps.h"
-#include "split.h"
+#include "sliced_split.h"
+#include "weights_ahead.h"
 
 namespace bitwright {
 namespace {
@@ -18,36 +21,83 @@ class SlicedRun {
  public:
   SlicedRun(const RunContext& run, const OpInfo& info, const PreparedOp& op)
       : run_(run), op_(op), s_(*op.sliced), l_(*op.sliced->layout), view_(run.views[info.in]), words_(run.prepared->model->values[info.in].words()),
-        steps_(run, op), features_(run.shared), spare_(run.shared + (l_.feature_bytes() + 63) / 64 * 64) {}
+        steps_(run, op) {}
 
   // Samples [first, first + count).
   void slab(uint32_t first, uint32_t count) {
     first_ = first;
     count_ = count;
-    const size_t units = l_.joined ? l_.channel_groups : size_t{count} * l_.channel_groups;  // chunks of features
-    const size_t blocks = l_.joined ? (size_t{count} * l_.positions + 63) / 64 : l_.blocks;
-    const uint64_t step = 20;  // cycles of 64 positions of a step
-    for_each(units * l_.phases * blocks, 200 + step * s_.slice.whole, [&](size_t i) { features(i / (l_.phases * blocks), i / blocks % l_.phases, uint32_t(i % blocks)); });
-    const size_t outputs = l_.joined ? blocks : l_.output_blocks;
-    for_each(units * outputs, 100 + step * s_.slice.joint, [&](size_t i) { joint(i / outputs, static_cast<uint32_t>(i % outputs)); });
-    tiles();
+    const size_t groups = l_.joined ? (size_t{count} * l_.positions + 7) / 8 : count * l_.groups.size();
+    const uint32_t panels = l_.channel_groups * op_.cut.panels_per_group;
+    const uint64_t cycles = uint64_t{groups} * panels * (s_.slice.steps * 3 + 60);
+    const bool share = run_.pool->worth_sharing(cycles);
+    for (unsigned thread = 0; thread < (share ? run_.pool->threads() : 1); ++thread) std::memset(memory(thread).marks, 0, l_.mark_bytes());
+    if (!share) return part(0, panels, 0, groups, 0);
+    const SlicedSplit split(groups, panels, s_.kernel->mr, op_.weights.size(), run_.pool->threads());
+    run_.pool->run(split.items(), [&](size_t i, unsigned thread) {
+      const SlicedSplit::Item item = split.item(i);
+      if (item.first < item.end) part(item.panel_begin, item.panel_end, item.first, item.end, thread);
+    }, cycles);
   }
 
  private:
-  template <class Fn>
-  void for_each(size_t count, uint64_t cycles, const Fn& fn) {
-    run_.pool->run(count, [&](size_t i, unsigned) { fn(i); }, count * cycles);
+  // Of one thread.
+  struct Memory {
+    uint8_t *features, *spare, *marks;  // marks: of the blocks that are made
+    uint8_t* begun;                     // the panels that it has met
+  };
+  Memory memory(unsigned thread) const {
+    uint8_t* features = run_.scratch + thread * run_.prepared->scratch_bytes + s_.memory_at;
+    uint8_t* marks = features + l_.feature_bytes() + l_.spare_bytes();
+    return {features, features + l_.feature_bytes(), marks, marks + l_.mark_bytes() - 1};
   }
 
-  uint8_t* unit_features(size_t unit) const { return features_ + unit * l_.sample_bytes; }
-  uint8_t* unit_spare(size_t unit) const { return spare_ + unit * l_.spare_sample; }
+  // Groups [first, end) x panels. Weights come from afar where others have run meanwhile: they are asked for one panel ahead, the first time.
+  void part(uint32_t panel_begin, uint32_t panel_end, size_t first, size_t end, unsigned thread) const {
+    uint8_t& begun = *memory(thread).begun;
+    const bool ahead = begun <= panel_begin;
+    if (ahead) prefetch_weights(op_, panel_begin, 0, 1);
+    for (uint32_t number = panel_begin; number < panel_end; ++number) {
+      const Panel panel = panel_of(number);
+      if (number == panel_begin || number % op_.cut.panels_per_group == 0) make_features(memory(thread), panel.channel_group, first, end);
+      tiles(panel, ahead && number + 1 < panel_end, first, end, thread);
+    }
+    begun = static_cast<uint8_t>(std::min(panel_end, 255u));
+  }
 
-  void features(size_t unit, size_t phase, uint32_t block) const {
+  // The features that groups [first, end) read, of one group of channels.
+  void make_features(const Memory& memory, uint32_t channel_group, size_t first, size_t end) const {
+    if (l_.joined) return make_blocks(memory, channel_group, 0, static_cast<uint32_t>(first / 8), static_cast<uint32_t>((end - 1) / 8));
+    const size_t each = l_.groups.size();
+    for (size_t sample = first / each; sample * each < end; ++sample) {
+      const SlicedLayout::Group &low = l_.groups[std::max(first, sample * each) - sample * each], &high = l_.groups[std::min(end, (sample + 1) * each) - 1 - sample * each];
+      make_blocks(memory, channel_group, static_cast<uint32_t>(sample), l_.block_of(low.at), l_.block_of(high.at + 7));
+    }
+  }
+
+  // What output positions of blocks [first, last] of a sample read.
+  void make_blocks(const Memory& memory, uint32_t channel_group, uint32_t sample, uint32_t first, uint32_t last) const {
+    const size_t unit = size_t{sample} * l_.channel_groups + channel_group;
+    uint8_t *made = memory.marks + unit * (l_.blocks + l_.output_blocks), *joined = made + l_.blocks;
+    last = std::min(last, l_.output_blocks - 1);
+    for (uint32_t block = first; block <= std::min(last + l_.reach, l_.blocks - 1); ++block) {
+      if (made[block] != 0) continue;
+      made[block] = 1;
+      for (uint32_t phase = 0; phase < l_.phases; ++phase) features(memory, unit, phase, block);
+    }
+    for (uint32_t block = first; block <= last; ++block) {
+      if (joined[block] != 0) continue;
+      joined[block] = 1;
+      joint(memory, unit, block);
+    }
+  }
+
+  void features(const Memory& memory, size_t unit, uint32_t phase, uint32_t block) const {
     const uint32_t group = static_cast<uint32_t>(unit % l_.channel_groups);
     const auto sample = static_cast<uint32_t>(first_ + unit / l_.channel_groups);
     SlicedFeatures job{static_cast<const uint32_t*>(view_.data) + (l_.joined ? first_ : sample) * view_.sample_stride + size_t{group} * words_,
-                       nullptr, 0, unit_features(unit) + phase * l_.phase_bytes + l_.block_at(block), l_.plane_stride,
-                       unit_spare(unit) + phase * l_.spare_phase + size_t{block} * 64};
+                       nullptr, 0, memory.features + unit * l_.sample_bytes + phase * l_.phase_bytes + l_.block_at(block), l_.plane_stride,
+                       memory.spare + unit * l_.spare_sample + phase * l_.spare_phase + size_t{block} * 64};
     int32_t source[64];
     if (l_.joined) {
       const size_t total = size_t{count_} * l_.positions;
@@ -63,33 +113,10 @@ class SlicedRun {
     s_.kernel->features(job, s_.slice);
   }
 
-  void joint(size_t unit, uint32_t block) const {
-    s_.kernel->joint({unit_spare(unit) + size_t{block} * 64, l_.spare.data(), unit_features(unit) + l_.phases * l_.phase_bytes + l_.block_at(block),
-                      l_.plane_stride},
+  void joint(const Memory& memory, size_t unit, uint32_t block) const {
+    s_.kernel->joint({memory.spare + unit * l_.spare_sample + size_t{block} * 64, l_.spare.data(),
+                      memory.features + unit * l_.sample_bytes + l_.phases * l_.phase_bytes + l_.block_at(block), l_.plane_stride},
                      s_.slice);
-  }
-
-  void tiles() {
-    const size_t groups = l_.joined ? (size_t{count_} * l_.positions + 7) / 8 : count_ * l_.groups.size();
-    const uint32_t mr = s_.kernel->mr, panels = l_.channel_groups * op_.cut.panels_per_group;
-    const uint64_t cycles = uint64_t{groups} * panels * (s_.slice.steps * 3 + 60);
-    const auto part = [&](uint32_t number, size_t first, size_t end, unsigned thread) {
-      const Panel panel = panel_of(number);
-      while (first < end) {
-        const uint32_t n = s_.kernel->tile_groups(end - first);
-        tile(panel, first, n, thread);
-        first += n;
-      }
-    };
-    if (!run_.pool->worth_sharing(cycles)) {
-      for (uint32_t panel = 0; panel < panels; ++panel) part(panel, 0, groups, 0);
-      return;
-    }
-    const Split split = split_work(groups, panels, mr, cycles, run_.pool->threads());
-    run_.pool->run(split.items(), [&](size_t i, unsigned thread) {
-      const Split::Item item = split.item(i);
-      for (uint32_t panel = item.unit_begin; panel < item.unit_end; ++panel) part(panel, item.first, item.first + item.pixels, thread);
-    }, cycles);
   }
 
   // What the tiles of a panel have in common.
@@ -117,17 +144,29 @@ class SlicedRun {
     return panel;
   }
 
-  // Groups [first, first + count) of the slab x one panel.
-  void tile(const Panel& panel, size_t first, uint32_t count, unsigned thread) {
-    const uint8_t* base[kMaxGroups];
-    Place at[kMaxGroups];
-    for (uint32_t c = 0; c < count; ++c) {
-      at[c] = place_of(first + c);
-      base[c] = unit_features(l_.joined ? panel.channel_group : at[c].sample * l_.channel_groups + panel.channel_group) + at[c].at;
+  // Groups [first, end) of the slab x one panel, behind which comes another one or not.
+  void tiles(const Panel& panel, bool more, size_t first, size_t end, unsigned thread) const {
+    const uint8_t* const features = memory(thread).features;
+    const size_t each = l_.joined ? SIZE_MAX : l_.groups.size();
+    auto sample = static_cast<uint32_t>(first / each);
+    size_t group = first % each;
+    for (size_t left = end - first; left > 0;) {
+      const uint32_t count = s_.kernel->tile_groups(left);
+      const uint8_t* base[kMaxGroups];
+      Place at[kMaxGroups];
+      for (uint32_t c = 0; c < count; ++c) {
+        at[c] = place_of(sample, group);
+        base[c] = features + (size_t{sample} * l_.channel_groups + panel.channel_group) * l_.sample_bytes + at[c].at;
+        if (++group == each) group = 0, ++sample;
+      }
+      if (more) prefetch_weights(op_, panel.number + 1, end - first - left, end - first, count);
+      left -= count;
+      const SlicedTile tile{base, l_.step.data(), count, l_.last, l_.plane_stride, panel.weights};
+      if (s_.bits)
+        bits(panel.number, tile, at, panel.channel0, panel.channels);
+      else if (!op_.chain || !chain(panel, tile, at))
+        counts(tile, at, panel.channel0, panel.channels, thread);
     }
-    const SlicedTile tile{base, l_.step.data(), count, l_.last, l_.plane_stride, panel.weights};
-    if (s_.bits) return bits(panel.number, tile, at, panel.channel0, panel.channels);
-    if (!op_.chain || !chain(panel, tile, at)) counts(tile, at, panel.channel0, panel.channels, thread);
   }
 
   // A group: sample of the slab (not if joined), place of its features, classes and output pixels.
@@ -137,11 +176,11 @@ class SlicedRun {
     const uint32_t* pixel;  // [8]; null if joined
   };
 
-  Place place_of(size_t group) const {
+  Place place_of(uint32_t sample, size_t group) const {
     static constexpr SlicedClass all{0, 0xFF};
     if (l_.joined) return {0, static_cast<uint32_t>(group * 8), 1, &all, nullptr};
-    const SlicedLayout::Group& g = l_.groups[group % l_.groups.size()];
-    return {static_cast<uint32_t>(group / l_.groups.size()), g.at, g.classes, l_.classes.data() + g.first_class, g.pixel};
+    const SlicedLayout::Group& g = l_.groups[group];
+    return {sample, g.at, g.classes, l_.classes.data() + g.first_class, g.pixel};
   }
 
   // The output pixel j of a group; kNone in gaps.
@@ -247,8 +286,6 @@ class SlicedRun {
   const View& view_;
   const uint32_t words_;
   const StepList steps_;
-  uint8_t* const features_;
-  uint8_t* const spare_;
   uint32_t first_ = 0, count_ = 0;
 };
 

@@ -428,13 +428,14 @@ class Preparer {
     return s;
   }
 
-  void pack_sliced(const OpInfo& op, PreparedOp& p, const PreparedSliced& s, const uint32_t* canonical) {
+  void pack_sliced(const OpInfo& op, PreparedOp& p, PreparedSliced& s, const uint32_t* canonical) {
     p.panel_bytes = s.kernel->panel_bytes(s.slice);
     const uint64_t total = checked_product({uint64_t{op.geometry.groups} * p.cut.panels_per_group, p.panel_bytes}, model_.limits.prepared_bytes,
                                            where_ + ": packed weights");
     charge(total + s.layout->table_bytes());
     result_->weight_bytes += total;
-    result_->shared_bytes = std::max(result_->shared_bytes, round_up(s.layout->feature_bytes(), 64) + s.layout->spare_bytes());
+    s.memory_at = p.plane_scratch;
+    scratch(s.memory_at + s.layout->memory_bytes());
     p.weights = AlignedBuffer(total);
     const size_t row = size_t{p.cut.group_outputs} * p.taps * p.depth;
     for (uint32_t g = 0; g < op.geometry.groups; ++g)

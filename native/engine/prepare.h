@@ -48,6 +48,7 @@ struct PreparedSliced {
   bool bits = false;           // THRESHOLD writes bits right from the planes: limits [panels][classes][limit_bytes], flips [panels][panel]
   AlignedBuffer limits, flips;
   size_t limit_bytes = 0;      // of a panel
+  size_t memory_at = 0;        // of a thread's features in its scratch
 };
 
 // A binary convolution whose kernel has the pixels in the lanes; PreparedOp::weights are its panels too.
@@ -152,7 +153,7 @@ struct PreparedModel {
   std::vector<PreparedOp> ops;
   size_t scratch_bytes = 0;   // of one thread, a multiple of 64
   size_t max_steps = 0;       // of an op
-  size_t shared_bytes = 0;    // of all threads together: features
+  size_t shared_bytes = 0;    // of all threads together: right sides of products
   uint64_t bytes = 0;         // weights, tables and rows held
   uint64_t weight_bytes = 0;  // packed weights alone
 };

@@ -105,6 +105,8 @@ std::unique_ptr<SlicedLayout> make_sliced_layout(const SlicedProblem& problem, c
         l.spare.push_back(static_cast<int32_t>(phase * l.spare_phase + line * spare_row + axis[2].shift[k]));
       }
   place_steps(l, s, tap);
+  const uint32_t lines = axis[0].reach * size[1] + axis[1].reach;
+  l.reach = by_rows ? lines * row_blocks + row_blocks - 1 : (lines * pitch + axis[2].reach + 63) / 64;
 
   l.source.reserve(size_t{l.phases} * l.blocks * 64);
   for (uint32_t pd : axis[0].phases)

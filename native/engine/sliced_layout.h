@@ -28,6 +28,7 @@ struct SlicedLayout {
   uint32_t output_blocks = 0;  // the first ones, which hold output pixels
   uint32_t row_blocks = 1;     // of a row, where rows are laid out one by one
   size_t row_step = 64;        // bytes from the features of such a row (flat: of a block) to the next
+  uint32_t reach = 0;          // blocks behind its own that the taps of a block's output pixels read, at most
   size_t plane_stride = 0;
   size_t phase_bytes = 0;      // from a phase's planes to the next phase's; the joint planes follow the last
   size_t sample_bytes = 0;     // features of one group of channels of one sample (joined: of all samples)
@@ -50,8 +51,13 @@ struct SlicedLayout {
   std::vector<SlicedClass> classes;
 
   size_t block_at(uint32_t block) const { return block / row_blocks * row_step + size_t{block % row_blocks} * 64; }
-  size_t feature_bytes() const { return sample_bytes * channel_groups * (joined ? 1 : samples) + 128; }
-  size_t spare_bytes() const { return spare_sample * channel_groups * (joined ? 1 : samples) + 192; }
+  uint32_t block_of(size_t at) const { return static_cast<uint32_t>(at / row_step * row_blocks + at % row_step / 64); }  // of a position
+  // A thread's memory: features, spare bits, a mark for each block that is there, and one byte more.
+  size_t units() const { return joined ? channel_groups : size_t{samples} * channel_groups; }
+  size_t feature_bytes() const { return (sample_bytes * units() + 128 + 63) / 64 * 64; }
+  size_t spare_bytes() const { return (spare_sample * units() + 192 + 63) / 64 * 64; }
+  size_t mark_bytes() const { return units() * (blocks + output_blocks) + 1; }
+  size_t memory_bytes() const { return feature_bytes() + spare_bytes() + mark_bytes(); }
   size_t table_bytes() const;
 };
 

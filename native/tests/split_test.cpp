@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "sliced_split.h"
 #include "split.h"
 
 namespace bitwright {
@@ -91,6 +92,37 @@ TEST(Split, PairsWriteToDifferentPixels) {
 }
 
 TEST(Split, SmallWorkIsNotCutIntoCrumbs) { EXPECT_LE(split_work(49, 8, 7, 5000, 16).items(), 4u); }
+
+TEST(SlicedSplit, CoversEverythingOnce) {
+  for (const size_t groups : {1, 2, 3, 4, 5, 7, 8, 13, 26, 27, 40, 102, 392, 1001})
+    for (const uint32_t panels : {1u, 2u, 3u, 4u, 8u, 17u})
+      for (const unsigned threads : {1u, 2u, 3u, 5u, 16u})
+        for (const size_t weights : {size_t{1} << 14, size_t{1} << 20}) {
+          const SlicedSplit split(groups, panels, 3, weights, threads);
+          std::vector<int> times(groups * panels);
+          for (size_t i = 0; i < split.items(); ++i) {
+            const SlicedSplit::Item item = split.item(i);
+            ASSERT_LE(item.end, groups);
+            ASSERT_LE(item.panel_end, panels);
+            for (uint32_t panel = item.panel_begin; panel < item.panel_end; ++panel)
+              for (size_t g = item.first; g < item.end; ++g) ++times[panel * groups + g];
+          }
+          EXPECT_EQ(std::count(times.begin(), times.end(), 1), static_cast<std::ptrdiff_t>(times.size()))
+              << groups << " groups, " << panels << " panels, " << threads << " threads, " << weights << " bytes";
+        }
+}
+
+// What the layers are whose threads it was made for: of a thread's work two parts of its region, or panels, are left when the last one ends.
+TEST(SlicedSplit, LayersOfResnet18EndTogether) {
+  const auto largest_last = [](const SlicedSplit& s) {
+    const SlicedSplit::Item item = s.item(s.items() - 1);
+    return static_cast<double>((item.end - item.first) * (item.panel_end - item.panel_begin));
+  };
+  EXPECT_LE(largest_last(SlicedSplit(392, 1, 3, 18'000, 2)) / 392, 0.06);
+  EXPECT_LE(largest_last(SlicedSplit(102, 2, 3, 74'000, 2)) / 204, 0.06);
+  EXPECT_LE(largest_last(SlicedSplit(26, 4, 3, 295'000, 2)) / 104, 0.13);
+  EXPECT_LE(largest_last(SlicedSplit(7, 8, 3, 1'180'000, 2)) / 56, 0.08);
+}
 
 }  // namespace
 }  // namespace bitwright
