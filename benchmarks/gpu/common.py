@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bitwright.tune import Device, Problem, Space, space_of
-from bitwright.tune.cuda import Conv2d, families, model, models, this_gpu
+from bitwright.tune import Device, Problem, Space
+from bitwright.tune.cuda import Conv2d, candidates, model, models, this_gpu
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,7 +61,7 @@ def device_of(options: argparse.Namespace) -> Device:
 
 def spaces(problems: list[Problem], device: Device, dry_run: bool) -> Iterator[Space]:
     """The candidates of each problem; of a dry run of every tenth one."""
-    return (space_of(problem, device, families()) for problem in problems[:: 10 if dry_run else 1])
+    return (candidates(problem, device) for problem in problems[:: 10 if dry_run else 1])
 
 
 def write(path: Path, data: Any) -> None:

@@ -40,7 +40,7 @@ class EmulatorLauncher:
     def load(self, build: Build) -> Emulated:
         assert not self.is_capturing
         self.loaded.append(build.kernel)
-        return Emulated(build.kernel, dict(build.defines), "Pack" if build.kernel == "pack" else "Product")
+        return Emulated(build)
 
     def launch(
         self,

@@ -41,12 +41,12 @@ def emulate(
     addresses = {name: array.ctypes.data for name, array in (reads | writes).items()}
     arguments = operands.arguments(addresses, launch.swizzle)
     where = (list(reads.values()), list(writes.values()))
-    kernel = Emulated(build.kernel, dict(build.defines))
+    kernel = Emulated(build)
     counts = kernel(arguments, launch.grid, build.threads, build.shared_bytes, *where, seed=seed, late=late)
     if launch.split > 1:
-        last = finish_build(problem, build)
+        last = finish_build(problem, build.logic)
         inputs = [*where[0], writes.pop("partial")]
-        Emulated(last.kernel, dict(last.defines))(
+        Emulated(last)(
             arguments,
             finish_grid(problem, last),
             last.threads,

@@ -124,7 +124,7 @@ def test_cuda_cores(gpu: str, tmp_path: Path) -> None:
 
 def test_the_other_kernels(tmp_path: Path) -> None:
     main = MmaB1().build_of(PORTFOLIO[1][1], CONV, model("a100"))
-    builds = [finish_build(CONV, main), PackBuild("f32", 1, True), PackBuild("bf16", 4, False)]
+    builds = [finish_build(CONV, main.logic), PackBuild("f32", 1, True), PackBuild("bf16", 4, False)]
     for build in (b.build if isinstance(b, PackBuild) else b for b in builds):
         for arch in ("sm_75", "sm_90"):
             (found,) = machine_code(compile_build(build, arch, tmp_path).cubin)

@@ -138,7 +138,7 @@ def test_packing(dtype: str, planes: int, across: bool) -> None:
             per_channel=int(per_channel),
         )
         pack = PackBuild(dtype, planes, across)
-        kernel = Emulated("pack", dict(pack.build.defines), "Pack")
+        kernel = Emulated(pack.build)
         kernel(arguments, pack.grid(images * pixels), pack.build.threads, 0, reads, [out, sums])
         np.testing.assert_array_equal(out, bits)
         np.testing.assert_array_equal(sums, level.reshape(-1, channels).sum(1))

@@ -7,7 +7,7 @@ import pytest
 from bitwright.tune import Problem
 from bitwright.tune.cuda import emulator
 from bitwright.tune.cuda.emulator import Emulated, EmulatorError, compiler
-from bitwright.tune.cuda.families import MmaB1, WgmmaB1
+from bitwright.tune.cuda.families import Build, MmaB1, WgmmaB1
 
 from .harness import emulate
 from .test_emulated_b1 import A100, H100, mma, wgmma
@@ -89,6 +89,6 @@ def test_bank_conflicts_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_bad_source_is_an_error_with_the_compilers_words() -> None:
     with pytest.raises(Exception, match="refused the kernel source"):
-        Emulated("mma_b1", {"bm": 64})
+        Emulated(Build("mma_b1", (("bm", 64),), 32, 0, "and"))
     with pytest.raises(Exception, match=r"no kernel source 'nothing\.cuh'"):
-        Emulated("nothing", {})
+        Emulated(Build("nothing", (), 32, 0, "and"))

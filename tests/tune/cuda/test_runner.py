@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bitwright.tune import Config, Problem, search, space_of, strategy_of
-from bitwright.tune.cuda import emulator, model
+from bitwright.tune import Config, Problem, TuneError, search, space_of, strategy_of
+from bitwright.tune.cuda import Conv2d, emulator, model
 from bitwright.tune.cuda.emulator import compiler
 from bitwright.tune.cuda.families import MmaB1
 from bitwright.tune.cuda.runner import CudaRunner
@@ -54,6 +54,23 @@ def test_short_products_are_timed_in_graphs() -> None:
     alone = CudaRunner(Problem("gemm", 100, 150, 1300), ORIN, EmulatedGpu(), cold=False)
     alone.measure([mma()], 2)
     assert alone.warm == {}
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [Problem("gemm", 40, 66, 100, out="f16"), Conv2d(1, 6, 5, 70, pad=(1, 1)).problem(34, out="bits")],
+    ids=str,
+)
+def test_a_whole_layer_packs_real_activations_first(problem: Problem) -> None:
+    gpu = EmulatedGpu()
+    runner = CudaRunner(problem, ORIN, gpu, cold=False, packs="f16")
+    dense = Config.of("mma_dense", {"bm": 64, "bn": 64, "bk": 64, "wm": 32, "wn": 32, "stages": 3, "type": "s8"})
+    dense = Config(dense.template, dense.compiled, (("split", 1), ("swizzle", 1)))
+    runner.measure([mma(), dense], 1)
+    assert not runner.failures
+    assert gpu.log == ["pack", "mma_b1", "mma_dense", "pack", "mma_b1", "mma_dense"]
+    with pytest.raises(TuneError, match="f16 to u2 is not packed here; f32 and f16 to pm1 are"):
+        CudaRunner(Problem("gemm", 8, 8, 8, "u2"), ORIN, gpu, packs="f16")
 
 
 def test_what_cannot_run_is_a_failure_with_the_reason() -> None:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from bitwright.tune import Config, Problem, Space
+from bitwright.tune.cuda import model
+from bitwright.tune.cuda.emulator import compiler
+from bitwright.tune.history import History
+
+from .emulated_gpu import EmulatedGpu
+from .test_emulated_b1 import mma
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "benchmarks" / "gpu"
 SOURCE = SCRIPTS.parents[1] / "src"
@@ -31,3 +40,29 @@ def test_without_a_gpu() -> None:
     if done.returncode == 0:
         pytest.skip("there is a GPU")
     assert "bitwright[cuda]" in done.stderr or "no CUDA device 0" in done.stderr
+
+
+@pytest.mark.skipif(compiler() is None, reason="no host C++ compiler")
+def test_rivals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison with the emulator in the GPU's place: who takes part, and that ratios are of the same unit."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    from rivals import compared, ratios, rivals
+
+    problem, device = Problem("gemm", 40, 72, 300), model("orin")
+    configs = (mma(), Config.of("torch_dense", {"type": "s8"}), Config.of("torch_dense", {"type": "f16"}))
+    space = Space(problem, device, configs, 0, ())
+    who = rivals(space, History({config: [float(1 + i)] for i, config in enumerate(configs)}))
+    assert {name: config.template for name, config in who.items()} == {
+        "ours": "mma_b1",
+        "dense": "torch_dense",
+        "cutlass_default": "cutlass_b1",
+    }
+    assert who["dense"]["type"] == "s8"
+    del who["cutlass_default"]  # its emulation is test_emulated_cutlass's
+    report = compared(problem, device, EmulatedGpu(1e-6, 3e-6), who, repeats=1)
+    assert report["us"]["dense"] == 3.0
+    assert report["faster"]["dense"] == round(3.0 / report["us"]["ours"], 3)
+    assert report["layer_us"]["ours"] > report["us"]["ours"], "packing belongs to the layer"
+    assert report["layer_us"]["dense"] > report["us"]["dense"], "so does the scale"
+    assert json.loads(json.dumps(report)) == report
+    assert ratios({"dense": 1.0}) == {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .choice import Choice, Chooser, RefusedError, explain
 from .conv import Conv2d
 from .devices import model, models, this_gpu
-from .families import CudaTemplate, families
+from .families import CudaTemplate, all_families, candidates, families
 from .tuning import GpuReport, ShapeResult, tune_problems
 
 __all__ = [
@@ -16,6 +16,8 @@ __all__ = [
     "GpuReport",
     "RefusedError",
     "ShapeResult",
+    "all_families",
+    "candidates",
     "explain",
     "families",
     "model",

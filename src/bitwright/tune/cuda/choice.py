@@ -122,7 +122,7 @@ class Chooser:
         build, launch = family.build_of(config, problem, self.device), family.launch_of(config, problem)
         finish = None
         if launch.split > 1:
-            last = finish_build(problem, build)
+            last = finish_build(problem, build.logic)
             finish = (last, finish_grid(problem, last))
         return Choice(problem, config, source, build, launch, finish)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from bitwright.files import write_atomically
 
 from ..errors import TuneError
+from . import cutlass
 from .devices import INSTALL, nvrtc_version
 from .families.base import Build
 
@@ -55,28 +56,29 @@ def compile_build(build: Build, arch: str, folder: str | os.PathLike[str] | None
         build: source and parameters.
         arch: as "sm_90a".
         folder: of the cache; by default `kernels` beside the tuner's store. Its files are keyed by the whole source,
-            the flags, the architecture and NVRTC's version; a damaged one is compiled again.
+            the flags, the architecture and the versions of NVRTC and of a library; a damaged one is compiled again.
 
     Raises:
-        TuneError: no such architecture, the packages are missing, or NVRTC refuses the source (with its words).
+        TuneError: no such architecture, the packages or a library's headers are missing, or NVRTC refuses the source
+            (with its words).
     """
     if not _ARCH.fullmatch(arch):
         raise TuneError(f"arch is {arch!r}; something like 'sm_90a' is expected")
-    path = _cache_path(build.source, arch, folder)
+    path = _cache_path(build, arch, folder)
     try:
         data = path.read_bytes()
     except OSError:
         data = b""
     digest, cubin = data[:32], data[32:]
     if len(digest) < 32 or hashlib.sha256(cubin).digest() != digest:
-        cubin = compile_source(build.source, arch)
+        cubin = compile_source(build.source, arch, build.library)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, hashlib.sha256(cubin).digest() + cubin)
     return Compiled(build.kernel, arch, cubin)
 
 
-def compile_source(source: str, arch: str) -> bytes:
-    """A cubin, without the cache.
+def compile_source(source: str, arch: str, library: str = "") -> bytes:
+    """A cubin, without the cache. `library`: whose headers the source includes, see `Build`.
 
     Raises:
         TuneError: the packages are missing, or NVRTC refuses the source.
@@ -87,7 +89,15 @@ def compile_source(source: str, arch: str) -> bytes:
         raise TuneError(f"kernels are compiled with the packages of {INSTALL} ({error})") from None
     nvrtc_version()
     log = io.StringIO()
-    options = ProgramOptions(arch=arch, std=_FLAGS[0], diag_suppress=int(_FLAGS[1]))
+    suppressed = [int(_FLAGS[1]), *(cutlass.DIAGNOSTICS if library else ())]
+    # CCCL's functions are marked for neither side: with a library's headers the device is the default
+    options = ProgramOptions(
+        arch=arch,
+        std=_FLAGS[0],
+        diag_suppress=suppressed,
+        include_path=_folders(library),
+        device_as_default_execution_space=bool(library),
+    )
     try:
         code = Program(source, "c++", options).compile("cubin", logs=log).code
     except Exception as error:  # cuda.core's own error type differs between its versions
@@ -95,12 +105,19 @@ def compile_source(source: str, arch: str) -> bytes:
     return bytes(code)
 
 
-def _cache_path(source: str, arch: str, folder: str | os.PathLike[str] | None) -> Path:
+def _folders(library: str) -> list[str]:
+    if library not in ("", "cutlass"):
+        raise TuneError(f"no library {library!r} is known; cutlass is")
+    return list(cutlass.headers()) if library else []
+
+
+def _cache_path(build: Build, arch: str, folder: str | os.PathLike[str] | None) -> Path:
     if folder is None:
         from bitwright.runtime.tuning import default_cache_path
 
         folder = default_cache_path().parent / "kernels"
-    key = "\0".join((source, arch, *_FLAGS, _version()))
+    library = (cutlass.fingerprint(),) if build.library else ()
+    key = "\0".join((build.source, arch, *_FLAGS, _version(), *library))
     return Path(folder) / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.cubin"
 
 

@@ -45,6 +45,10 @@ class Machine(Protocol):
         """Starts a kernel."""
         ...
 
+    def matrix_product(self, kind: str, a: int, w: int, out: int, shape: tuple[int, int, int]) -> Work:
+        """The vendor's product of rows of numbers ("s8", "f16", "bf16") at addresses, into s32 or float32: m, n, k."""
+        ...
+
     def seconds(self, work: Work, before: Work | None) -> float:
         """The time of one run of `work`; `before` runs ahead of it and is not counted."""
         ...
@@ -155,6 +159,11 @@ class Gpu(Driver):
 
     def launch(self, kernel: Any, build: Build, grid: tuple[int, int, int], arguments: ctypes.Structure) -> None:
         self.start(kernel, build, grid, arguments, self._stream)
+
+    def matrix_product(self, kind: str, a: int, w: int, out: int, shape: tuple[int, int, int]) -> Work:
+        from .library import torch_product
+
+        return torch_product(kind, a, w, out, shape, int(self._stream))
 
     def seconds(self, work: Work, before: Work | None) -> float:
         if before is not None:

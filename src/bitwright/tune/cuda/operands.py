@@ -19,6 +19,8 @@ from .conv import Conv2d
 Array = NDArray[Any]
 _DTYPES = {"s32": "<i4", "f32": "<f4", "f16": "<f2", "bf16": "<u2", "bits": "<u4"}
 POISON = 0xA5
+DENSE = {"dense_s8": "s8", "dense_f16": "f16", "dense_bf16": "bf16"}
+"""Logics of products of unpacked numbers, with the type of both sides."""
 
 
 @dataclass
@@ -61,7 +63,7 @@ def operands_of(problem: Problem, logic: str, rng: np.random.Generator, guard: i
 
     Args:
         problem: a product or a convolution with weights pm1.
-        logic: of the build: "and", "xor" (planes of bits) or "exact" (8-bit or float activations).
+        logic: of the build: "and", "xor" (planes of bits), "exact" (8-bit or float activations) or one of `DENSE`.
         rng: the only source of chance.
         guard: elements behind each row of the output that no kernel may touch; not for bits.
 
@@ -78,7 +80,10 @@ def operands_of(problem: Problem, logic: str, rng: np.random.Generator, guard: i
     chunks = packed_w.shape[1] // 4
     inputs: dict[str, Array] = {"w": packed_w}
     numbers = {"m": problem.m, "n": n, "k_chunks": chunks, "ldw": chunks}
-    if logic == "exact":
+    if logic in DENSE:
+        d = _dense_side(problem, DENSE[logic], w, conv, inputs, numbers, rng)
+        terms = Terms(1, 0, np.zeros((1, n), np.int32))
+    elif logic == "exact":
         if conv is not None:
             raise TuneError(f"convolutions of {problem.a} activations have no kernel of 8-bit or float operands")
         d = _exact_side(problem, w, inputs, numbers, rng)
@@ -94,6 +99,40 @@ def operands_of(problem: Problem, logic: str, rng: np.random.Generator, guard: i
     inputs["w_terms"] = terms.w_terms
     numbers |= {"acc_mul": terms.acc_mul, "a_mul": terms.a_mul}
     return _with_output(problem, d, inputs, numbers, conv, rng, guard)
+
+
+def _dense_side(
+    problem: Problem,
+    kind: str,
+    w: Ints,
+    conv: Conv2d | None,
+    inputs: dict[str, Array],
+    numbers: dict[str, int],
+    rng: np.random.Generator,
+) -> Ints:
+    """Numbers of both sides as they are; rows, of a convolution pixels and taps, padded with zeros to 16 bytes."""
+    shape = (problem.m, problem.k) if conv is None else (conv.images, conv.h, conv.w, conv.c)
+    a = rng.integers(-64, 65, shape) if problem.a == "f16" else random_values(problem.a, shape, rng)
+    fill = conv.fill if conv is not None and format_of(problem.a).kind == "sign" else 0
+    taps = w.reshape(len(w), -1, conv.c if conv else w.shape[1])
+    unsigned = format_of(problem.a).kind == "unsigned"
+    inputs["a"], inputs["w"] = _padded(a, kind, unsigned), _padded(taps, kind, False)
+    row = inputs["a"].shape[-1] * inputs["a"].itemsize // 16
+    chunks = row * taps.shape[1]
+    numbers |= {"lda": row, "a_chunks": chunks, "k_chunks": chunks, "ldw": chunks}
+    if fill != 0:
+        inputs["pad"] = _padded(np.full((1, a.shape[-1]), fill), kind, unsigned)
+    return product_reference(a if conv is None else conv.patches(a, fill), w)
+
+
+def _padded(values: Ints, kind: str, unsigned: bool) -> Array:
+    """The last axis to whole chunks of 16 bytes."""
+    dtype: Any = {"s8": np.uint8 if unsigned else np.int8, "f16": np.float16, "bf16": np.uint16}[kind]
+    size = np.dtype(dtype).itemsize
+    length = values.shape[-1]
+    padded = np.zeros((*values.shape[:-1], ceil(length * size / 16) * 16 // size), dtype)
+    padded[..., :length] = to_bfloat(values.astype(np.float32)) if kind == "bf16" else values.astype(dtype)
+    return padded
 
 
 def _bit_side(

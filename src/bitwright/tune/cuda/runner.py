@@ -8,22 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..config import Config
 from ..device import Device
 from ..errors import TuneError
 from ..problem import Problem
 from .arguments import Compare
-from .families import Build, CudaTemplate, families
-from .families.base import finish_build, finish_grid
+from .bench import BAND, Bench
+from .calls import Call, builds_of, call_of
+from .families import Build, CudaTemplate, all_families
 from .gpu import Machine, Work
-from .operands import POISON, Operands, difference, operands_of
+from .operands import POISON, difference
 
-_BAND = 4096  # bytes on each side of the output that must stay as they are
 GRAPH_BELOW = 20e-6
 """Seconds: a shorter product is timed inside of a CUDA graph, because launching it takes the host as long."""
 _GRAPH_SECONDS, _GRAPH_MOST = 100e-6, 32  # of a graph with a warm cache: what it should take, and runs at most
@@ -37,7 +35,7 @@ Timer = Callable[[], float]
 class _Ready:
     """A candidate that was proved right, and how it is timed: with the cache cold, and warm."""
 
-    work: Work
+    call: Call
     timers: tuple[Timer, Timer] | None = None
 
 
@@ -47,7 +45,7 @@ class CudaRunner:
     Before its first timing a candidate computes random data (never zeros) into a poisoned output with guard bands;
     every bit must be right. Timings of several candidates are taken in turn. A time is that of all launches of a
     product: the clearing and finishing of a split K included. What takes less than `GRAPH_BELOW` is timed in a CUDA
-    graph.
+    graph (torch's products excepted, which cannot be captured like that).
 
     Args:
         problem: gemm or conv2d; its own m, not the bucket.
@@ -57,6 +55,8 @@ class CudaRunner:
             holds as many samples of each candidate with its operands in the cache.
         templates: families, by default all.
         seed: of the data.
+        packs: for ±1 activations: "f16" or "f32": a whole layer is timed, from real activations on, whose packing to
+            bits belongs to each candidate. Dense candidates take numbers as they are, and pack nothing.
     """
 
     def __init__(
@@ -68,16 +68,14 @@ class CudaRunner:
         cold: bool = True,
         templates: Sequence[CudaTemplate] | None = None,
         seed: int = 0,
+        packs: str | None = None,
     ) -> None:
         self.problem, self.device, self._machine = problem, device, machine
-        self._templates = {t.name: t for t in (families() if templates is None else templates)}
-        self._seed = seed
-        self._data: dict[str, tuple[Operands, dict[str, int]]] = {}
-        self._kernels: dict[Any, Any] = {}
+        self._templates = {t.name: t for t in (all_families() if templates is None else templates)}
+        self._bench, self._packs = Bench(problem, device, machine, seed, packs), packs is not None
         self._ready: dict[Config, _Ready] = {}
         self._failures: dict[Config, str] = {}
         self.warm: dict[Config, list[float]] = {}
-        self._expected: dict[str, int] = {}
         self._wrong: int | None = None
         self._flush: tuple[int, int] | None = None
         if cold:
@@ -110,9 +108,9 @@ class CudaRunner:
 
     def _timers(self, ready: _Ready) -> tuple[Timer, Timer]:
         if ready.timers is None:
-            machine, work, before = self._machine, ready.work, self._before
+            machine, work, before = self._machine, ready.call, self._before
             first = min(machine.seconds(work, before) for _ in range(2))
-            if first < GRAPH_BELOW:
+            if first < GRAPH_BELOW and ready.call.capturable:
                 times = min(_GRAPH_MOST, ceil(_GRAPH_SECONDS / max(first, 1e-7)))
                 ready.timers = machine.graph(work, before, 1), machine.graph(work, None, times)
             else:
@@ -124,9 +122,7 @@ class CudaRunner:
         family = self._templates.get(config.template)
         if family is None or family.why_invalid(config, self.problem, self.device) is not None:
             return []
-        build = family.build_of(config, self.problem, self.device)
-        split = family.launch_of(config, self.problem).split > 1
-        return [build, *([finish_build(self.problem, build)] if split else [])]
+        return builds_of(family, config, self.problem, self.device)
 
     @property
     def _before(self) -> Work | None:
@@ -135,23 +131,6 @@ class CudaRunner:
         address, size = self._flush
         return lambda: self._machine.fill(address, 0x5A, size)
 
-    def _operands(self, logic: str) -> tuple[Operands, dict[str, int]]:
-        if logic not in self._data:
-            operands = operands_of(self.problem, logic, np.random.default_rng(self._seed), guard=0)
-            inputs = {name: self._machine.upload(array) for name, array in operands.inputs.items()}
-            around = self._around(operands)
-            self._expected[logic] = self._machine.upload(around)
-            inputs["out"] = self._machine.upload(np.full_like(around, POISON)) + _BAND
-            if operands.expected_sums is not None:
-                inputs["out_sums"] = self._machine.upload(np.zeros(self.problem.m, np.int32))
-            self._data[logic] = operands, inputs
-        return self._data[logic]
-
-    def _kernel(self, build: Any) -> Any:
-        if build not in self._kernels:
-            self._kernels[build] = self._machine.load(build)
-        return self._kernels[build]
-
     def _prepared(self, config: Config) -> _Ready:
         family = self._templates.get(config.template)
         if family is None:
@@ -159,38 +138,9 @@ class CudaRunner:
         why = family.why_invalid(config, self.problem, self.device)
         if why is not None:
             raise TuneError(why)
-        machine, problem = self._machine, self.problem
-        build, launch = family.build_of(config, problem, self.device), family.launch_of(config, problem)
-        operands, addresses = self._operands(build.logic)
-        kernel = self._kernel(build)
-        addresses = dict(addresses)
-        sums, partial = addresses.get("out_sums"), None
-        if launch.split > 1:
-            if "partial" not in self._data[build.logic][1]:
-                self._data[build.logic][1]["partial"] = machine.upload(np.zeros((problem.m, problem.n), np.int32))
-            partial = addresses["partial"] = self._data[build.logic][1]["partial"]
-        arguments = operands.arguments(addresses, launch.swizzle)
-        last = finish_build(problem, build) if partial is not None else None
-        last_kernel = self._kernel(last) if last is not None else None
-
-        def work() -> None:
-            if sums is not None:
-                machine.fill(sums, 0, 4 * problem.m)
-            if partial is not None:
-                machine.fill(partial, 0, 4 * problem.m * problem.n)
-            machine.launch(kernel, build, launch.grid, arguments)
-            if last is not None:
-                machine.launch(last_kernel, last, finish_grid(problem, last), arguments)
-
-        self._verify(operands, build.logic, addresses, work)
-        return _Ready(work)
-
-    @staticmethod
-    def _around(operands: Operands) -> NDArray[np.uint8]:
-        """The expected output between guard bands, whole words."""
-        expected = operands.expected.reshape(-1).view(np.uint8)
-        band = np.full(_BAND, POISON, np.uint8)
-        return np.concatenate([band, expected, band, band[: -expected.size % 4]])
+        call = call_of(self._bench, family, config)
+        self._verify(call)
+        return _Ready(call)
 
     def _differing(self, found: int, expected: int, size: int) -> int:
         """Words that differ, counted on the GPU."""
@@ -198,21 +148,25 @@ class CudaRunner:
             self._wrong = self._machine.upload(np.zeros(1, np.int32))
         self._machine.fill(self._wrong, 0, 4)
         arguments = Compare(found, expected, self._wrong, size // 4)
-        self._machine.launch(self._kernel(_COMPARE), _COMPARE, (_COMPARE_BLOCKS, 1, 1), arguments)
+        self._machine.launch(self._bench.kernel(_COMPARE), _COMPARE, (_COMPARE_BLOCKS, 1, 1), arguments)
         return int(self._machine.download(self._wrong, np.zeros(1, np.int32))[0])
 
-    def _verify(self, operands: Operands, logic: str, addresses: dict[str, int], work: Work) -> None:
+    def _verify(self, call: Call) -> None:
         """Raises TuneError unless one run writes exactly the expected bits and nothing else."""
-        machine, start = self._machine, addresses["out"] - _BAND
+        operands, addresses = call.data.operands, call.data.addresses
+        machine, start = self._machine, addresses["out"] - BAND
         size = operands.expected.nbytes
-        whole = 2 * _BAND + size + -size % 4
+        whole = 2 * BAND + size + -size % 4
         machine.fill(start, POISON, whole)
-        work()
-        if self._differing(start, self._expected[logic], whole):
+        if self._packs and "a_sums" in addresses:
+            machine.fill(addresses["a"], POISON, operands.inputs["a"].nbytes)
+            machine.fill(addresses["a_sums"], POISON, operands.inputs["a_sums"].nbytes)
+        call()
+        if self._differing(start, call.data.expected, whole):
             around = machine.download(start, np.empty(whole, np.uint8))
-            if (around[:_BAND] != POISON).any() or (around[_BAND + size :] != POISON).any():
+            if (around[:BAND] != POISON).any() or (around[BAND + size :] != POISON).any():
                 raise TuneError("wrong result: bytes beside the output were overwritten")
-            found = around[_BAND : _BAND + size].view(operands.expected.dtype).reshape(operands.expected.shape)
+            found = around[BAND : BAND + size].view(operands.expected.dtype).reshape(operands.expected.shape)
             raise TuneError(f"wrong result: {difference(found, operands.expected)}")
         if operands.expected_sums is not None:
             sums = machine.download(addresses["out_sums"], operands.expected_sums)

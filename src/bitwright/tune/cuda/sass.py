@@ -19,14 +19,15 @@ OPCODES = {
     "IMMA": 0x037,
     "HMMA": 0x03C,
     "BGMMA": 0x1F2,
+    "IGMMA": 0x1F1,
     "LDSM": 0x03B,
     "LDGSTS": 0x1AE,
     "POPC": 0x109,
     "LDL": 0x183,
     "STL": 0x187,
 }
-"""Lowest 9 bits: 1-bit, 8-bit and half products, the warpgroup's 1-bit product, ldmatrix, cp.async, popcount, and loads
-and stores of local memory (spills)."""
+"""Lowest 9 bits: 1-bit, 8-bit and half products, the warpgroup's 1-bit and 8-bit products, ldmatrix, cp.async,
+popcount, and loads and stores of local memory (spills)."""
 
 
 @dataclass(frozen=True)

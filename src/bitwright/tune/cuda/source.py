@@ -38,6 +38,7 @@ def source_of(kernel: str, defines: Mapping[str, int]) -> str:
         TuneError: no such kernel.
     """
     n = defines.get("wgmma_n")
-    generated = {"wgmma_generated.cuh": wgmma_source(n) if n is not None else ""}
+    kind = "and" if kernel == "wgmma_b1" else "u8" if defines.get("unsigned") else "s8"
+    generated = {"wgmma_generated.cuh": wgmma_source(n, kind) if n is not None else ""}
     head = "".join(f"#define BW_{name.upper()} {value}\n" for name, value in sorted(defines.items()))
     return head + _inlined(f"{kernel}.cuh", set(), generated)

@@ -7,6 +7,7 @@ is done. (Not a pool of `multiprocessing`: that runs the caller's script again i
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import subprocess
@@ -68,8 +69,7 @@ class Workers:
         self._running = alive
 
     def _line(self, build: Build) -> str:
-        data = [build.kernel, list(build.defines), build.threads, build.shared_bytes, build.logic]
-        return json.dumps({"build": data, "arch": self._arch, "folder": self._folder}) + "\n"
+        return json.dumps({"build": dataclasses.asdict(build), "arch": self._arch, "folder": self._folder}) + "\n"
 
     def close(self) -> None:
         """Ends the processes."""
@@ -91,8 +91,8 @@ def main() -> None:
     """A worker: until its input ends."""
     for line in sys.stdin:
         job = json.loads(line)
-        kernel, defines, threads, shared_bytes, logic = job["build"]
-        build = Build(kernel, tuple((str(k), int(v)) for k, v in defines), threads, shared_bytes, logic)
+        values = job["build"]
+        build = Build(**{**values, "defines": tuple((str(k), int(v)) for k, v in values["defines"])})
         try:
             compile_build(build, job["arch"], job["folder"])
             print("done", flush=True)

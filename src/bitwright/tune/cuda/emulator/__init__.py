@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -23,7 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import TuneError
+from .. import cutlass
+from ..families.base import Build
 from ..source import source_of
+from .cutlass_host import overlay
 
 _HERE = Path(__file__).parent
 _FLAGS = ("-std=c++17", "-O1", "-fPIC", "-shared", "-w", "-U_FORTIFY_SOURCE")
@@ -79,33 +82,50 @@ def _prelude(tool: str) -> list[str]:
     return ["-include", str(header)]
 
 
+@lru_cache(maxsize=1)
+def _cutlass() -> list[str]:
+    """Options for sources with CUTLASS's headers."""
+    folders = cutlass.headers()
+    changed = overlay(Path(_folder().name, "cutlass"), Path(folders[0]))
+    return [*(f"-I{folder}" for folder in (changed, *folders)), "-fpermissive", "-include", "cutlass_host.hpp"]
+
+
 @cache
-def _library(text: str) -> ctypes.CDLL:
+def _library(text: str, library: str) -> ctypes.CDLL:
     tool = compiler()
     if tool is None:
         raise TuneError("the emulator needs a C++17 compiler (g++ or clang++); none was found")
     name = hashlib.sha256(text.encode()).hexdigest()[:24]
     source, target = Path(_folder().name, f"{name}.cpp"), Path(_folder().name, f"{name}.so")
     source.write_text(text, encoding="utf-8")
-    command = [tool, *_FLAGS, f"-I{_HERE}", *_prelude(tool), str(source), "-o", str(target)]
+    options = [f"-I{_HERE}", *_prelude(tool), *(_cutlass() if library else [])]
+    command = [tool, *_FLAGS, *options, str(source), "-o", str(target)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise TuneError(f"{tool} refused the kernel source:\n{done.stderr[:4000]}")
     return ctypes.CDLL(str(target))
 
 
+_KERNELS = {
+    "pack": {"pack": "Pack"},
+    "compare": {"compare": "Compare"},
+    "cutlass_b1": {"cutlass_b1_params": "Setup", "cutlass_b1": "bw::Gemm::Params"},
+}
+"""Of files with other kernels than the one `Product` kernel of their name: each kernel's arguments."""
+
+
 class Emulated:
     """One build of a kernel.
 
-    Args:
-        kernel: file and name of the kernel.
-        defines: its compile-time parameters.
-        arguments: the C structure that it takes, by name in the source.
+    Raises:
+        TuneError: no host compiler, no such kernel, or a library's headers are missing.
     """
 
-    def __init__(self, kernel: str, defines: Mapping[str, int], arguments: str = "Product") -> None:
-        text = source_of(kernel, defines)
-        self._run = getattr(_library(f"#define BW_HOST 1\n{text}\nBW_ENTRY({kernel}, {arguments})\n"), f"run_{kernel}")
+    def __init__(self, build: Build) -> None:
+        file = build.file or build.kernel
+        entries = "".join(f"BW_ENTRY({name}, {of})\n" for name, of in _KERNELS.get(file, {file: "Product"}).items())
+        text = f"#define BW_HOST 1\n{source_of(file, dict(build.defines))}\n{entries}"
+        self._run = getattr(_library(text, build.library), f"run_{build.kernel}")
         self._run.restype = ctypes.c_int
 
     def __call__(

@@ -36,8 +36,13 @@ struct Wgmma {
   u64 a, b;
 };
 
+// Four bytes of both sides, multiplied and added: bits joined by `and`, or bytes (those of a signed or not).
+inline int sum_and(u32 x, u32 y) { return popc(x & y); }
+inline int sum_s8(u32 x, u32 y) { return dot4(x, y, 0); }
+inline int sum_u8(u32 x, u32 y) { return dot4_unsigned(x, y, 0); }
+
 template <int NT>
-void wgmma_execute(const std::vector<Wgmma>& ops) {
+void wgmma_execute(const std::vector<Wgmma>& ops, int (*product)(u32, u32)) {
   Operand a(ops[0].a), b(ops[0].b);
   const char* memory = m().shared;
   for (u32 row = 0; row < 64; ++row)
@@ -47,7 +52,7 @@ void wgmma_execute(const std::vector<Wgmma>& ops) {
         u32 x, y;
         std::memcpy(&x, memory + a.at(row, k), 4);
         std::memcpy(&y, memory + b.at(column, k), 4);
-        sum += popc(x & y);
+        sum += product(x, y);
       }
       // D: warp row / 16, in it as the accumulators of m16n8
       u32 lane = row / 16 * 32 + row % 8 * 4 + column % 8 / 2;
@@ -60,7 +65,7 @@ BW_DEVICE void wgmma_fence() {
 }
 
 template <int NT>
-BW_DEVICE void wgmma_and(int (&acc)[NT][4], u64 a, u64 b) {
+BW_DEVICE void wgmma_of(int (*product)(u32, u32), int (&acc)[NT][4], u64 a, u64 b) {
   Wgmma op{acc, a, b};
   int group = m().block.tid / emu::kGroup;
   group_do("wgmma", &op, [&](auto& all) {
@@ -76,11 +81,18 @@ BW_DEVICE void wgmma_and(int (&acc)[NT][4], u64 a, u64 b) {
         for (u32 k = 0; k < 32; k += 16) m().wgmma_reads(group, operand.at(row, k), 16);
     };
     reads(ops[0].a, 64), reads(ops[0].b, 8 * NT);
-    auto execute = [ops]() { wgmma_execute<NT>(ops); };
+    auto execute = [ops, product]() { wgmma_execute<NT>(ops, product); };
     if (m().late) m().wgmmas[group].open_late.push_back(execute);
     else execute();
   });
 }
+
+template <int NT>
+BW_DEVICE void wgmma_and(int (&acc)[NT][4], u64 a, u64 b) { wgmma_of(sum_and, acc, a, b); }
+template <int NT>
+BW_DEVICE void wgmma_s8(int (&acc)[NT][4], u64 a, u64 b) { wgmma_of(sum_s8, acc, a, b); }
+template <int NT>
+BW_DEVICE void wgmma_u8(int (&acc)[NT][4], u64 a, u64 b) { wgmma_of(sum_u8, acc, a, b); }
 
 BW_DEVICE void wgmma_commit() {
   int group = m().block.tid / emu::kGroup;

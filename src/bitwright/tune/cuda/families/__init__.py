@@ -2,15 +2,64 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from ...device import Device
+from ...problem import Problem
+from ...template import Space, space_of
 from .base import Build, CudaTemplate, Launch
+from .cutlass_b1 import CutlassB1
+from .dense import MmaDense, TorchDense, WgmmaDense
 from .mma_b1 import MmaB1
 from .popc import Gemv, PopcGemm
 from .wgmma_b1 import WgmmaB1
 from .wide import MmaWide
 
-__all__ = ["Build", "CudaTemplate", "Gemv", "Launch", "MmaB1", "MmaWide", "PopcGemm", "WgmmaB1", "families"]
+__all__ = [
+    "Build",
+    "CudaTemplate",
+    "CutlassB1",
+    "Gemv",
+    "Launch",
+    "MmaB1",
+    "MmaDense",
+    "MmaWide",
+    "PopcGemm",
+    "TorchDense",
+    "WgmmaB1",
+    "WgmmaDense",
+    "all_families",
+    "candidates",
+    "dense_families",
+    "families",
+]
 
 
 def families() -> list[CudaTemplate]:
-    """All of them, the preferred first where costs tie."""
+    """Our own for packed weights, the preferred first where costs tie: what can be chosen to run a model."""
     return [WgmmaB1(), MmaB1(), MmaWide(), PopcGemm(), Gemv()]
+
+
+def all_families() -> list[CudaTemplate]:
+    """All that can be measured: with CUTLASS's, and with the dense products that a choice must not lose to."""
+    return [*families(), CutlassB1(), *dense_families()]
+
+
+def dense_families() -> list[CudaTemplate]:
+    """Products of numbers that were unpacked ahead: what 1-bit products have to beat."""
+    return [WgmmaDense(), MmaDense(), TorchDense()]
+
+
+def candidates(problem: Problem, device: Device) -> Space:
+    """The space of all families. What a choice must not lose to is right behind the default: any budget reaches it.
+
+    These are the first dense candidate of each family, all of torch's, and CUTLASS's default tile.
+    """
+    space = space_of(problem, device, all_families())
+    firsts = {config.template: config for config in reversed(space.configs)}
+    dense = [firsts[family.name] for family in dense_families() if family.name in firsts]
+    wanted = [*dense, *(config for config in space.configs if config.template == TorchDense.name)]
+    if CutlassB1.name in firsts:
+        wanted.append(CutlassB1().baseline(problem, device))
+    ahead = [config for config in wanted if config in set(space.configs)]
+    return replace(space, configs=tuple(dict.fromkeys((*space.configs[:1], *ahead, *space.configs[1:]))))

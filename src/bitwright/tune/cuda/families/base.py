@@ -25,11 +25,13 @@ class Build:
     """One kernel to compile.
 
     Attributes:
-        kernel: file in kernels/, and the function's name.
+        kernel: the function's name, and that of its file in kernels/.
         defines: compile-time parameters.
         threads: of a block.
         shared_bytes: dynamic shared memory of a block.
         logic: "and" or "xor": which identity (`algebra.terms_of`) its sums need; "exact": the sums are the product.
+        file: in kernels/ that the function is in, if it has another name.
+        library: whose headers the source includes: "cutlass" or none.
     """
 
     kernel: str
@@ -37,11 +39,13 @@ class Build:
     threads: int
     shared_bytes: int
     logic: str
+    file: str = ""
+    library: str = ""
 
     @property
     def source(self) -> str:
-        """The whole source text."""
-        return source_of(self.kernel, dict(self.defines))
+        """The source text, whole but for the library's headers."""
+        return source_of(self.file or self.kernel, dict(self.defines))
 
 
 @dataclass(frozen=True)
@@ -121,11 +125,17 @@ def residency(threads: int, registers: int, shared_bytes: int, device: Device) -
     )
 
 
-def finish_build(problem: Problem, main: Build) -> Build:
-    """The kernel that ends a product whose K was split."""
+def finish_build(problem: Problem, logic: str, sums: int = 0) -> Build:
+    """The kernel that makes the output of sums: of a product whose K was split, or of a library's.
+
+    Args:
+        problem: whose output.
+        logic: as of the `Build` that made the sums.
+        sums: 0: integers, 1: floats that are integers, 2: floats.
+    """
     flags = shared_flags(problem)
-    defines = {"out": flags["out"], "conv": flags["conv"], "threads": 128}
-    return Build("finish", tuple(sorted(defines.items())), 128, 0, main.logic)
+    defines = {"out": flags["out"], "conv": flags["conv"], "threads": 128, "sums": sums}
+    return Build("finish", tuple(sorted(defines.items())), 128, 0, logic)
 
 
 def finish_grid(problem: Problem, build: Build) -> tuple[int, int, int]:

@@ -97,11 +97,11 @@ class TiledTemplate(CudaTemplate):
 
     def why_launch_invalid(self, config: Config, problem: Problem, device: Device) -> str | None:
         """The reason for which a grid makes no sense."""
-        p, launch = config.parameters, self.launch_of(config, problem)
+        launch = self.launch_of(config, problem)
         columns, rows, split = launch.grid
         if rows > 65535:
             return f"{rows} rows of blocks, a grid has at most 65535"
-        steps = ceil(chunks_of_problem(problem) * 128 / number(p, "bk"))
+        steps = self.steps(config, problem)
         if split > 1 and steps < 2 * split:
             return f"K has {steps} steps, too few to split {split} times"
         if launch.swizzle > 1 and launch.swizzle >= 2 * columns:
@@ -113,6 +113,14 @@ class TiledTemplate(CudaTemplate):
             return f"{waves:.2f} waves of blocks: split K, or take a smaller tile"
         return None
 
+    def steps(self, config: Config, problem: Problem) -> int:
+        """Tiles of K."""
+        return ceil(chunks_of_problem(problem) * 128 / number(config.parameters, "bk"))
+
+    def passes(self, problem: Problem) -> int:
+        """How often a block runs over K."""
+        return planes_of_problem(problem)
+
     def could_split_more(self, config: Config, steps: int) -> bool:
         """Whether a further split of K exists."""
         split = number(config.parameters, "split")
@@ -122,7 +130,7 @@ class TiledTemplate(CudaTemplate):
         """Cycles: the longer of arithmetic and traffic of a wave, times waves, with a start-up cost."""
         p, launch = config.parameters, self.launch_of(config, problem)
         bm, bn, bk = number(p, "bm"), number(p, "bn"), number(p, "bk")
-        steps = planes_of_problem(problem) * ceil(chunks_of_problem(problem) * 128 / bk / launch.split)
+        steps = self.passes(problem) * ceil(self.steps(config, problem) / launch.split)
         threads = self.threads(config)
         resident = max(
             1, residency(threads, self.accumulators(config) + 64, self.shared_bytes(config, problem), device)

@@ -1,0 +1,101 @@
+"""CUTLASS's kernels on the host, lane by lane: their parameters, grids, rasters and sums, bit for bit.
+
+Only the inline PTX of CUTLASS is replaced by the emulator's instructions (emulator/cutlass_host.py); the parameters are
+filled in by the same kernel that a GPU would run.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from bitwright.tune import Config, Problem, TuneError
+from bitwright.tune.cuda import cutlass, model
+from bitwright.tune.cuda.emulator import compiler
+from bitwright.tune.cuda.families import CutlassB1
+from bitwright.tune.cuda.families.cutlass_b1 import log_tile
+from bitwright.tune.cuda.runner import CudaRunner
+
+from .emulated_gpu import EmulatedGpu
+
+
+def missing() -> str | None:
+    if compiler() is None:
+        return "no host C++ compiler"
+    try:
+        cutlass.headers()
+    except TuneError as error:
+        return str(error)
+    return None
+
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+
+AND, XOR = "m16n8k256.and", "m16n8k256.xor"
+
+
+def cut(instruction: str, *tile: int, swizzle: int = 1, split: int = 1) -> Config:
+    names = ("bm", "bn", "bk", "wm", "wn", "stages")
+    values: dict[str, int | str] = dict(zip(names, tile, strict=True))
+    serial = int(split > 1)
+    return Config.of(
+        "cutlass_b1", {**values, "instruction": instruction, "serial": serial}, swizzle=swizzle, split=split
+    )
+
+
+def prove(config: Config, problem: Problem, gpu: str = "orin") -> list[str]:
+    """Fails unless every bit is right; the kernels that ran."""
+    machine = EmulatedGpu()
+    runner = CudaRunner(problem, model(gpu), machine, cold=False, templates=[CutlassB1()])
+    runner.measure([config], 1)
+    assert list(runner.failures.values()) == []
+    return machine.log
+
+
+SMALL = (32, 64, 512, 32, 32, 3)
+
+
+@pytest.mark.parametrize("n", [73, 70, 76])  # one, two and four columns at once
+def test_tails_and_widths(n: int) -> None:
+    log = prove(cut(XOR, *SMALL), Problem("gemm", 69, n, 1300))
+    assert log[:2] == ["cutlass_b1_params", "cutlass_b1"]
+    assert "finish" not in log, "CUTLASS's epilogue is enough"
+
+
+def test_formats_and_outputs() -> None:
+    """With one build: a second pass makes what CUTLASS's epilogue cannot."""
+    for a, out, passes in (("pm1", "f32", 1), ("pm1", "bits", 1), ("u1", "s32", 0), ("u1", "f16", 1)):
+        log = prove(cut(XOR, *SMALL), Problem("gemm", 40, 76, 700, a, out=out))
+        assert log.count("finish") == 2 * passes, f"{a} to {out}"
+
+
+def test_rasters_and_sizes() -> None:
+    for m, n, k, swizzle in ((1, 4, 1, 1), (100, 132, 128, 2), (33, 260, 512, 4), (65, 516, 300, 8), (40, 388, 640, 8)):
+        columns = -(-n // 64)
+        prove(cut(XOR, *SMALL, swizzle=1 << log_tile(swizzle, columns)), Problem("gemm", m, n, k))
+
+
+def test_and_on_hopper() -> None:
+    log = prove(cut(AND, *SMALL), Problem("gemm", 40, 76, 700), "h100")
+    assert log.count("finish") == 2, "the sums need a term of each row"
+
+
+def test_split_k() -> None:
+    for out in ("s32", "bits"):
+        prove(cut(XOR, *SMALL, split=2), Problem("gemm", 40, 76, 2100, out=out))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "tile",
+    [
+        (128, 256, 512, 64, 64, 3),
+        (64, 64, 512, 32, 32, 6),
+        (128, 64, 1024, 64, 32, 3),
+        (64, 128, 1024, 32, 64, 2),
+        (64, 32, 512, 32, 32, 4),
+    ],
+    ids=str,
+)
+def test_tiles(tile: tuple[int, ...]) -> None:
+    for m, n, k in ((tile[0] + 7, tile[1] + 12, 3 * tile[2] + 130), (5, 8, 128)):
+        prove(cut(XOR, *tile), Problem("gemm", m, n, k), "a100")
