@@ -38,8 +38,8 @@ OUTSIDE: dict[str, set[str] | None] = {
     "importers": {"onnx", "google", "tflite", "flatbuffers"},
 }
 # Files that may import more: what the engine lacks operators for runs in onnxruntime, which this module alone imports,
-# when a model with such parts is opened.
-OUTSIDE_OF_FILES: dict[str, set[str]] = {"runtime/onnx_part.py": {"onnxruntime"}}
+# when a model with such parts is opened. torch's products are candidates of a GPU's tuner where torch is installed.
+OUTSIDE_OF_FILES: dict[str, set[str]] = {"runtime/onnx_part.py": {"onnxruntime"}, "tune/cuda/library.py": {"torch"}}
 
 
 def imports(path: Path) -> set[str]:

@@ -116,6 +116,9 @@ def test_a_block_of_tune_tunes_what_it_meets(monkeypatch: pytest.MonkeyPatch, tm
         assert shape.problem == Problem("gemm", 5, 10, 384, out="f32")
         assert (shape.count, shape.source) == (2, "measured")
         assert not report.complete
+        assert shape.dense is not None
+        assert report.over_dense == shape.dense / shape.after
+        assert "as fast as dense products" in str(report)
         (record,) = store.records()
         assert len(record.history) == len(record.warm) >= 1
         assert by.chooser.choose(shape.problem).source == "measured"

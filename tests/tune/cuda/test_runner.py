@@ -68,7 +68,9 @@ def test_a_whole_layer_packs_real_activations_first(problem: Problem) -> None:
     dense = Config(dense.template, dense.compiled, (("split", 1), ("swizzle", 1)))
     runner.measure([mma(), dense], 1)
     assert not runner.failures
-    assert gpu.log == ["pack", "mma_b1", "mma_dense", "pack", "mma_b1", "mma_dense"]
+    assert gpu.log[:3] == ["pack", "mma_b1", "mma_dense"]
+    assert gpu.log.count("pack") == gpu.log.count("mma_b1") > 1
+    assert all(gpu.log[i - 1] == "pack" for i, name in enumerate(gpu.log) if name == "mma_b1")
     with pytest.raises(TuneError, match="f16 to u2 is not packed here; f32 and f16 to pm1 are"):
         CudaRunner(Problem("gemm", 8, 8, 8, "u2"), ORIN, gpu, packs="f16")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .. import bundled
+from ..config import Config
 from ..device import Device
 from ..errors import TuneError
 from ..history import History
@@ -17,10 +18,11 @@ from ..store import Record, Store
 from ..strategies import strategy_of
 from ..template import space_of
 from .choice import Chooser, RefusedError
-from .families import CudaTemplate, families
+from .families import CudaTemplate, dense_candidates, dense_families, families
 from .gpu import Machine
 from .runner import CudaRunner
 
+_DENSE_REPEATS = 10
 Progress = Callable[[int, int, str], None]
 """Gets the problems done, their number, the text of the one that comes."""
 
@@ -35,6 +37,7 @@ class ShapeResult:
         outcome: of the search; None if nothing was measured.
         source: "measured", "known" (before), "budget" (it ended before), or the reason of a refusal or failure.
         warm: time of the chosen kernel with what it reads in the L2 cache, if it was measured.
+        dense: time of the fastest dense product of the same numbers, unpacked ahead, if one was measured.
     """
 
     problem: Problem
@@ -42,6 +45,7 @@ class ShapeResult:
     outcome: Outcome | None
     source: str
     warm: float | None = None
+    dense: float | None = None
 
     @property
     def before(self) -> float | None:
@@ -72,13 +76,33 @@ class GpuReport:
         after = sum(c * a for c, b, a in timed if b is not None and a is not None)
         return before / after if after else 1.0
 
+    @property
+    def over_dense(self) -> float | None:
+        """Sum of the dense products' times over that of the chosen kernels; None if no dense one was measured."""
+        timed = [(s.count, s.dense, s.after) for s in self.shapes]
+        dense = sum(c * d for c, d, a in timed if d is not None and a is not None)
+        after = sum(c * a for c, d, a in timed if d is not None and a is not None)
+        return dense / after if after else None
+
     def __str__(self) -> str:
         measured = sum(s.outcome is not None for s in self.shapes)
         end = "" if self.complete else ", interrupted" if self.interrupted else ", the budget ended"
         return (
             f"{len(self.shapes)} products on {self.device.name}, {measured} measured, these together "
-            f"{self.speedup:.2f}x as fast as by default ({self.spent:.1f} s{end})"
+            f"{self.speedup:.2f}x as fast as by default{self._beside_dense()} ({self.spent:.1f} s{end})"
         )
+
+    def _beside_dense(self) -> str:
+        if self.over_dense is None:
+            return ""
+        slower = sum(s.dense is not None and s.after is not None and s.dense < s.after for s in self.shapes)
+        but = f", though {slower} of them are slower" if slower else ""
+        return f", {self.over_dense:.2f}x as fast as dense products{but}"
+
+
+def _dense_times(runner: CudaRunner, problem: Problem, device: Device) -> dict[Config, list[float]]:
+    """Timings of dense products, those that cannot run left out."""
+    return runner.measure(dense_candidates(problem, device), _DENSE_REPEATS)
 
 
 def tune_problems(
@@ -91,6 +115,7 @@ def tune_problems(
     store: Store | None = None,
     again: bool = False,
     templates: Sequence[CudaTemplate] | None = None,
+    dense: bool = True,
     progress: Progress | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> GpuReport:
@@ -107,7 +132,8 @@ def tune_problems(
         strategy: of the search, see `bitwright.tune.strategies`.
         store: where timings are kept and known ones are found; by default the user's.
         again: measures known problems too.
-        templates: families; by default all.
+        templates: families; by default all that can run a model.
+        dense: times dense products of the same numbers as well, so that the report says what the bits bring.
         progress: called before each problem.
         clock: for tests.
 
@@ -142,8 +168,9 @@ def tune_problems(
             space = space_of(problem, device, known, (choice.config, *bundled.portfolio("cuda")))
             gpu = machine()
             try:
-                runner = CudaRunner(problem, device, gpu, templates=known)
+                runner = CudaRunner(problem, device, gpu, templates=[*known, *dense_families()])
                 outcome = search(space, plan, runner, budget=share, clock=clock)
+                beside = _dense_times(runner, problem, device) if dense and not outcome.interrupted else {}
             finally:
                 gpu.release()
         except RefusedError as error:
@@ -152,13 +179,15 @@ def tune_problems(
         except TuneError as error:
             report.shapes.append(ShapeResult(problem, count, None, f"failed: {error}"))
             continue
-        versions = tuple(sorted((t.name, t.version) for t in known))
+        outcome.history.add(beside)
+        versions = tuple(sorted((t.name, t.version) for t in [*known, *dense_families()]))
         today = datetime.date.today().isoformat()
         warm = History(runner.warm)
         failures = tuple(outcome.failures.items())
         keep.put(Record(device.environment, problem.bucketed, versions, outcome.history, failures, today, warm))
         seconds = warm.time(outcome.best) if outcome.best in warm else None
-        report.shapes.append(ShapeResult(problem, count, outcome, "measured", seconds))
+        fastest = min((outcome.history.time(config) for config in beside), default=None)
+        report.shapes.append(ShapeResult(problem, count, outcome, "measured", seconds, fastest))
         report.interrupted |= outcome.interrupted
         report.complete &= outcome.complete
     report.spent = clock() - started

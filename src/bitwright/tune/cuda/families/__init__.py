@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ...config import Config
 from ...device import Device
 from ...problem import Problem
 from ...template import Space, space_of
@@ -30,6 +31,7 @@ __all__ = [
     "WgmmaDense",
     "all_families",
     "candidates",
+    "dense_candidates",
     "dense_families",
     "families",
 ]
@@ -50,16 +52,22 @@ def dense_families() -> list[CudaTemplate]:
     return [WgmmaDense(), MmaDense(), TorchDense()]
 
 
+def dense_candidates(problem: Problem, device: Device) -> list[Config]:
+    """The cheapest dense candidate of each family by its analytic cost, and all of torch's."""
+    found: dict[str, list[Config]] = {}
+    for config in space_of(problem, device, dense_families()).configs:
+        found.setdefault(config.template, []).append(config)
+    return [c for name, configs in found.items() for c in (configs if name == TorchDense.name else configs[:1])]
+
+
 def candidates(problem: Problem, device: Device) -> Space:
     """The space of all families. What a choice must not lose to is right behind the default: any budget reaches it.
 
-    These are the first dense candidate of each family, all of torch's, and CUTLASS's default tile.
+    That is `dense_candidates`, and CUTLASS's default tile.
     """
     space = space_of(problem, device, all_families())
-    firsts = {config.template: config for config in reversed(space.configs)}
-    dense = [firsts[family.name] for family in dense_families() if family.name in firsts]
-    wanted = [*dense, *(config for config in space.configs if config.template == TorchDense.name)]
-    if CutlassB1.name in firsts:
+    wanted = dense_candidates(problem, device)
+    if CutlassB1().why_not_at_all(problem, device) is None:
         wanted.append(CutlassB1().baseline(problem, device))
     ahead = [config for config in wanted if config in set(space.configs)]
     return replace(space, configs=tuple(dict.fromkeys((*space.configs[:1], *ahead, *space.configs[1:]))))
