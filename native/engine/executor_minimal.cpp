@@ -1,6 +1,6 @@
-// A float convolution by minimal filtering. A work item is a few rows of tiles of one strip: their inputs are transformed once, row by row and then
+// A float convolution by minimal filtering. A few rows of tiles of one strip are computed together: their inputs are transformed once, row by row and then
 // column by column, and stay in L2 while the panels of output channels pass. A tile's numbers depend on nothing but its place in the map: not on the
-// item, the thread, the band or the batch.
+// group of rows, the thread, the band or the batch.
 #include "executor_minimal.h"
 
 #include <algorithm>
@@ -33,25 +33,36 @@ class MinimalRun {
     const uint64_t wanted = share ? 4 * run_.pool->threads() : 1;
     const auto rows = static_cast<uint32_t>(
         std::clamp<uint64_t>(uint64_t{end - begin} * run_.samples * l_.strips / wanted, 1, l_.most_rows));
-    const size_t groups = (end - begin + rows - 1) / rows, of_sample = groups * l_.strips;
-    const auto item = [&](size_t i, unsigned thread) {
-      const auto sample = static_cast<uint32_t>(run_.first + i / of_sample), strip = static_cast<uint32_t>(i % l_.strips);
-      const auto first = begin + static_cast<uint32_t>(i % of_sample / l_.strips) * rows;
-      Item(*this, reinterpret_cast<float*>(run_.scratch + thread * run_.prepared->scratch_bytes), sample, strip).run(first, std::min(rows, end - first));
+    const size_t groups = (end - begin + rows - 1) / rows;
+    const auto strip_of = [&](size_t strip, unsigned thread) {
+      return Strip(*this, reinterpret_cast<float*>(run_.scratch + thread * run_.prepared->scratch_bytes),
+                   static_cast<uint32_t>(run_.first + strip / l_.strips), static_cast<uint32_t>(strip % l_.strips));
     };
-    if (!share) {
-      for (size_t i = 0; i < run_.samples * of_sample; ++i) item(i, 0);
+    const auto group = [&](Strip& strip, size_t k) {
+      const auto first = begin + static_cast<uint32_t>(k) * rows;
+      strip.run(first, std::min(rows, end - first));
+    };
+    const size_t strips = size_t{run_.samples} * l_.strips;
+    if (share) {
+      const auto item = [&](size_t i, unsigned thread) {
+        Strip strip = strip_of(i / groups, thread);
+        group(strip, i % groups);
+      };
+      run_.pool->run(strips * groups, item, cycles);
       return;
     }
-    run_.pool->run(run_.samples * of_sample, item, cycles);
+    for (size_t i = 0; i < strips; ++i) {
+      Strip strip = strip_of(i, 0);
+      for (size_t k = 0; k < groups; ++k) group(strip, k);
+    }
   }
 
  private:
-  class Item {
+  class Strip {
    public:
-    Item(const MinimalRun& owner, float* memory, uint32_t sample, uint32_t strip)
+    Strip(const MinimalRun& owner, float* memory, uint32_t sample, uint32_t strip)
         : o_(owner), l_(owner.l_), memory_(memory), sample_(sample), first_tile_(strip * l_.strip), tiles_(std::min(l_.strip, l_.tile_columns - first_tile_)) {
-      // The strip's lines, in columns of the map; what lies outside is padding.
+      // Its lines, in columns of the map; what lies outside is padding. The map's columns begin at a whole vector.
       const auto width = static_cast<int64_t>(o_.in_.dims[2]);
       const int64_t origin = int64_t{first_tile_} * l_.columns.stride * kMinimalColumns - o_.info_.geometry.pad_begin[2];
       const int64_t end = origin + static_cast<int64_t>(l_.plane_stride * l_.step / l_.channels);
@@ -59,7 +70,12 @@ class MinimalRun {
       x_end_ = static_cast<uint32_t>(std::clamp<int64_t>(end, x_begin_, width));
       margin_ = static_cast<size_t>(x_begin_ - origin) * l_.channels;
       count_ = (x_end_ - x_begin_) * l_.channels;
+      shift_ = (l_.lanes - margin_ % l_.lanes) % l_.lanes;
       std::memset(memory_ + l_.zeros_at, 0, count_ * sizeof *memory_);
+      for (uint32_t e = 0; e < l_.rows.points && !o_.replicate_; ++e) {  // once: what is written past the map's columns is zero as well
+        std::memset(line(e), 0, margin_ * sizeof *memory_);
+        std::memset(line(e) + margin_ + count_, 0, (l_.line - shift_ - margin_ - count_) * sizeof *memory_);
+      }
     }
 
     void run(uint32_t first, uint32_t rows) {
@@ -93,17 +109,12 @@ class MinimalRun {
         to[e] = line(e) + margin_;
       }
       o_.kernel_.rows[part.taps - 1]({from, to, 0, 0, 1, count_});
-      for (uint32_t e = 0; e < points; ++e) pad(line(e));
+      for (uint32_t e = 0; e < points && o_.replicate_; ++e) replicate(line(e));
     }
 
-    void pad(float* line) const {
-      float *begin = line + margin_, *end = begin + count_;
-      const size_t after = l_.line - margin_ - count_;
-      if (!o_.replicate_ || count_ == 0) {
-        std::memset(line, 0, margin_ * sizeof *line);
-        std::memset(end, 0, after * sizeof *line);
-        return;
-      }
+    void replicate(float* line) const {
+      float* end = line + margin_ + count_;
+      const size_t after = l_.line - shift_ - margin_ - count_;
       for (size_t i = margin_; i-- > 0;) line[i] = line[i + l_.channels];
       for (size_t i = 0; i < after; ++i) end[i] = *(end + i - l_.channels);
     }
@@ -151,14 +162,14 @@ class MinimalRun {
       }
     }
 
-    float* line(uint32_t point) const { return memory_ + l_.lines_at + point * l_.line; }
+    float* line(uint32_t point) const { return memory_ + l_.lines_at + point * l_.line + shift_; }
 
     const MinimalRun& o_;
     const MinimalLayout& l_;
     float* memory_;
     uint32_t sample_, first_tile_, tiles_;
     uint32_t x_begin_, x_end_, count_;
-    size_t margin_;
+    size_t margin_, shift_;
   };
 
   const RunContext& run_;

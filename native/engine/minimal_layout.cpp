@@ -136,7 +136,7 @@ MinimalLayout make_minimal_layout(const OpInfo& op, const ValueInfo& in, const M
   for (const MinimalPart& part : l.columns.parts) reach = std::max(reach, (l.columns.stride * (l.columns.points_of(part) - 1) + part.first) / pixels);
   l.step = size_t{pixels} * l.channels;
   l.plane_stride = round_up(size_t{l.strip} + reach, l.lanes);
-  l.line = round_up(l.plane_stride * l.step, l.lanes) + 2 * l.lanes;
+  l.line = round_up(l.plane_stride * l.step, l.lanes) + 3 * l.lanes;  // begins within a vector, is read and written past its end
   l.planes = round_up(l.step, l.lanes) * l.plane_stride + l.lanes;
   l.input_stride = round_up((l.most_rows - 1) * size_t{l.strip} + round_up(l.strip, l.lanes), l.lanes);
   const auto place = [&](size_t floats) {
@@ -153,8 +153,8 @@ MinimalLayout make_minimal_layout(const OpInfo& op, const ValueInfo& in, const M
   return l;
 }
 
-// Cycles of both ways, for one thread: fitted to 30 layers (7x7 stems to 3x3 layers of 512 channels), each run both ways in turn (Zen 5, AVX-512), within
-// 20 %. Two products a cycle; what an output costs beside its products; what a line of inputs costs; weights from beyond L2.
+// Cycles of both ways, for one thread: fitted to 30 layers (7x7 stems to 3x3 layers of 512 channels), each run both ways in turn (Zen 5, AVX-512;
+// bitwright_bench --benchmark_filter=minimal runs 20 of them), within 20 %. Two products a cycle; what an output costs beside its products; what a line of inputs costs; weights from beyond L2.
 bool worth_minimal(const MinimalLayout& l, const OpInfo& op, uint32_t direct_panel) {
   constexpr double kGain = 1.15, kL2Bytes = 512 << 10, kL3Bytes = 8 << 20;
   const auto vectors = [&](uint32_t unit) { return static_cast<double>(round_up(l.outputs, unit) / l.lanes); };

@@ -2,7 +2,8 @@
 // registers, inputs broadcast from memory.
 //
 // Cost per product of a tile of 2x4 outputs, 6 tiles: 12 vfmadd231ps (6 cycles on two FMA pipes), 2 weight loads, 6 broadcast loads (4 cycles on two load
-// pipes). Measured (Zen 5 server, 3.6 GHz, gcc 12, one core, layers both ways in turn): 2.0 to 2.5 times as fast as fconv_avx2 from 56x56x64 to 14x14x256.
+// pipes). Measured (Zen 5 server, 3.6 GHz, gcc 12, one core, bitwright_bench --benchmark_filter=minimal): 3x3 layers from
+// 56x56x64 to 14x14x256 112 to 141 GMAC/s, 2.2 to 2.5 times fconv_avx2; a 7x7 stem of 3 channels 127, 2.4 times.
 #include "isa.h"
 
 #include "entries.h"
