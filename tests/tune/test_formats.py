@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bitwright.tune import FORMATS, TuneError
 from bitwright.tune.formats import (
+    exact_product,
     limit_of,
     planes_of,
     product_by_and,
@@ -53,3 +54,16 @@ def test_a_number_outside_is_named() -> None:
         planes_of(np.array([4]), "u2")
     with pytest.raises(TuneError, match="unknown format 'i4'"):
         random_values("i4", (1,), np.random.default_rng(0))
+
+
+@given(st.integers(1, 40), st.sampled_from([1, 127, 1 << 12, 1 << 20]), st.integers(0, 2**32 - 1))
+def test_products_of_floats_are_exact(k: int, most: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, w = rng.integers(-most, most + 1, (3, k)), rng.integers(-most, most + 1, (4, k))
+    np.testing.assert_array_equal(exact_product(a, w), product_reference(a, w))
+
+
+def test_sums_that_floats_do_not_hold_are_refused() -> None:
+    huge = np.full((1, 2), 1 << 30)
+    with pytest.raises(TuneError, match=r"below 2\^53"):
+        exact_product(huge, huge)

@@ -157,14 +157,15 @@ def _list_products(model: str, batch: int, problems: dict[Problem, int], gpu: De
     print_table(f"{model}: batch {batch}, {gpu.name}", columns, rows, right=(1, 2, 3))
 
 
-_GPU_COLUMNS = ["product", "layers", "chosen", "µs before", "µs after", "faster", "known from"]
+_GPU_COLUMNS = ["product", "layers", "chosen", "µs before", "µs after", "faster", "µs dense", "known from"]
 
 
 def _gpu_row(shape: ShapeResult) -> list[object]:
     before, after, outcome = shape.before, shape.after, shape.outcome
     if outcome is None or before is None or after is None:
-        return [str(shape.problem), shape.count, "", "", "", "", shape.source]
-    times = [f"{1e6 * before:.2f}", f"{1e6 * after:.2f}", f"{before / after:.2f}x"]
+        return [str(shape.problem), shape.count, "", "", "", "", "", shape.source]
+    dense = "" if shape.dense is None else f"{1e6 * shape.dense:.2f}"
+    times = [f"{1e6 * before:.2f}", f"{1e6 * after:.2f}", f"{before / after:.2f}x", dense]
     return [str(shape.problem), shape.count, str(outcome.best), *times, shape.source]
 
 

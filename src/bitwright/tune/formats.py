@@ -106,6 +106,19 @@ def product_reference(a: Ints, w: Ints) -> Ints:
     return a @ w.T
 
 
+def exact_product(a: Ints, w: Ints) -> Ints:
+    """`product_reference` by the fast products of floats: exact, because they hold every partial sum.
+
+    Raises:
+        TuneError: sums beyond 2^53.
+    """
+    most = a.shape[-1] * int(max(abs(a.min(initial=0)), a.max(initial=0))) * int(np.abs(w).max(initial=0))
+    if most >= 1 << 53:
+        raise TuneError(f"sums may reach {most}; below 2^53 is expected")
+    kind = np.float32 if most < 1 << 24 else np.float64
+    return np.asarray(a.astype(kind) @ w.astype(kind).T).astype(np.int64)
+
+
 def product_by_and(a: Ints, w: Ints, a_format: str, w_format: str) -> Ints:
     """The same by `and` and popcount of planes alone: the identity that the kernels use.
 

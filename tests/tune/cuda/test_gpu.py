@@ -17,7 +17,12 @@ from bitwright.tune.cuda.gpu import Gpu
 
 real = pytest.importorskip("cuda.bindings.driver")
 BUILD = Build("finish", (("conv", 0), ("out", 0), ("threads", 128)), 128, 2048, "and")
-VALUES = {"cuMemAlloc": 4096, "cuEventElapsedTime": 8.0, "cuCtxGetCurrent": "context"}
+VALUES = {
+    "cuMemAlloc": 4096,
+    "cuEventElapsedTime": 8.0,
+    "cuCtxGetCurrent": "before",
+    "cuDevicePrimaryCtxRetain": "context",
+}
 
 
 def parameters(function: Any) -> int:
@@ -79,9 +84,10 @@ def test_every_call_exists_and_takes_these_arguments(driver: Driver) -> None:
     assert launch[:8] == ("cuModuleGetFunction", 3, 2, 1, 128, 1, 1, 2048)
     assert launch[8] == "cuStreamCreate"
     assert machine.seconds(lambda: None, None) == 8e-3
-    machine.enter()
+    assert driver.arguments["cuDevicePrimaryCtxRetain"] == ("cuDeviceGet",)
     assert driver.arguments["cuCtxSetCurrent"] == ("context",)
     machine.release()
+    assert driver.arguments["cuCtxSetCurrent"] == ("before",), "the thread's device is what it was"
     assert {"cuMemFree", "cuModuleUnload", "cuModuleLoadData", "cuFuncSetAttribute"} <= set(driver.calls)
     assert driver.arguments["cuFuncSetAttribute"][2] == 2048
 
@@ -130,3 +136,16 @@ def test_the_facts_of_a_gpu_exist() -> None:
     assert hasattr(Device, "name")
     assert hasattr(Device, "set_current")
     assert parameters(real.cuDriverGetVersion) == 0
+
+
+def test_a_shipped_kernel_that_the_driver_refuses_is_compiled(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def compiled(build: Build, arch: str, folder: str | None, shipped: bool = True) -> Compiled:
+        asked.append(shipped)
+        driver.failing = "cuModuleLoadData" if shipped else ""
+        return Compiled(build.kernel, arch, b"", shipped)
+
+    monkeypatch.setattr(gpu, "compile_build", compiled)
+    assert Gpu(0, "sm_80").load(BUILD) == "cuModuleGetFunction"
+    assert asked == [True, False]

@@ -13,7 +13,7 @@ from pathlib import Path
 from bitwright.files import write_atomically
 
 from ..errors import TuneError
-from . import cutlass
+from . import cutlass, prebuilt
 from .devices import INSTALL, nvrtc_version
 from .families.base import Build
 
@@ -29,11 +29,13 @@ class Compiled:
         kernel: its name in the code.
         arch: what it was compiled for.
         cubin: the ELF file.
+        shipped: whether it came with the package (`prebuilt.py`).
     """
 
     kernel: str
     arch: str
     cubin: bytes
+    shipped: bool = False
 
 
 def available() -> str | None:
@@ -49,14 +51,17 @@ def available() -> str | None:
     return None
 
 
-def compile_build(build: Build, arch: str, folder: str | os.PathLike[str] | None = None) -> Compiled:
-    """Compiles a kernel, or takes it from the cache.
+def compile_build(
+    build: Build, arch: str, folder: str | os.PathLike[str] | None = None, *, shipped: bool = True
+) -> Compiled:
+    """Compiles a kernel, or takes it from what the package ships or from the cache.
 
     Args:
         build: source and parameters.
         arch: as "sm_90a".
         folder: of the cache; by default `kernels` beside the tuner's store. Its files are keyed by the whole source,
             the flags, the architecture and the versions of NVRTC and of a library; a damaged one is compiled again.
+        shipped: whether shipped kernels may be taken.
 
     Raises:
         TuneError: no such architecture, the packages or a library's headers are missing, or NVRTC refuses the source
@@ -64,6 +69,9 @@ def compile_build(build: Build, arch: str, folder: str | os.PathLike[str] | None
     """
     if not _ARCH.fullmatch(arch):
         raise TuneError(f"arch is {arch!r}; something like 'sm_90a' is expected")
+    ready = prebuilt.cubin_of(build.source, arch) if shipped and not build.library else None
+    if ready is not None:
+        return Compiled(build.kernel, arch, ready, True)
     path = _cache_path(build, arch, folder)
     try:
         data = path.read_bytes()

@@ -133,7 +133,7 @@ def models() -> list[str]:
 
 
 def this_gpu(ordinal: int = 0) -> Device:
-    """The GPU at hand, read through cuda.core. (Not run on hardware yet.)
+    """The GPU at hand, read through cuda.core; the thread's current device stays. (Not run on hardware yet.)
 
     Raises:
         TuneError: cuda-core is not installed, there is no driver, no such GPU, or it is older than 7.5.
@@ -145,7 +145,9 @@ def this_gpu(ordinal: int = 0) -> Device:
         raise TuneError(f"CUDA needs the packages of {INSTALL} ({error})") from None
     try:
         gpu = CudaDevice(ordinal)
-        gpu.set_current()
+        _, before = driver.cuCtxGetCurrent()
+        gpu.set_current()  # fails where the GPU cannot be used
+        driver.cuCtxSetCurrent(before)
     except Exception as error:  # cuda.core raises several unrelated types where driver or device are missing
         raise TuneError(f"no CUDA device {ordinal} can be used: {error}") from None
     status, version = driver.cuDriverGetVersion()

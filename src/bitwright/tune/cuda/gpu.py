@@ -59,7 +59,7 @@ class Machine(Protocol):
         ...
 
     def release(self) -> None:
-        """Frees memory, graphs and kernels."""
+        """Frees memory, graphs and kernels; the last call."""
         ...
 
 
@@ -78,11 +78,11 @@ class Driver:
     def __init__(self, ordinal: int, arch: str, folder: str | None = None) -> None:
         from .devices import this_gpu
 
-        this_gpu(ordinal)  # its clear errors, and the context
+        this_gpu(ordinal)  # its clear errors
         from cuda.bindings import driver
 
         self._driver, self._arch, self._folder = driver, arch, folder
-        self._context = self.do(driver.cuCtxGetCurrent())
+        self._context = self.do(driver.cuDevicePrimaryCtxRetain(self.do(driver.cuDeviceGet(ordinal))))
         self._modules: list[Any] = []
 
     def do(self, answer: tuple[Any, ...]) -> Any:
@@ -99,7 +99,14 @@ class Driver:
 
     def load(self, build: Build) -> Any:
         compiled: Compiled = compile_build(build, self._arch, self._folder)
-        module = self.do(self._driver.cuModuleLoadData(compiled.cubin))
+        try:
+            module = self.do(self._driver.cuModuleLoadData(compiled.cubin))
+        except TuneError:
+            if not compiled.shipped:
+                raise
+            # of a newer CUDA than the driver: what is compiled here fits
+            compiled = compile_build(build, self._arch, self._folder, shipped=False)
+            module = self.do(self._driver.cuModuleLoadData(compiled.cubin))
         self._modules.append(module)
         kernel = self.do(self._driver.cuModuleGetFunction(module, compiled.kernel.encode()))
         attribute = self._driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
@@ -124,11 +131,16 @@ class Driver:
 
 
 class Gpu(Driver):
-    """A `Machine`: a GPU on one stream of its own. Arguments and errors as of `Driver`."""
+    """A `Machine`: a GPU on one stream of its own, and the thread's current device until `release`.
+
+    Arguments and errors as of `Driver`.
+    """
 
     def __init__(self, ordinal: int, arch: str, folder: str | None = None) -> None:
         super().__init__(ordinal, arch, folder)
         driver = self._driver
+        self._before = self.do(driver.cuCtxGetCurrent())
+        self.enter()
         self._stream = self.do(driver.cuStreamCreate(driver.CUstream_flags.CU_STREAM_NON_BLOCKING))
         self._events = [self.do(driver.cuEventCreate(0)) for _ in range(2)]
         self._memory: list[Any] = []
@@ -215,3 +227,7 @@ class Gpu(Driver):
             self._workers.close()
             self._workers = None
         self.unload()
+        for event in self._events:
+            self.do(self._driver.cuEventDestroy(event))
+        self.do(self._driver.cuStreamDestroy(self._stream))
+        self.do(self._driver.cuCtxSetCurrent(self._before))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import TuneError
-from ..formats import Ints, format_of, planes_of, product_reference, random_values
+from ..formats import Ints, exact_product, format_of, planes_of, random_values
 from ..problem import Problem
 from .algebra import Terms, affine, chunks_of, pack_rows, row_sums, terms_of
 from .arguments import Product
@@ -122,7 +122,7 @@ def _dense_side(
     numbers |= {"lda": row, "a_chunks": chunks, "k_chunks": chunks, "ldw": chunks}
     if fill != 0:
         inputs["pad"] = _padded(np.full((1, a.shape[-1]), fill), kind, unsigned)
-    return product_reference(a if conv is None else conv.patches(a, fill), w)
+    return exact_product(a if conv is None else conv.patches(a, fill), w)
 
 
 def _padded(values: Ints, kind: str, unsigned: bool) -> Array:
@@ -152,7 +152,7 @@ def _bit_side(
     row = packed.shape[-1] // 4
     numbers |= {"lda": row, "a_chunks": row * (conv.taps if conv else 1), "a_plane": packed[0].size // 4}
     rows = a if conv is None else conv.patches(a, conv.fill if known.kind == "sign" else 0)
-    return product_reference(rows, w)
+    return exact_product(rows, w)
 
 
 def _exact_side(
@@ -175,7 +175,7 @@ def _exact_side(
     padded[:, : problem.k] = a
     inputs["a"] = padded
     numbers |= {"lda": row, "a_chunks": row}
-    return product_reference(a, w)
+    return exact_product(a, w)
 
 
 def _with_output(
