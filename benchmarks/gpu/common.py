@@ -1,17 +1,14 @@
-"""What the GPU scripts share: problems, arguments, the GPU or its stand-in from the table."""
+"""The problems that correctness and sweep run, and the candidates of each."""
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+
+from steps import options_of
 
 from bitwright.tune import Device, Problem, Space
-from bitwright.tune.cuda import Conv2d, candidates, model, models, this_gpu
-
-ROOT = Path(__file__).resolve().parents[2]
+from bitwright.tune.cuda import Conv2d, candidates
 
 # Small ones with every kind of tail: what correctness is shown on.
 SMALL = [
@@ -44,27 +41,14 @@ LARGE = [
 
 
 def arguments(description: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--dry-run", action="store_true", help="list what would run; needs no GPU")
-    parser.add_argument("--device", default="h100", choices=models(), help="GPU of the table for --dry-run")
-    parser.add_argument("--budget", default="60s", help="of the search of one problem")
+    return options_of(description, more=_search_options)
+
+
+def _search_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strategy", default="two_stage", help="of the search")
     parser.add_argument("--builds", type=int, default=6, help="builds of each family that correctness runs")
-    parser.add_argument("--results", type=Path, default=ROOT / "results", help="folder to write to")
-    return parser.parse_args()
-
-
-def device_of(options: argparse.Namespace) -> Device:
-    """The GPU at hand, or for a dry run one of the table."""
-    return model(options.device) if options.dry_run else this_gpu()
 
 
 def spaces(problems: list[Problem], device: Device, dry_run: bool) -> Iterator[Space]:
     """The candidates of each problem; of a dry run of every tenth one."""
     return (candidates(problem, device) for problem in problems[:: 10 if dry_run else 1])
-
-
-def write(path: Path, data: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    print(f"wrote {path}")

@@ -6,10 +6,12 @@ Ends with 1 if any candidate is wrong. Written without a GPU; never run on one.
 from __future__ import annotations
 
 import sys
+from typing import Any
 
-from common import SMALL, arguments, device_of, spaces, write
+from common import SMALL, arguments, spaces
+from steps import Items, device_of
 
-from bitwright.tune import Config, Space
+from bitwright.tune import Config, Device, Space
 from bitwright.tune.cuda.gpu import Gpu
 from bitwright.tune.cuda.runner import CudaRunner
 
@@ -28,27 +30,31 @@ def chosen(space: Space, builds: int) -> list[Config]:
     return picked
 
 
+def verified(space: Space, configs: list[Config], device: Device) -> dict[str, Any]:
+    """Runs candidates once each; "error" if any is wrong."""
+    gpu = Gpu(0, str(device["target"]))
+    try:
+        runner = CudaRunner(space.problem, device, gpu, cold=False)
+        right = runner.measure(configs, 1)
+    finally:
+        gpu.release()
+    failures = [{**config.to_dict(), "why": why} for config, why in runner.failures.items()]
+    report: dict[str, Any] = {"right": len(right), "failures": failures}
+    return {**report, "error": f"{len(failures)} candidates failed"} if failures else report
+
+
 def main() -> int:
     options = arguments(__doc__ or "")
     device = device_of(options)
-    report, wrong = [], 0
+    items = None
+    if not options.dry_run:
+        items = Items(options.results / "gpu_correctness.json", device.environment, options.budget)
     for space in spaces(SMALL, device, options.dry_run):
         configs = chosen(space, options.builds)
         print(f"{space.problem}: {len(configs)} of {len(space.configs)} candidates on {device.name}")
-        if options.dry_run:
-            continue
-        gpu = Gpu(0, str(device["target"]))
-        runner = CudaRunner(space.problem, device, gpu, cold=False)
-        right = runner.measure(configs, 1)
-        gpu.release()
-        wrong += len(runner.failures)
-        failures = [{**config.to_dict(), "why": why} for config, why in runner.failures.items()]
-        report.append({"problem": space.problem.to_dict(), "right": len(right), "failures": failures})
-        for failure in failures:
-            print("  WRONG", failure)
-    if not options.dry_run:
-        write(options.results / "gpu_correctness.json", {"environment": device.environment, "problems": report})
-    return 1 if wrong else 0
+        if items is not None:
+            items.run(str(space.problem), lambda s=space, c=configs: verified(s, c, device))  # type: ignore[misc]
+    return 0 if items is None else items.finish()
 
 
 if __name__ == "__main__":

@@ -1,14 +1,10 @@
 #!/bin/sh
-# Everything that only a GPU can show, in one call: correctness on silicon first, then timings of all candidates.
-# Writes results/gpu_correctness.json, results/gpu_sweep.jsonl (the tuner's store), results/gpu_sweep.csv and
-# results/gpu_compare.json (ours beside CUTLASS's default tile and dense products, as products and as whole layers).
-#   benchmarks/gpu/run_all.sh [--dry-run] [--budget 60s]
-# --dry-run needs no GPU: it lists what would run on the GPU of the table that --device names.
+# Everything that only a GPU can show, in one call, within a budget of GPU time, resumable: see run_all.py.
+#   benchmarks/gpu/run_all.sh [--budget 25m] [--only peaks layers] [--again] [--dry-run [--device h100]]
 # State: written without a GPU; never run on one.
 set -eu
 cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
 PYTHONPATH="$PWD/src${PYTHONPATH:+:$PYTHONPATH}"
 export PYTHONPATH
-"$python" benchmarks/gpu/correctness.py "$@"
-"$python" benchmarks/gpu/sweep.py "$@"
+exec "$python" benchmarks/gpu/run_all.py "$@"

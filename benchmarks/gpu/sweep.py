@@ -11,12 +11,14 @@ import csv
 import datetime
 import statistics
 import sys
-import tempfile
+from pathlib import Path
+from typing import Any
 
-from common import LARGE, arguments, device_of, spaces, write
+from common import LARGE, arguments, spaces
 from rivals import compared, rivals
+from steps import Items, device_of
 
-from bitwright.tune import Problem, Record, Store, TuneError, search, strategy_of
+from bitwright.tune import History, Problem, Record, Space, search, strategy_of
 from bitwright.tune.cuda import Conv2d, all_families
 from bitwright.tune.cuda.gpu import Gpu
 from bitwright.tune.cuda.runner import CudaRunner
@@ -60,53 +62,70 @@ def dense_seconds(problem: Problem, repeats: int = 20) -> float | None:
     return statistics.median(samples[3:])
 
 
+def swept(space: Space, strategy: str, budget: float, target: Path) -> dict[str, Any]:
+    """Searches one problem, adds its record to the store at `target`, and compares the best with its rivals."""
+    problem, device = space.problem, space.device
+    gpu = Gpu(0, str(device["target"]))
+    try:
+        runner = CudaRunner(problem, device, gpu)
+        outcome = search(space, strategy_of(strategy), runner, budget=budget)
+    finally:
+        gpu.release()
+    versions = tuple(sorted((t.name, t.version) for t in all_families()))
+    date, failures = datetime.date.today().isoformat(), tuple(outcome.failures.items())
+    warm = History(runner.warm)
+    record = Record(device.environment, problem.bucketed, versions, outcome.history, failures, date, warm)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target, "a", encoding="utf-8") as file:
+        file.write(record.to_line() + "\n")
+    gpu = Gpu(0, str(device["target"]))
+    try:
+        comparison = compared(problem, device, gpu, rivals(space, outcome.history))
+    finally:
+        gpu.release()
+    best, dense = outcome.history.time(outcome.best), dense_seconds(problem)
+    return {
+        **comparison,
+        "best": str(outcome.best),
+        "best_us": round(1e6 * best, 3),
+        "warm_us": round(1e6 * warm.time(outcome.best), 3),
+        "tops": round(2 * problem.products / best / 1e12, 1),
+        "torch_bf16_us": dense and round(1e6 * dense, 3),
+        "candidates": len(space.configs),
+        "measured": len(outcome.history),
+        "failed": len(failures),
+        "complete": outcome.complete,
+    }
+
+
+COLUMNS = ("best", "best_us", "warm_us", "tops", "torch_bf16_us", "candidates", "measured", "failed", "complete")
+
+
+def write_csv(path: Path, items: dict[str, Any], gpu: str) -> None:
+    """One row a problem."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["problem", *COLUMNS, "gpu"])
+        writer.writerows([name, *(item.get(c) for c in COLUMNS), gpu] for name, item in items.items() if "best" in item)
+
+
 def main() -> int:
     options = arguments(__doc__ or "")
     device = device_of(options)
-    strategy = strategy_of(options.strategy)
-    rows, comparisons = [], []
-    versions = tuple(sorted((t.name, t.version) for t in all_families()))
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(folder)
-        for space in spaces(LARGE, device, options.dry_run):
-            builds = len({config.build for config in space.configs})
-            print(f"{space.problem}: {len(space.configs)} candidates, {builds} builds on {device.name}", flush=True)
-            if options.dry_run:
-                continue
-            gpu = Gpu(0, str(device["target"]))
-            runner = CudaRunner(space.problem, device, gpu)
-            try:
-                outcome = search(space, strategy, runner, budget=options.budget)
-            except TuneError as error:
-                print(f"  {error}")
-                continue
-            finally:
-                gpu.release()
-            date = datetime.date.today().isoformat()
-            failures = tuple(outcome.failures.items())
-            store.put(Record(device.environment, space.problem.bucketed, versions, outcome.history, failures, date))
-            who = rivals(space, outcome.history)
-            gpu = Gpu(0, str(device["target"]))
-            comparison = compared(space.problem, device, gpu, who)
-            gpu.release()
-            best, dense = outcome.history.time(outcome.best), dense_seconds(space.problem)
-            comparisons.append({**comparison, "torch_bf16_us": dense and round(1e6 * dense, 3)})
-            tops = 2 * space.problem.products / best / 1e12
-            rows.append(
-                [space.problem, outcome.best, f"{1e6 * best:.2f}", f"{tops:.1f}", dense and f"{1e6 * dense:.2f}"]
-            )
-            print(f"  {outcome.best}: {1e6 * best:.2f} us, {tops:.1f} TOPS; torch bf16: {rows[-1][-1]} us")
-            print(f"  faster than {comparison['faster']}, as a layer {comparison.get('layer_faster')}")
-            print(f"  {len(failures)} candidates failed")
-        if not options.dry_run:
-            options.results.mkdir(parents=True, exist_ok=True)
-            write(options.results / "gpu_compare.json", {"environment": device.environment, "problems": comparisons})
-            store.export(options.results / "gpu_sweep.jsonl")
-            with open(options.results / "gpu_sweep.csv", "w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerow(["problem", "best", "us", "tops", "torch_bf16_us", "gpu"])
-                writer.writerows([*row, device.name] for row in rows)
-    return 0
+    items, target = None, options.results / "gpu_sweep.jsonl"
+    if not options.dry_run:
+        items = Items(options.results / "gpu_compare.json", device.environment, options.budget)
+    for place, space in enumerate(spaces(LARGE, device, options.dry_run)):
+        builds = len({config.build for config in space.configs})
+        print(f"{space.problem}: {len(space.configs)} candidates, {builds} builds on {device.name}", flush=True)
+        if items is not None:
+            # the comparison takes the rest of a problem's share
+            share = 0.8 * items.share(len(LARGE) - place)
+            items.run(str(space.problem), lambda s=space, b=share: swept(s, options.strategy, b, target))  # type: ignore[misc]
+    if items is None:
+        return 0
+    write_csv(options.results / "gpu_sweep.csv", items.items, device.name)
+    return items.finish()
 
 
 if __name__ == "__main__":
