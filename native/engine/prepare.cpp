@@ -279,7 +279,7 @@ class Preparer {
     p.bit_depthwise = make_depthwise(p, op, in, classes, plain && multiplier == 1 && p.taps <= kMostDepthwiseTaps);
     charge(p.bit_depthwise->bytes());
     scratch(uint64_t{kDepthwisePixels} * (p.cut.row_stride + round_up(channels, 32)) * 2 + 128);
-    if (const auto& phases = p.bit_depthwise->phases) scratch((phases->arranged_words() + phases->output_words()) * 4);
+    if (const auto& map = p.bit_depthwise->phases) scratch((map->arranged_words() + size_t{map->most_positions()} * words) * 4);
   }
 
   void binary(const OpInfo& op, PreparedOp& p) {
@@ -301,7 +301,8 @@ class Preparer {
     const bool exact_zero = op.low == 0 && op.geometry.pad_mode == PadMode::kZero;
     auto sliced = make_sliced(op, p, in, dense, !exact_zero);
     const BinaryKernel* in_lanes = !sliced && suits_pixels_in_lanes(op, p, exact_zero ? p.table->classes() : 1) ? with_pixels_in_lanes(kernel) : nullptr;
-    if (in_lanes) p.binary = kernel = in_lanes;
+    auto map = in_lanes ? map_of_pixels(op, p, in, dense) : nullptr;
+    if (map) p.binary = kernel = in_lanes;
     rows(op, p, int64_t{in.group_channels()} * (p.depth / in.words()), in.top(), [&](uint32_t c, uint32_t t) {
       const uint32_t* w = canonical + (size_t{c} * p.taps + t) * p.depth;
       return std::accumulate(w, w + p.depth, uint32_t{0}, [](uint32_t bits, uint32_t word) { return bits + popcount(word); });
@@ -320,7 +321,7 @@ class Preparer {
     p.fused_bits = !sliced && p.threshold && kernel->bits && !p.wide && !p.cut.whole_rows && (p.cut.panels_per_unit == 1 || p.cut.panels_per_group == 1);
     if (sliced && sliced->bits) slice_limits(op, p, *sliced);
     p.sliced = std::move(sliced);
-    if (in_lanes) pixels_in_lanes(op, p);
+    if (map) pixels_in_lanes(op, p, std::move(map));
   }
 
   void make_chain(const OpInfo& op, PreparedOp& p, const SlicedKernel* sliced) {
@@ -328,12 +329,10 @@ class Preparer {
     if (p.chain) charge(p.chain->origin.size() + (p.chain->first.size() + p.chain->no_offset.size()) * 4);
   }
 
-  // Whether pixels in the lanes may serve an op, and are worth it: few outputs, or groups whose outputs share words. Measured (grid.py, both ways in
-  // turn): from two words a tap on, and with fewer pixels than lanes, gathering costs more than it saves.
+  // Whether pixels in the lanes may serve an op, and may be worth it: few outputs, or groups whose outputs share words.
   bool suits_pixels_in_lanes(const OpInfo& op, const PreparedOp& p, uint32_t classes) const {
-    constexpr size_t kMostTaps = 4096, kMostClasses = 64;
-    if (p.depth != 1 || p.table->pixels < kPixelLanes) return false;
-    if (!p.threshold || p.planes != 1 || p.taps > kMostTaps || classes > kMostClasses) return false;
+    constexpr size_t kMostSteps = 4096, kMostClasses = 64;
+    if (!p.threshold || p.planes != 1 || p.taps * p.depth > kMostSteps || classes > kMostClasses) return false;
     const uint32_t groups = op.geometry.groups, outputs = op.out_channels / groups, next_groups = p.steps[0].step.value.groups;
     if (next_groups > 1 && op.out_channels / next_groups % outputs != 0) return false;  // a panel's bits would be several runs
     return outputs <= 16 || (groups > 1 && outputs % 32 != 0);
@@ -347,18 +346,36 @@ class Preparer {
     return kernel;
   }
 
+  // The map for a kernel with pixels in the lanes, or null: not worth it. Cycles roughly as measured, of a block of 16 pixels, and of a pixel with
+  // channels in the lanes, where groups that share words go through memory.
+  std::unique_ptr<const PhasedMap> map_of_pixels(const OpInfo& op, const PreparedOp& p, const ValueInfo& in, bool dense) const {
+    const uint32_t groups = op.geometry.groups, outputs = op.out_channels / groups;
+    const uint64_t steps = uint64_t{p.taps} * p.depth, panels = uint64_t{groups} * ((outputs + 15) / 16);
+    const uint64_t block = groups * steps * (2 + outputs) + panels * 35, output_words = p.steps[0].step.value.pixel_stride;
+    const uint64_t pixel = 11 + panels * (steps * 7 / 8 + p.taps * 9 / 8) + (groups > 1 && outputs % 32 != 0 ? panels * 11 : 0);
+    PhasedMap::Problem problem{{}, {1, 1, 1}, {1, 1, 1}, p.depth, true, kPixelLanes, block, output_words == 1 ? 1 : 5 * output_words, pixel * p.table->pixels};
+    if (!dense) {
+      problem.geometry = op.geometry;
+      problem.in = {in.dims[0], in.dims[1], in.dims[2]};
+      problem.out = op.out;
+      problem.words = static_cast<uint32_t>(in.pixel_stride());
+    }
+    return PhasedMap::make(problem);
+  }
+
   // After the rows of limits.
-  void pixels_in_lanes(const OpInfo& op, PreparedOp& p) {
+  void pixels_in_lanes(const OpInfo& op, PreparedOp& p, std::unique_ptr<const PhasedMap> phases) {
     const bool one = p.row_classes == 1;
     auto own = std::make_unique<PreparedPixels>();
     own->kernel = *p.binary->pixels;
+    own->phases = std::move(phases);
+    const PhasedMap& map = *own->phases;
     own->classes = one ? 1 : p.row_classes <= 16 ? 16 : p.row_classes <= 32 ? 32 : 64;
     const ValueRef& to = p.steps[0].step.value;
     const uint32_t of_group = op.out_channels / to.groups, bits_of_group = static_cast<uint32_t>(round_up(of_group, 32));
     const uint32_t panels = p.cut.panels;
-    charge(uint64_t{panels} * (own->limit_count() * 4 + 8) + (uint64_t{p.taps} + (one ? 0 : 1)) * (p.table->pixels + kPixelLanes) * 4);
-    own->limits = AlignedBuffer(panels * own->limit_count() * 4);
-    std::fill_n(own->limits.as<int32_t>(), panels * own->limit_count(), -1);
+    charge(uint64_t{panels} * (own->origin_count() * 4 + 8) + map.table_bytes() + uint64_t{p.taps} * p.depth * 4 + (one ? 0 : map.bands() * (uint64_t{map.most_positions()} + kPixelLanes) * 4));
+    own->origins = AlignedBuffer(panels * own->origin_count() * 4, true);
     for (uint32_t panel = 0; panel < panels; ++panel) {
       const uint32_t inside = panel % p.cut.panels_per_group * 16, first = panel / p.cut.panels_per_group * p.cut.group_outputs + inside;
       const uint32_t outputs = std::min(16u, p.cut.group_outputs - inside);
@@ -367,20 +384,19 @@ class Preparer {
       for (uint32_t j = 0; j < outputs; ++j) {
         if (p.flip) flip |= (p.flip[(first + j) / 32] >> ((first + j) % 32) & 1) << j;
         for (uint32_t k = 0; k < p.row_classes; ++k)
-          own->limits.as<int32_t>()[panel * own->limit_count() + size_t{j} * own->classes + k] = p.rows.as<int32_t>()[k * p.rows_stride + first + j];
+          own->origins.as<int32_t>()[panel * own->origin_count() + size_t{j} * own->classes + k] = -1 - p.rows.as<int32_t>()[k * p.rows_stride + first + j];
       }
       own->flip.push_back(flip);
     }
-    const Table& table = *p.table;
-    own->stride = size_t{table.pixels} + kPixelLanes;
-    own->offsets.resize(p.taps * own->stride);
-    for (size_t i = 0; i < own->stride; ++i) {
-      const auto pixel = static_cast<uint32_t>(i % table.pixels);
-      for (uint32_t t = 0; t < p.taps; ++t) own->offsets[t * own->stride + i] = table.row(pixel)[t];
-      if (!one) own->pixel_class.push_back(table.class_of[pixel]);
-    }
-    // The words of the input, then those of the output.
-    scratch((size_t{p.taps} * p.depth + to.pixel_stride) * kPixelLanes * 4);
+    own->positions = round_up(map.most_positions(), kPixelLanes);
+    for (uint32_t band = 0; !one && band < map.bands(); ++band)
+      for (uint32_t i = 0; i < own->positions; ++i) {
+        const uint32_t pixel = map.pixel(band, i);
+        own->pixel_class.push_back(pixel == kNone ? 0 : p.table->class_of[pixel]);
+      }
+    for (int32_t tap : map.taps())
+      for (uint32_t k = 0; k < p.depth; ++k) own->offsets.push_back(tap + static_cast<int32_t>(k * map.plane()));
+    scratch((round_up(map.arranged_words(), 16) + to.pixel_stride * own->positions) * 4);  // the input, and the bits of the band
     p.pixels = std::move(own);
   }
 

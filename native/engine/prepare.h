@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "chain.h"
-#include "depthwise_phases.h"
 #include "gather.h"
 #include "minimal_layout.h"
 #include "model.h"
+#include "phased_map.h"
 #include "pool_axes.h"
 #include "selection.h"
 #include "sliced_layout.h"
@@ -54,14 +54,15 @@ struct PreparedSliced {
 // A binary convolution whose kernel has the pixels in the lanes; PreparedOp::weights are its panels too.
 struct PreparedPixels {
   const PixelKernel* kernel = nullptr;
-  size_t stride = 0;                  // of a row of offsets: the pixels of a sample, and kPixelLanes more, from the first on again
-  std::vector<int32_t> offsets;       // [taps][stride]
-  std::vector<uint32_t> pixel_class;  // [stride]; empty if there is one
+  std::unique_ptr<const PhasedMap> phases;
+  std::vector<int32_t> offsets;       // [taps][words of a group]: from a position
+  std::vector<uint32_t> pixel_class;  // [bands][positions, in whole blocks]; empty if there is one
   uint32_t classes = 1;
-  AlignedBuffer limits;               // [panels][16][classes]
+  size_t positions = 0;               // of a band, in whole blocks
+  AlignedBuffer origins;              // [panels][16][classes]: -1 - limit
   std::vector<uint32_t> flip;         // [panels]
   std::vector<uint32_t> place;        // [panels]: the bit of an output pixel where a panel's begin
-  size_t limit_count() const { return size_t{16} * classes; }
+  size_t origin_count() const { return size_t{16} * classes; }
 };
 
 // A binary convolution whose kernel takes the whole chain of steps in registers (FloatsTile, ShortsTile).
@@ -83,8 +84,9 @@ struct PreparedDepthwise {
   uint32_t multiplier = 1;         // outputs of a channel
   uint32_t lanes = 0;
   std::vector<uint16_t> run;       // [output pixels]: how many pixels from here on continue each other's taps and padding class, itself included
-  std::unique_ptr<const DepthwisePhases> phases;  // or null: the map as it lies
+  std::unique_ptr<const PhasedMap> phases;  // or null: the map as it lies
   std::vector<uint32_t> bound_of;  // [bands][blocks], with phases; empty: one bound
+  uint32_t blocks = 0;             // of a band
   AlignedBuffer bounds;            // [classes, or rows of them][planes][lanes]; empty unless the kernel takes the threshold
   AlignedBuffer flip_and_real;     // [2][lanes]
   size_t bytes() const { return run.size() * 2 + bound_of.size() * 4 + bounds.size() + flip_and_real.size() + (phases ? phases->table_bytes() : 0); }

@@ -1,6 +1,7 @@
 #include "prepare_depthwise.h"
 
 #include <algorithm>
+#include <map>
 
 namespace bitwright {
 namespace {
@@ -29,16 +30,36 @@ uint64_t cycles_of_runs(const PreparedDepthwise& own, uint32_t words, uint32_t b
   return cycles;
 }
 
+// The classes of the pixels of a block: each row of them once; bound_of tells which is which block's.
+std::vector<std::vector<uint32_t>> rows_of_blocks(PreparedDepthwise& own, const Table& table, uint32_t pixels) {
+  const PhasedMap& map = *own.phases;
+  own.blocks = (map.most_positions() + pixels - 1) / pixels;
+  own.bound_of.resize(size_t{map.bands()} * own.blocks);
+  std::vector<std::vector<uint32_t>> rows;
+  std::map<std::vector<uint32_t>, uint32_t> index;
+  for (uint32_t band = 0; band < map.bands(); ++band)
+    for (uint32_t block = 0; block < own.blocks; ++block) {
+      std::vector<uint32_t> row(pixels);
+      for (uint32_t i = 0; i < pixels; ++i) {
+        const uint32_t pixel = map.pixel(band, block * pixels + i);
+        if (pixel != kNone) row[i] = table.class_of[pixel];
+      }
+      const auto [it, added] = index.emplace(std::move(row), static_cast<uint32_t>(rows.size()));
+      if (added) rows.push_back(it->first);
+      own.bound_of[size_t{band} * own.blocks + block] = it->second;
+    }
+  return rows;
+}
+
 void set_bounds(PreparedDepthwise& own, const PreparedOp& p, uint32_t channels, uint32_t words, uint32_t classes) {
   const uint32_t planes = depthwise_planes(p.taps);
-  DepthwisePhases::Classes rows;
+  std::vector<std::vector<uint32_t>> rows;
   if (own.phases && classes > 1) {
-    rows = own.phases->classes(*p.table);
-    own.bound_of = std::move(rows.row);
+    rows = rows_of_blocks(own, *p.table, p.kernels.depthwise->block / words);
   } else {
-    for (uint32_t k = 0; k < classes; ++k) rows.rows.push_back({k});
+    for (uint32_t k = 0; k < classes; ++k) rows.push_back({k});
   }
-  own.bounds = AlignedBuffer(rows.rows.size() * planes * own.lanes * 4, true);
+  own.bounds = AlignedBuffer(rows.size() * planes * own.lanes * 4, true);
   own.flip_and_real = AlignedBuffer(size_t{2} * own.lanes * 4);
   std::vector<uint32_t> row(words);
   const auto pack = [&](const auto& bit) {
@@ -57,7 +78,7 @@ void set_bounds(PreparedDepthwise& own, const PreparedOp& p, uint32_t channels, 
       std::copy(row.begin(), row.end(), of_class.begin() + static_cast<ptrdiff_t>((k * planes + plane) * words));
     }
   uint32_t* lanes = own.bounds.as<uint32_t>();
-  for (const std::vector<uint32_t>& pixels : rows.rows)
+  for (const std::vector<uint32_t>& pixels : rows)
     for (uint32_t plane = 0; plane < planes; ++plane, lanes += own.lanes) {
       const auto of = [&](uint32_t k) { return of_class.data() + (size_t{k} * planes + plane) * words; };
       if (pixels.size() == 1) {
@@ -84,8 +105,9 @@ std::unique_ptr<const PreparedDepthwise> make_depthwise(const PreparedOp& p, con
   own->lanes = depthwise_lanes(words);
   own->run = runs(*p.table, words);
   if (in_registers) {
-    own->phases = DepthwisePhases::make(op.geometry, {in.dims[0], in.dims[1], in.dims[2]}, op.out, words, block, block_cycles(p.taps),
-                                        cycles_of_runs(*own, words, block, p.taps));
+    if (words * 2 <= block)
+      own->phases = PhasedMap::make({op.geometry, {in.dims[0], in.dims[1], in.dims[2]}, op.out, words, false, block / words, block_cycles(p.taps), (words + 1) / 2,
+                                     cycles_of_runs(*own, words, block, p.taps)});
     set_bounds(*own, p, in.channels(), words, classes);
   }
   return own;

@@ -72,7 +72,7 @@ CpuFeatures detect() {
   f.avx512 = f.avx2 && saves_zmm && bit(seven.ebx, 16) /* F */ && bit(seven.ebx, 17) /* DQ */ && bit(seven.ebx, 30) /* BW */ &&
              bit(seven.ebx, 31) /* VL */;
   f.avx512vnni = f.avx512 && bit(seven.ecx, 11) /* VNNI */;
-  f.avx512vpopcnt = f.avx512vnni && bit(seven.ecx, 1) /* VBMI */ && bit(seven.ecx, 12) /* BITALG */ &&
+  f.avx512vpopcnt = f.avx512vnni && bit(seven.ecx, 1) /* VBMI */ && bit(seven.ecx, 6) /* VBMI2 */ && bit(seven.ecx, 12) /* BITALG */ &&
                     bit(seven.ecx, 14) /* VPOPCNTDQ */;
   f.gfni = f.avx512vpopcnt && bit(seven.ecx, 8) /* GFNI */;
   return f;

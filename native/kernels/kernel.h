@@ -113,24 +113,14 @@ struct ShortsTile {
 // The same counts with the pixels in the lanes, kPixelLanes at a time, for a threshold whose bits lie anywhere in words.
 inline constexpr uint32_t kPixelLanes = 16;
 
-// The words of kPixelLanes output pixels: to[(tap*words + k)*kPixelLanes + i] = base[offset[tap*offset_stride + i] + sample[i] + k]. Every lane reads, so
-// that lanes without a pixel of their own need the places of some other. `to` is 64-byte aligned.
-struct PixelWords {
-  const uint32_t* base;   // input of the first sample, group offset added
-  const int32_t* offset;  // [taps] rows, of this group of pixels
-  size_t offset_stride;
-  const int32_t* sample;  // [kPixelLanes]: words from base to the lane's sample; null: all of the first
-  uint32_t taps;
-  uint32_t words;
-};
-
-// One panel: bit shift + j of the words rows[i] (or of rows[kPixelLanes + i], past bit 31) |= (count(i, j) <= limit) ^ flip bit j, for j < outputs.
+// One panel: bit shift + j of the words rows[i] (or of rows[kPixelLanes + i], past bit 31) |= (count(i, j) <= limit of j) ^ flip bit j, for j < outputs.
 struct PixelBits {
-  const uint32_t* x;            // [steps][kPixelLanes]
+  const uint32_t* x;            // word of a step and lane i: x[offset[step] + i]
+  const int32_t* offset;        // [steps]
   size_t steps;                 // taps * words
   const void* weights;          // one packed panel of 16 channels, its channels past the last all 0
   uint32_t outputs;             // 1..16
-  const int32_t* limit;         // [16][classes]: -1 or a count; 64-byte aligned if classes > 1
+  const int32_t* origin;        // [16][classes]: -1 - limit, for a limit of -1 or a count; 64-byte aligned if classes > 1
   uint32_t classes;             // 1, 16, 32 or 64
   const uint32_t* pixel_class;  // [kPixelLanes]; not read if classes == 1
   uint32_t flip;
@@ -140,7 +130,6 @@ struct PixelBits {
 
 // Part of a BinaryKernel of panels of 16 whose packed form is [taps*words][16].
 struct PixelKernel {
-  void (*gather)(uint32_t* to, const PixelWords& job);
   void (*bits)(const PixelBits& job);
 };
 
