@@ -37,7 +37,10 @@ std::unique_ptr<const PhasedMap> PhasedMap::make(const Problem& problem) {
   const size_t line_pixels = size_t{arranged_rows} * l.pitch_ + (row - l.pitch_);
   l.band_pixels_ = lines * line_pixels;
   if (l.band_pixels_ * l.bands() > kMostPixels || l.band_pixels_ * words > kMostPixels) return nullptr;
-  if (g.taps() == 1 && l.bands() == 1) l.samples_ = static_cast<uint32_t>(std::clamp<uint64_t>(kBandWords / (l.band_pixels_ * words), 1, 64));
+  // Pixels in the padding would differ from their places in the next sample.
+  bool padded = false;
+  for (int k = 0; k < 3; ++k) padded = padded || g.pad_begin[k] != 0 || g.pad_end[k] != 0;
+  if (g.taps() == 1 && l.bands() == 1 && !padded) l.samples_ = static_cast<uint32_t>(std::clamp<uint64_t>(kBandWords / (l.band_pixels_ * words), 1, 64));
   l.plane_ = l.band_pixels_ * l.samples_;
   l.arranged_words_ = l.plane_ * words + problem.block;  // a block may read past the end
   const uint64_t positions = l.samples_ > 1 ? l.most_positions() : (l.rows_ - 1) * l.pitch_ + out[2];

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bitwright.runtime import Session, functional
@@ -126,8 +126,12 @@ def test_depthwise_accumulators_are_exact(case: Case) -> None:
         np.testing.assert_array_equal(Session(m.file(), case.threads, case.isa).run(x), expected)
 
 
+POINT_BESIDE_PADDING = Geometry((1, 1, 1), pad_end=(0, 0, 1), groups=31)  # one tap: samples are laid out together
+
+
 @EXAMPLES
 @given(depthwise_cases(), st.sampled_from([1, 2, 0]))
+@example(Case(POINT_BESIDE_PADDING, (1, 1, 1), (1, 1, 2), 31, 31, 2, 0, 1, "avx2", 0), 1)
 def test_depthwise_thresholds_are_exact(case: Case, wanted_groups: int) -> None:
     x, weight, acc = binary_numbers(case)
     random = case.random()
