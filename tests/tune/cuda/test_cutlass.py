@@ -133,7 +133,10 @@ def products(config: Config) -> int:
 
 
 @needs_headers
-@pytest.mark.parametrize("gpu", ["t4", "a100", "rtx3090", "l4", "h100"])
+@pytest.mark.parametrize(
+    "gpu",
+    ["t4", "a100", "h100", *(pytest.param(name, marks=pytest.mark.slow) for name in ("rtx3090", "l4"))],
+)
 def test_the_default_tile(gpu: str, tmp_path: Path) -> None:
     config = FAMILY.baseline(SQUARE, model(gpu))
     found = compiled(config, SQUARE, gpu, tmp_path)

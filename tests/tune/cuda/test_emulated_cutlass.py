@@ -6,11 +6,14 @@ filled in by the same kernel that a GPU would run.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bitwright.tune import Config, Problem, TuneError
-from bitwright.tune.cuda import cutlass, model
+from bitwright.tune.cuda import calls, cutlass, model
 from bitwright.tune.cuda.emulator import compiler
+from bitwright.tune.cuda.emulator.cutlass_host import overlay
 from bitwright.tune.cuda.families import CutlassB1
 from bitwright.tune.cuda.families.cutlass_b1 import log_tile
 from bitwright.tune.cuda.runner import CudaRunner
@@ -82,6 +85,48 @@ def test_and_on_hopper() -> None:
 def test_split_k() -> None:
     for out in ("s32", "bits"):
         prove(cut(XOR, *SMALL, split=2), Problem("gemm", 40, 76, 2100, out=out))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("k", 512, "outputs are wrong"),
+        ("alpha", 2, "outputs are wrong"),
+        ("ldc", 76, "outside of every buffer|outputs are wrong"),
+        ("lda", 1000, "outside of every buffer"),
+        ("n", 80, "outside of every buffer|overwritten|outputs are wrong"),
+        ("log_tile", 1, "outputs are wrong"),
+    ],
+)
+def test_wrong_parameters_are_caught(field: str, value: int, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = calls.Setup
+    monkeypatch.setattr(calls, "Setup", lambda **values: right(**{**values, field: value}))
+    runner = CudaRunner(Problem("gemm", 40, 76, 700), model("orin"), EmulatedGpu(), cold=False)
+    assert runner.measure([cut(XOR, *SMALL)], 1) == {}
+    (why,) = runner.failures.values()
+    assert any(part in why for part in reason.split("|")), why
+
+
+def test_headers_of_another_version_are_not_emulated_as_if_they_were_known(tmp_path: Path) -> None:
+    original = Path(cutlass.headers()[0])
+    changed = {path.relative_to(tmp_path / "known") for path in overlay(tmp_path / "known", original).rglob("*.h")}
+    assert {str(path) for path in changed} == {
+        f"cutlass/{name}"
+        for name in (
+            "cutlass.h",
+            "semaphore.h",
+            "arch/memory.h",
+            "arch/memory_sm75.h",
+            "arch/memory_sm80.h",
+            "arch/mma_sm80.h",
+        )
+    }
+    for path in changed:
+        target = tmp_path / "other" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text((original / path).read_text(encoding="utf-8").replace("ldmatrix", "ldsm"), encoding="utf-8")
+    with pytest.raises(TuneError, match=r"memory_sm75\.h does not have .* 1 times, but 0"):
+        overlay(tmp_path / "out", tmp_path / "other")
 
 
 @pytest.mark.slow

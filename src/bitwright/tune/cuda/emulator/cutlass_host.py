@@ -13,7 +13,6 @@ from pathlib import Path
 from ...errors import TuneError
 
 _IF = r"#if defined\(__CUDA_ARCH__\)[^\n]*\n\s*"
-_ASM = r"asm volatile\s*\((?:[^;\"]|\"[^\"]*\")*\);"
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,8 @@ _CHANGES = (
     _Change(
         "arch/memory_sm75.h",
         r"(ldsm<layout::RowMajor, 4>\([^)]*\) \{\n).*?#if defined\(CUTE_ARCH_LDSM_SM75_ACTIVATED\)"
-        rf"\s+unsigned addr[^;]*;(\s+int x, y, z, w;\s+){_ASM}",
+        r"\s+unsigned addr[^;]*;(\s+int x, y, z, w;\s+)"
+        r'asm volatile \("ldmatrix\.sync\.aligned\.x4\.m8n8\.shared\.b16 [^"]*"[^;]*;',
         r"\1\n  #if 1\2bw::ptx_ldmatrix4(x, y, z, w, ptr);",
     ),
     _Change(
