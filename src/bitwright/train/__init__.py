@@ -7,6 +7,7 @@ from bitwright.train.classifier import Classifier
 from bitwright.train.config import CentresConfig, OptimizerConfig, ScheduleConfig, TeacherConfig
 from bitwright.train.evaluate import Evaluation, evaluate
 from bitwright.train.feature_losses import LipschitzRetention, attention_loss
+from bitwright.train.interaction_search import InteractionPolicy, SearchResult, batch_loss, search_interactions
 from bitwright.train.losses import distribution_loss, embedding_loss
 
 __all__ = [
@@ -16,14 +17,18 @@ __all__ = [
     "ClassCentres",
     "Classifier",
     "Evaluation",
+    "InteractionPolicy",
     "LipschitzRetention",
     "OptimizerConfig",
     "ScheduleConfig",
+    "SearchResult",
     "TeacherConfig",
     "attention_loss",
+    "batch_loss",
     "distribution_loss",
     "embedding_loss",
     "evaluate",
     "load_checkpoint",
     "read_checkpoint",
+    "search_interactions",
 ]

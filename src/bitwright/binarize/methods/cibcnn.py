@@ -36,7 +36,8 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
             "edges": "ours",
             "init": "ours",
         },
-        notes="The paper finds the graph by reinforcement learning while it trains; here it is given, as "
+        notes="The paper finds the graph by reinforcement learning while it trains: "
+        "bitwright.train.search_interactions. Otherwise it is given, as "
         "edges=[(from, to, K)], or mined from a batch (ours: the most correlated pairs). All edges read uncorrected "
         "sums; the demo code "
         "applies them one after the other, with other thresholds, and subtracts on both tails for negative K: not "
