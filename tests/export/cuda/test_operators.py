@@ -30,6 +30,13 @@ BYTES = Config.of("gemv", {"threads": 64, "tm": 4, "form": "bytes"})
 PLANES = Config.of("gemv", {"threads": 64, "tm": 4, "form": "planes"})
 
 
+DENSE: dict[str, int | str] = {"bm": 64, "bn": 64, "wm": 32, "wn": 32, "stages": 3}
+DENSE_S8 = Config.of("mma_dense", {**DENSE, "bk": 64, "type": "s8"}, swizzle=1, split=1)
+DENSE_F16 = Config.of("mma_dense", {**DENSE, "bk": 32, "type": "f16"}, swizzle=1, split=1)
+DENSE_SPLIT = Config.of("mma_dense", {**DENSE, "bk": 64, "type": "s8"}, swizzle=1, split=2)
+TORCH = Config.of("torch_dense", {"type": "s8"})
+
+
 def linear(
     rows: tuple[int, ...], features: int, outputs: int, attrs: Any, seed: int = 0, many: bool = True
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
@@ -97,6 +104,22 @@ def test_level_linear(bits: int, config: Config) -> None:
     attrs = LevelLinearAttrs(150, bits)
     x, weight, (gain, offset, scale, bias) = linear((5,), 150, 7, attrs, 5)
     check(run, "level_linear", x, weight, [gain, offset[:1], scale, bias], attrs)
+
+
+@pytest.mark.parametrize("config", [DENSE_S8, DENSE_F16, DENSE_SPLIT, TORCH], ids=["s8", "f16", "split", "torch"])
+def test_dense_products_where_they_were_faster(config: Config) -> None:
+    run = executor(config=config)
+    for low in (-1.0, 0.0):
+        attrs = BinaryLinearAttrs(300, low)
+        check(run, "binary_linear", *linear((33,), 300, 40, attrs), attrs)
+    levels = LevelLinearAttrs(150, 8 if config is DENSE_S8 else 3)
+    check(run, "level_linear", *linear((5, 7), 150, 40, levels), levels)
+    if config is not TORCH:
+        for change in ({}, {"pad_value": 1.0}, {"pad_value": -1.0}, {"low": 0.0}, {"pad_mode": "edge"}):
+            case = conv_attrs(**change)
+            check(run, "binary_conv", *conv(case), case)
+    point = conv_attrs(70, kernel_shape=(1, 1), pads=(0, 0, 0, 0))
+    check(run, "binary_conv", *conv(point, outputs=24), point)
 
 
 def conv_attrs(channels: int = 40, **change: Any) -> BinaryConvAttrs:

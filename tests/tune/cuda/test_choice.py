@@ -8,6 +8,7 @@ import pytest
 
 from bitwright.tune import Config, History, Problem, Record, Store, bundled, space_of
 from bitwright.tune.cuda import Chooser, Conv2d, RefusedError, explain, families, model
+from bitwright.tune.cuda.families import dense_families
 
 A100 = model("a100")
 GEMM = Problem("gemm", 2048, 768, 768, out="f32")
@@ -47,6 +48,17 @@ def test_measured_beats_shipped_beats_default(tmp_path: Path) -> None:
     near = Problem("gemm", 1024, 768, 768, out="f32")
     assert chooser.choose(near).source == "measured for m = 2048"
     assert Chooser(model("h100"), store, shipped=[]).choose(GEMM).source == "default", "another GPU's timings"
+
+
+def test_a_dense_product_is_taken_where_it_was_faster(tmp_path: Path) -> None:
+    store, dense = Store(tmp_path), Config.of("torch_dense", {"type": "s8"})
+    versions = (*VERSIONS, *((t.name, t.version) for t in dense_families()))
+    halves = Config.of("torch_dense", {"type": "f16"})
+    history = History({POPC: [2e-5], dense: [1e-5], halves: [1e-6]})
+    store.put(Record(A100.environment, GEMM.bucketed, tuple(sorted(versions)), history))
+    assert Chooser(A100, store, shipped=[]).choose(GEMM).config == dense
+    assert Chooser(A100, store, shipped=[], dense=[]).choose(GEMM).config == POPC
+    assert Chooser(A100, Store(tmp_path / "none"), shipped=[]).choose(GEMM).config.template == "mma_b1"
 
 
 @pytest.mark.parametrize(

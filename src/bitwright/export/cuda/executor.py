@@ -15,13 +15,13 @@ from bitwright.export import reference_ops
 from bitwright.tune import Problem, Store, TuneError
 from bitwright.tune.cuda import Chooser, GpuReport, tune_problems
 from bitwright.tune.cuda.arguments import Product
-from bitwright.tune.cuda.families import Build
+from bitwright.tune.cuda.families import Build, TorchDense
 from bitwright.tune.cuda.gpu import Machine
 from bitwright.tune.cuda.meeting import MEETING
 from bitwright.tune.cuda.packing import Pack, PackBuild
 
 from .calls import Call
-from .weights import TermTensors, WeightCache, row_words
+from .weights import DENSE, TermTensors, WeightCache, chunked, row_words
 
 
 class NotPreparedError(RuntimeError):
@@ -90,30 +90,26 @@ class Executor:
         if call.before is not None:
             x = _padded(x, *call.before)
         pack = None
-        if logic != "exact":
+        if logic not in ("exact", *DENSE):
             if call.levels and call.planes == 1:  # the packing kernel compares single bits with a threshold
                 x = reference_ops.levels(x, first[0], first[1], 1, 1 if call.maps else x.ndim - 1)
                 first = [torch.full((1,), 0.5, device=x.device)]
             pack, x, strides = _packing(x, call)
         builds = [pack, choice.build, None if choice.finish is None else choice.finish[0]]
-        words, terms = self._prepare(call, weight, logic, [b for b in builds if b is not None])
+        rows, terms = self._prepare(call, weight, logic, [b for b in builds if b is not None])
         numbers: dict[str, int] = {}
         sums: Tensor | None = None
         if pack is None:
-            a = _bytes(x.movedim(1, -1) if call.maps else x, first, call)
-            numbers["lda"] = numbers["a_chunks"] = a.shape[1] // 16
+            a = _numbers(x, first, call, torch.uint8 if logic == "exact" else DENSE[logic])
         else:
             a, sums = self._packed(pack, x, strides, first, call)
-            row = a.shape[-1] // 4
-            numbers |= {
-                "lda": row,
-                "a_chunks": row * (call.conv.taps if call.conv else 1),
-                "a_plane": a[0].numel() // 4,
-            }
+            numbers["a_plane"] = a[0].numel() // 4
+        row, taps = a.shape[-1] * a.element_size() // 16, call.conv.taps if call.conv else 1
+        numbers |= {"lda": row, "a_chunks": row * taps}
         m, n = call.problem.m, call.problem.n
-        chunks = words.shape[1] // 16
+        chunks = rows.shape[1] * rows.element_size() // 16
         out = torch.empty((m, n), dtype=torch.float32, device=x.device)
-        reads: dict[str, Tensor] = {"a": a, "w": words, "w_terms": terms.w_terms, "scale": scale, "bias": bias}
+        reads: dict[str, Tensor] = {"a": a, "w": rows, "w_terms": terms.w_terms, "scale": scale, "bias": bias}
         optional = {"a_sums": sums, "row_class": terms.row_class, "pad": terms.pad}
         reads |= {name: tensor for name, tensor in optional.items() if tensor is not None}
         p = Product(**{name: tensor.data_ptr() for name, tensor in reads.items()}, **numbers, out=out.data_ptr())
@@ -122,7 +118,11 @@ class Executor:
         if call.conv is not None:
             p.set_geometry(call.conv, numbers["a_chunks"] // call.conv.taps)
         touched = list(reads.values())
-        if choice.finish is None:
+        if choice.config.template == TorchDense.name:
+            partial = torch._int_mm(a, rows.T)
+            p.partial = partial.data_ptr()
+            self._launch(choice.build, choice.launch.grid, p, [*touched, partial], [out])
+        elif choice.finish is None:
             self._launch(choice.build, choice.launch.grid, p, touched, [out])
         else:
             partial = torch.zeros((m, n), dtype=torch.int32, device=x.device)
@@ -219,7 +219,13 @@ def _padded(x: Tensor, widths: tuple[int, ...], value: float | None) -> Tensor:
     return F.pad(x, widths, mode="replicate") if value is None else F.pad(x, widths, value=value)
 
 
-def _bytes(x: Tensor, first: Sequence[Tensor], call: Call) -> Tensor:
-    """Levels as bytes, rows padded to 16 of them."""
-    levels = reference_ops.levels(x, first[0], first[1], call.planes, x.ndim - 1).reshape(-1, call.channels)
-    return F.pad(levels.to(torch.uint8), (0, -call.channels % 16)).contiguous()
+def _numbers(x: Tensor, first: Sequence[Tensor], call: Call, dtype: torch.dtype) -> Tensor:
+    """Activations as numbers, `[rows or pixels, whole chunks]`; levels as unsigned bytes."""
+    axis = 1 if call.maps else x.ndim - 1
+    if call.levels:
+        numbers = reference_ops.levels(x, first[0], first[1], call.planes, axis)
+    else:
+        numbers = reference_ops.binarize(x, first[0], -1.0 if call.problem.a == "pm1" else 0.0, axis)
+    numbers = numbers.movedim(1, -1) if call.maps else numbers
+    unsigned = dtype is torch.int8 and call.levels
+    return chunked(numbers.to(torch.uint8 if unsigned else dtype).reshape(-1, call.channels))

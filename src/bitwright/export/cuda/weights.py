@@ -14,6 +14,10 @@ from bitwright.export.bits import unpack_rows
 from bitwright.tune.cuda import Conv2d
 from bitwright.tune.cuda.algebra import CHUNK, Terms, chunks_of, pack_rows, terms_of
 
+_BYTES = CHUNK // 8  # of a chunk
+DENSE = {"dense_s8": torch.int8, "dense_f16": torch.float16}
+"""Types of the numbers of dense kernels, by their logic (`Build.logic`)."""
+
 
 @dataclass
 class TermTensors:
@@ -24,7 +28,7 @@ class TermTensors:
     pad_sum: int
     w_terms: Tensor  # int32 [classes, n]
     row_class: Tensor | None  # int32 [out_h * out_w]
-    pad: Tensor | None  # int32 words of a pixel
+    pad: Tensor | None  # a pixel of padding, as activations are stored
 
 
 @dataclass
@@ -32,7 +36,8 @@ class Prepared:
     """One weight tensor."""
 
     stamp: tuple[int, ...]
-    words: Tensor  # uint8 [n, taps * bytes of whole chunks]
+    device: torch.device
+    rows: dict[str, Tensor] = field(default_factory=dict)  # by layout: [n, taps * whole chunks], see `rows_of`
     terms: dict[tuple[str, str, Conv2d | None], TermTensors] = field(default_factory=dict)
 
 
@@ -58,24 +63,26 @@ class WeightCache:
     def of(
         self, weight: Tensor, channels: int, form: str, logic: str, conv: Conv2d | None
     ) -> tuple[Tensor, TermTensors]:
-        """Words and terms of a weight (uint8 `[O, B]` or `[O, T, B]`) for activations of a format.
+        """Rows and terms of a weight (uint8 `[O, B]` or `[O, T, B]`) for activations of a format.
 
         The first call copies the weight to the host.
         """
         known: Prepared | None = self._known.get(weight)
         stamp = _stamp(weight)
-        if known is None or known.words.device != weight.device:
-            known = self._known[weight] = Prepared(stamp, _words(weight))
+        if known is None or known.device != weight.device:
+            known = self._known[weight] = Prepared(stamp, weight.device)
         elif known.stamp != stamp or stamp == ():
             known.stamp = stamp
-            known.words.copy_(_words(weight))
+            for layout, old_rows in known.rows.items():
+                old_rows.copy_(rows_of(weight, channels, layout))
             for (a, by, geometry), old in known.terms.items():
-                fresh = _terms(weight, channels, a, by, geometry)
-                old.w_terms.copy_(fresh.w_terms)
-        key = _key(form, logic, conv)
+                old.w_terms.copy_(_terms(weight, channels, a, by, geometry).w_terms)
+        layout, key = logic if logic in DENSE else "bits", _key(form, logic, conv)
+        if layout not in known.rows:
+            known.rows[layout] = rows_of(weight, channels, layout)
         if key not in known.terms:
             known.terms[key] = _terms(weight, channels, *key)
-        return known.words, known.terms[key]
+        return known.rows[layout], known.terms[key]
 
 
 def _stamp(weight: Tensor) -> tuple[int, ...]:
@@ -88,20 +95,31 @@ def _key(form: str, logic: str, conv: Conv2d | None) -> tuple[str, str, Conv2d |
     return form, logic, None if conv is None else replace(conv, images=1)
 
 
-def _words(weight: Tensor) -> Tensor:
-    """Each row (tap) padded with zero bits to whole chunks."""
-    extra = -weight.shape[-1] % (CHUNK // 8)
-    return F.pad(weight, (0, extra)).flatten(1).contiguous()
+def rows_of(weight: Tensor, channels: int, layout: str) -> Tensor:
+    """A weight's rows, each tap padded with zeros to whole chunks: bytes of bits, or of a dense logic numbers ±1."""
+    if layout == "bits":
+        return F.pad(weight, (0, -weight.shape[-1] % _BYTES)).flatten(1).contiguous()
+    signs = unpack_rows(weight, channels).to(torch.int8) * 2 - 1
+    return chunked(signs.to(DENSE[layout])).flatten(1).contiguous()
+
+
+def chunked(numbers: Tensor) -> Tensor:
+    """The last axis padded with zeros to whole chunks."""
+    return F.pad(numbers, (0, -numbers.shape[-1] % (_BYTES // numbers.element_size()))).contiguous()
 
 
 def _terms(weight: Tensor, channels: int, form: str, logic: str, conv: Conv2d | None) -> TermTensors:
     device, outputs = weight.device, weight.shape[0]
-    if logic == "exact":
+    pad = None
+    if logic in DENSE or logic == "exact":
         terms = Terms(1, 0, np.zeros((1, outputs), np.int32))
+        if conv is not None and conv.fill != 0:
+            pad = chunked(torch.full((channels,), conv.fill, dtype=DENSE[logic], device=device))
     else:
         bits = unpack_rows(weight.detach().cpu(), channels).numpy()
         terms = terms_of(form, logic, bits, conv)
-    pad = None if terms.pad_bits is None else torch.from_numpy(pack_rows(terms.pad_bits).view(np.int32)).to(device)
+        if terms.pad_bits is not None:
+            pad = torch.from_numpy(pack_rows(terms.pad_bits).view(np.int32)).to(device)
     row_class = None if terms.row_class is None else torch.from_numpy(terms.row_class).to(device)
     w_terms = torch.from_numpy(np.ascontiguousarray(terms.w_terms)).to(device)
     return TermTensors(terms.acc_mul, terms.a_mul, terms.pad_sum, w_terms, row_class, pad)

@@ -16,7 +16,7 @@ from ..device import Device
 from ..errors import TuneError
 from ..problem import Problem
 from ..store import Record, Store, fastest
-from .families import Build, CudaTemplate, Launch, families
+from .families import Build, CudaTemplate, Launch, TorchDense, dense_families, families
 from .families.base import finish_build, finish_grid
 
 
@@ -54,7 +54,9 @@ class Chooser:
         device: the GPU.
         store: of measured timings; by default the user's.
         shipped: records of the package; by default those that `bitwright.tune.bundled` has for this model of GPU.
-        templates: families; by default all.
+        templates: families that may be the default; by default all of ours. Beside them what was measured may be a
+            dense product (`dense`), so that a tuned choice never loses to one.
+        dense: families of dense products.
     """
 
     def __init__(
@@ -63,11 +65,14 @@ class Chooser:
         store: Store | None = None,
         shipped: Sequence[Record] | None = None,
         templates: Sequence[CudaTemplate] | None = None,
+        dense: Sequence[CudaTemplate] | None = None,
     ) -> None:
         self.device = device
         self.store = Store() if store is None else store
         self._shipped = bundled.records(device) if shipped is None else list(shipped)
-        self._templates = {t.name: t for t in (families() if templates is None else templates)}
+        self._own = list(families() if templates is None else templates)
+        more = dense_families() if dense is None else dense
+        self._templates = {t.name: t for t in (*self._own, *more)}
         self._measured: list[Record] | None = None
         self._made: dict[Problem, Choice | RefusedError] = {}
 
@@ -102,6 +107,7 @@ class Chooser:
             # A stored config is text from a file: only what the family itself names may be built.
             return (
                 family is not None
+                and runs(config)
                 and any(config == own for own in family.space(problem, self.device))
                 and family.why_invalid(config, problem, self.device) is None
             )
@@ -113,18 +119,24 @@ class Chooser:
         found = fastest(self._shipped, problem, versions, valid)
         if found is not None:
             return found[0], "shipped"
+        names = {t.name for t in self._own}
         shipped = [config for config in bundled.portfolio("cuda") if valid(config)]
-        best = cheapest(problem, self.device, list(self._templates.values()), shipped)
+        best = cheapest(problem, self.device, self._own, [c for c in shipped if c.template in names])
         return best, "default"
 
     def _choice(self, problem: Problem, config: Config, source: str) -> Choice:
         family = self._templates[config.template]
         build, launch = family.build_of(config, problem, self.device), family.launch_of(config, problem)
         finish = None
-        if launch.split > 1:
+        if launch.split > 1 and config.template != TorchDense.name:
             last = finish_build(problem, build.logic)
             finish = (last, finish_grid(problem, last))
         return Choice(problem, config, source, build, launch, finish)
+
+
+def runs(config: Config) -> bool:
+    """Whether the torch operators can run a config: of torch's own products those of bytes."""
+    return config.template != TorchDense.name or config.parameters.get("type") == "s8"
 
 
 def cheapest(
