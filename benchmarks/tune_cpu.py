@@ -5,8 +5,8 @@
 - results/tune_products.csv: matrix products of the 1-bit layers of ResNet-18, BNext-T, VGG-small and BERT-base. Every
   candidate is checked against the integer product and measured (exhaustive search); the default, the best, and the
   dense float32 product of numpy with as many threads.
-- results/tune_layers.csv: the binary layers of whole networks in the engine, by the kernel that rules choose and by
-  the fastest one.
+- results/tune_layers.csv: the binary layers of ResNet-18, BNext-T, VGG-small and BERT-base in the engine, by the kernel
+  that rules choose and by the fastest one.
 - results/tune_regret.csv and docs/images/tune-regret.png: time lost against exhaustive search by measuring only the
   first few candidates of a portfolio, of the learned model, and of the nearest shape's order, the shape left out.
 - results/tune_products.jsonl: every timing, to replay.
@@ -20,6 +20,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -81,8 +82,34 @@ def products(threads: int, quick: bool) -> tuple[list[dict[str, object]], list[R
     return rows, records
 
 
+def bnext_t() -> Any:
+    """The binary convolutions of BNext-T, one after the other: 3x3, then 1x1, with batch norm; no float parts."""
+    from torch import nn
+
+    from bitwright.nn import BinaryConv2d
+
+    stages = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
+    net, channels = nn.Sequential(), 32
+    for outputs, stride in stages:
+        for out, k, s in ((channels, 3, stride), (outputs, 1, 1)):
+            net.append(BinaryConv2d(channels, out, k, stride=s, padding=k // 2, pad_value=1, method="bireal"))
+            net.append(nn.BatchNorm2d(out))
+            channels = out
+    return net
+
+
+def bert_base() -> Any:
+    """The weight layers of one block of BERT-base on 128 tokens, one after the other (attention itself has none)."""
+    from torch import nn
+
+    from bitwright.nn import BinaryLinear
+
+    sizes = [(768, 768)] * 4 + [(768, 3072), (3072, 768)]
+    return nn.Sequential(*(BinaryLinear(n, out, method="bireal") for n, out in sizes))
+
+
 def layers(threads: int) -> list[dict[str, object]]:
-    """The binary layers of networks of ours."""
+    """The binary layers of networks in the engine."""
     import torch
 
     from bitwright import compiler, export, models
@@ -90,12 +117,14 @@ def layers(threads: int) -> list[dict[str, object]]:
 
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:
-        for name, options, shape in (
-            ("resnet18", {"num_classes": 1000}, (1, 3, 224, 224)),
-            ("vgg_small", {"num_classes": 10}, (1, 3, 32, 32)),
+        for name, create, shape in (
+            ("resnet18", lambda: models.create("resnet18", method="bireal", num_classes=1000), (1, 3, 224, 224)),
+            ("bnext_t", bnext_t, (1, 32, 112, 112)),
+            ("vgg_small", lambda: models.create("vgg_small", method="bireal", num_classes=10), (1, 3, 32, 32)),
+            ("bert_base", bert_base, (1, 128, 768)),
         ):
             torch.manual_seed(0)
-            net = models.create(name, method="bireal", **options).eval()
+            net = create().eval()
             onnx, bwm = Path(folder, f"{name}.onnx"), Path(folder, f"{name}.bwm")
             export.to_onnx(export.freeze(net), torch.zeros(shape), onnx)
             compiler.compile(onnx, bwm)
