@@ -166,7 +166,7 @@ def _gpu_row(shape: ShapeResult) -> list[object]:
         return [str(shape.problem), shape.count, "", "", "", "", "", shape.source]
     dense = "" if shape.dense is None else f"{1e6 * shape.dense:.2f}"
     times = [f"{1e6 * before:.2f}", f"{1e6 * after:.2f}", f"{before / after:.2f}x", dense]
-    return [str(shape.problem), shape.count, str(outcome.best), *times, shape.source]
+    return [str(shape.problem), shape.count, str(shape.chosen), *times, shape.source]
 
 
 _COLUMNS = ["layer", "kind", "by the rules", "chosen", "µs before", "µs after", "faster", "known from"]

@@ -8,7 +8,7 @@ import pytest
 
 from bitwright.tune import TuneError
 from bitwright.tune.cuda import model, models, this_gpu
-from bitwright.tune.cuda.devices import ARCHITECTURES, architecture_of
+from bitwright.tune.cuda.devices import ARCHITECTURES, architecture_of, why_not_loaded
 
 
 def test_every_model_has_sound_limits() -> None:
@@ -58,3 +58,12 @@ def test_without_a_gpu_the_error_says_what_is_missing() -> None:
         assert "no CUDA device 0 can be used" in problem or "bitwright[cuda]" in problem
     else:
         assert found.number("cc") >= 75
+
+
+def test_kernels_of_a_newer_cuda_than_the_driver() -> None:
+    assert why_not_loaded(13000, "nvrtc 13.5") is None
+    assert why_not_loaded(13050, "nvrtc 12.9") is None
+    why = why_not_loaded(12080, "nvrtc 13.5")
+    assert why is not None
+    assert "the driver is of CUDA 12.8 and does not load kernels of nvrtc 13.5" in why
+    assert "'cuda-bindings<13' with NVRTC 12" in why

@@ -149,3 +149,44 @@ def test_a_shipped_kernel_that_the_driver_refuses_is_compiled(driver: Driver, mo
     monkeypatch.setattr(gpu, "compile_build", compiled)
     assert Gpu(0, "sm_80").load(BUILD) == "cuModuleGetFunction"
     assert asked == [True, False]
+
+
+class Properties:
+    """Of a Hopper GPU."""
+
+    compute_capability_major, compute_capability_minor = 9, 0
+    multiprocessor_count, l2_cache_size = 132, 50 << 20
+    max_shared_memory_per_block_optin, max_shared_memory_per_multiprocessor = 227 << 10, 228 << 10
+    max_threads_per_multiprocessor = 2048
+
+
+class FakeDevice:
+    """In cuda.core's place."""
+
+    name, properties, made = "NVIDIA H100", Properties(), 0
+
+    def __init__(self, ordinal: int) -> None:
+        if ordinal > 0:
+            raise ValueError(f"device_id must be 0, got {ordinal}")
+
+    def set_current(self) -> None:
+        FakeDevice.made += 1
+
+
+def test_the_gpu_at_hand_is_read_and_the_thread_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Driver()
+    monkeypatch.setattr("cuda.bindings.driver", fake)
+    monkeypatch.setattr("cuda.core.Device", FakeDevice)
+    monkeypatch.setitem(VALUES, "cuDriverGetVersion", 13000)
+    monkeypatch.setattr(devices, "nvrtc_version", lambda: "nvrtc 13.5")
+    found = devices.this_gpu()
+    table = devices.model("h100")
+    assert [(k, found[k]) for k, _ in table.facts] == list(table.facts)
+    assert found.environment.endswith(" | driver 13, nvrtc 13.5")
+    assert fake.calls == ["cuCtxGetCurrent", "cuCtxSetCurrent", "cuDriverGetVersion"]
+    assert fake.arguments["cuCtxSetCurrent"] == ("before",)
+    with pytest.raises(TuneError, match="no CUDA device 3 can be used: device_id must be 0, got 3"):
+        devices.this_gpu(3)
+    monkeypatch.setitem(VALUES, "cuDriverGetVersion", 12040)
+    with pytest.raises(TuneError, match="update the driver"):
+        devices.this_gpu()

@@ -156,7 +156,11 @@ def this_gpu(ordinal: int = 0) -> Device:
     has = gpu.properties
     cc = 10 * has.compute_capability_major + has.compute_capability_minor
     # the major version alone: what a driver accepts and how it schedules; a patch keeps the timings
-    toolchain = f"driver {version // 1000}, {nvrtc_version()}"
+    compiler = nvrtc_version()
+    why = why_not_loaded(version, compiler)
+    if why is not None:
+        raise TuneError(why)
+    toolchain = f"driver {version // 1000}, {compiler}"
     return _device(
         cc,
         gpu.name,
@@ -166,6 +170,18 @@ def this_gpu(ordinal: int = 0) -> Device:
         has.max_shared_memory_per_multiprocessor,
         has.max_threads_per_multiprocessor,
         toolchain,
+    )
+
+
+def why_not_loaded(driver: int, compiler: str) -> str | None:
+    """Why a driver (its CUDA version as 12080) does not load what a compiler ("nvrtc 13.5") makes, or None."""
+    major = int(compiler.split()[-1].partition(".")[0])
+    if major <= driver // 1000:
+        return None
+    have = f"{driver // 1000}.{driver % 1000 // 10}"
+    return (
+        f"the driver is of CUDA {have} and does not load kernels of {compiler}: update the driver, or install "
+        f"'cuda-bindings<{driver // 1000 + 1}' with NVRTC {driver // 1000}"
     )
 
 

@@ -38,6 +38,7 @@ class ShapeResult:
         source: "measured", "known" (before), "budget" (it ended before), or the reason of a refusal or failure.
         warm: time of the chosen kernel with what it reads in the L2 cache, if it was measured.
         dense: time of the fastest dense product of the same numbers, unpacked ahead, if one was measured.
+        chosen: what runs from now on: the search's best, or a dense product that was faster.
     """
 
     problem: Problem
@@ -46,6 +47,7 @@ class ShapeResult:
     source: str
     warm: float | None = None
     dense: float | None = None
+    chosen: Config | None = None
 
     @property
     def before(self) -> float | None:
@@ -55,7 +57,7 @@ class ShapeResult:
     @property
     def after(self) -> float | None:
         """Of what was chosen."""
-        return None if self.outcome is None else self.outcome.history.time(self.outcome.best)
+        return None if self.outcome is None else self.outcome.history.time(self.chosen or self.outcome.best)
 
 
 @dataclass
@@ -185,9 +187,11 @@ def tune_problems(
         warm = History(runner.warm)
         failures = tuple(outcome.failures.items())
         keep.put(Record(device.environment, problem.bucketed, versions, outcome.history, failures, today, warm))
-        seconds = warm.time(outcome.best) if outcome.best in warm else None
+        chooser.forget()
+        chosen = chooser.choose(problem).config
+        seconds = warm.time(chosen) if chosen in warm else None
         fastest = min((outcome.history.time(config) for config in beside), default=None)
-        report.shapes.append(ShapeResult(problem, count, outcome, "measured", seconds, fastest))
+        report.shapes.append(ShapeResult(problem, count, outcome, "measured", seconds, fastest, chosen))
         report.interrupted |= outcome.interrupted
         report.complete &= outcome.complete
     report.spent = clock() - started
