@@ -52,11 +52,11 @@ struct SlicedLayout {
 
   size_t block_at(uint32_t block) const { return block / row_blocks * row_step + size_t{block % row_blocks} * 64; }
   uint32_t block_of(size_t at) const { return static_cast<uint32_t>(at / row_step * row_blocks + at % row_step / 64); }  // of a position
-  // A thread's memory: features, spare bits, a mark for each block that is there, and one byte more.
+  // A thread's memory: features, spare bits, and a mark for each block that is there.
   size_t units() const { return joined ? channel_groups : size_t{samples} * channel_groups; }
   size_t feature_bytes() const { return (sample_bytes * units() + 128 + 63) / 64 * 64; }
   size_t spare_bytes() const { return (spare_sample * units() + 192 + 63) / 64 * 64; }
-  size_t mark_bytes() const { return units() * (blocks + output_blocks) + 1; }
+  size_t mark_bytes() const { return units() * (blocks + output_blocks); }
   size_t memory_bytes() const { return feature_bytes() + spare_bytes() + mark_bytes(); }
   size_t table_bytes() const;
 };

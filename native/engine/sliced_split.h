@@ -1,7 +1,8 @@
 // How a sliced convolution's groups x panels are cut into items for the threads. Each thread makes the features that its items read, so that items
 // are few, and a thread's lie side by side; they get small towards the end, as in split.h.
 //
-// Few weights: threads have a region of the groups each, with all panels, cut into a large part and two small ones; the large parts come first.
+// Few weights: threads have a region of the groups each, with all panels, cut into a large part, a small one, and crumbs of one panel; the large
+// parts come first.
 // Weights that a core's L2 cannot hold: threads have panels, the last ones in halves, and each makes all features.
 #pragma once
 
@@ -22,10 +23,12 @@ class SlicedSplit {
   SlicedSplit(size_t groups, uint32_t panels, uint32_t tile, size_t weights, unsigned threads)
       : groups_(groups), panels_(panels), tile_(tile), threads_(threads),
         by_panels_(panels > 1 && (groups < size_t{2} * threads * tile || (weights > kMostShared && panels >= threads))) {
-    if (!by_panels_ && groups < threads) threads_ = static_cast<unsigned>(groups);
+    if (by_panels_) return;
+    if (groups < threads) threads_ = static_cast<unsigned>(groups);
+    chunks_ = std::clamp<size_t>(small(groups / threads_, 12) / tile, 1, std::max(kCrumbs / panels, 1u));
   }
 
-  size_t items() const { return by_panels_ ? panels_ + halves() : size_t{kParts} * threads_; }
+  size_t items() const { return by_panels_ ? panels_ + halves() : threads_ * (2 + chunks_ * panels_); }
 
   // May be empty.
   Item item(size_t i) const {
@@ -36,14 +39,17 @@ class SlicedSplit {
     }
     const size_t thread = i % threads_, part = i / threads_;
     const size_t begin = groups_ * thread / threads_, all = groups_ * (thread + 1) / threads_ - begin;
-    const size_t last = small(all, 10), middle = small(all - last, 20);
-    const size_t ends[kParts] = {all - last - middle, all - last, all};
-    return {begin + (part == 0 ? 0 : ends[part - 1]), begin + ends[part], 0, panels_};
+    const size_t crumbs = small(all, 12), middle = small(all - crumbs, 20), large = all - crumbs - middle;
+    if (part == 0) return {begin, begin + large, 0, panels_};
+    if (part == 1) return {begin + large, begin + large + middle, 0, panels_};
+    const size_t chunk = (part - 2) % chunks_, tiles = crumbs / tile_, first = begin + large + middle;
+    const auto panel = static_cast<uint32_t>((part - 2) / chunks_);
+    return {first + tiles * chunk / chunks_ * tile_, first + tiles * (chunk + 1) / chunks_ * tile_, panel, panel + 1};
   }
 
  private:
   static constexpr size_t kMostShared = size_t{768} << 10;
-  static constexpr unsigned kParts = 3;
+  static constexpr uint32_t kCrumbs = 4;  // of a thread, unless there are more panels
 
   // Panels at the end that are cut in two, if both halves have tiles of more than one group.
   size_t halves() const { return groups_ >= 4 ? std::min<size_t>(threads_, panels_) : 0; }
@@ -53,7 +59,7 @@ class SlicedSplit {
     return size * 2 <= of ? size : 0;
   }
 
-  size_t groups_;
+  size_t groups_, chunks_ = 1;  // chunks: of a region's crumbs
   uint32_t panels_, tile_;
   unsigned threads_;
   bool by_panels_;
