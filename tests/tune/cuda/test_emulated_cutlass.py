@@ -6,16 +6,18 @@ filled in by the same kernel that a GPU would run.
 
 from __future__ import annotations
 
+import ctypes
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from bitwright.tune import Config, Problem, TuneError
-from bitwright.tune.cuda import calls, cutlass, model
+from bitwright.tune.cuda import calls, cutlass, emulator, model
 from bitwright.tune.cuda.emulator import compiler
 from bitwright.tune.cuda.emulator.cutlass_host import overlay
 from bitwright.tune.cuda.families import CutlassB1
-from bitwright.tune.cuda.families.cutlass_b1 import log_tile
+from bitwright.tune.cuda.families.cutlass_b1 import default_tile, log_tile
 from bitwright.tune.cuda.runner import CudaRunner
 
 from .emulated_gpu import EmulatedGpu
@@ -85,6 +87,58 @@ def test_and_on_hopper() -> None:
 def test_split_k() -> None:
     for out in ("s32", "bits"):
         prove(cut(XOR, *SMALL, split=2), Problem("gemm", 40, 76, 2100, out=out))
+
+
+ASKED = """
+#include "cutlass/gemm/device/default_gemm_configuration.h"
+#include "cutlass/gemm/threadblock/threadblock_swizzle.h"
+
+using Size = cutlass::gemm::GemmCoord;
+
+template <int N>
+void grid_of(Size blocks, int* to) {
+  using Swizzle = cutlass::gemm::threadblock::GemmIdentityThreadblockSwizzle<N>;
+  dim3 grid = Swizzle::get_grid_shape(blocks);
+  to[0] = grid.x, to[1] = grid.y, to[2] = grid.z, to[3] = Swizzle::get_log_tile(blocks);
+}
+
+// Of swizzles 1, 2, 4, 8: blocks in x, y, z, and the logarithm of the columns that are walked together.
+extern "C" void grids(int rows, int columns, int split, int* to) {
+  Size blocks(rows, columns, split);
+  grid_of<1>(blocks, to), grid_of<2>(blocks, to + 4), grid_of<4>(blocks, to + 8), grid_of<8>(blocks, to + 12);
+}
+
+template <class Architecture>
+void tile_of(int* to) {
+  using namespace cutlass;
+  using Class = arch::OpClassTensorOp;
+  using Default = gemm::device::DefaultGemmConfiguration<Class, Architecture, uint1b_t, uint1b_t, int, int>;
+  using Block = typename Default::ThreadblockShape;
+  using Warp = typename Default::WarpShape;
+  const int found[] = {Block::kM, Block::kN, Block::kK, Warp::kM, Warp::kN, Default::kStages};
+  for (int i = 0; i < 6; ++i) to[i] = found[i];
+}
+
+extern "C" void default_tiles(int* to) { tile_of<cutlass::arch::Sm75>(to), tile_of<cutlass::arch::Sm80>(to + 6); }
+"""
+
+
+def test_cutlass_says_the_same_of_grids_and_its_default_tile() -> None:
+    """Its own host code, asked."""
+    asked = emulator._library(ASKED, "cutlass")
+    tiles = (ctypes.c_int * 12)()
+    asked.default_tiles(tiles)
+    assert (tuple(tiles[:6]), tuple(tiles[6:])) == (default_tile(75), default_tile(80))
+    family, found = CutlassB1(), (ctypes.c_int * 16)()
+    for m, n, split in product((1, 33, 500), (*range(1, 700, 37), 4096), (1, 4)):
+        problem = Problem("gemm", m, n, 4096)
+        columns, rows = family.blocks(cut(XOR, *SMALL), problem)
+        asked.grids(rows, columns, split, found)
+        for place, swizzle in enumerate((1, 2, 4, 8)):
+            launch = family.launch_of(cut(XOR, *SMALL, swizzle=swizzle, split=split), problem)
+            *grid, log = found[4 * place : 4 * place + 4]
+            assert launch.grid == tuple(grid)
+            assert launch.swizzle == 1 << log
 
 
 @pytest.mark.parametrize(

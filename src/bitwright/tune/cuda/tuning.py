@@ -98,7 +98,7 @@ class GpuReport:
         if self.over_dense is None:
             return ""
         slower = sum(s.dense is not None and s.after is not None and s.dense < s.after for s in self.shapes)
-        but = f", though {slower} of them are slower" if slower else ""
+        but = f" (for {slower} of them a dense one is faster)" if slower else ""
         return f", {self.over_dense:.2f}x as fast as dense products{but}"
 
 
