@@ -67,7 +67,7 @@ def test_damaged_lines_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "a.jsonl").write_text(lines[0][:100] + "\n" + lines[1] + "\n\xff\n")
     (tmp_path / "b.jsonl").write_bytes(b"\xff\xfe\x00")
     monkeypatch.setattr(bundled, "folder", lambda: tmp_path)
-    with pytest.warns(RuntimeWarning, match="shipped timings are ignored: a.jsonl, line 1"):
+    with pytest.warns(RuntimeWarning, match="shipped timings are ignored: [ab].jsonl, line"):
         assert len(bundled.everything()) == 1
     assert bundled.portfolio("cpu") == (), "no file at all"
 
