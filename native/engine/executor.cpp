@@ -273,6 +273,24 @@ void copy_windows(float* rows, size_t row, const GatherWindow* windows, uint32_t
   }
 }
 
+// With the chain of steps in registers. A unit is one panel; tiles end with a sample.
+void run_float_chain(const OpInfo& info, const PreparedOp& op, const StepList& steps, const Chunk& chunk, uint32_t begin, uint32_t end) {
+  const FloatKernel& kernel = *op.kernels.floats;
+  const uint32_t per_sample = info.out_pixels();
+  const float* base[kMaxTilePixels];
+  for (uint32_t panel = begin; panel < end; ++panel) {
+    const uint32_t group = panel / op.cut.panels_per_group, channel = group * op.cut.group_outputs + panel % op.cut.panels_per_group * op.cut.panel;
+    const auto* weights = reinterpret_cast<const float*>(op.weights.as<uint8_t>() + panel * op.panel_bytes);
+    auto to = chain_tile<FloatsTile>(op, steps.data(), channel);
+    for (uint32_t i = 0, count; i < chunk.pixels; i += count) {
+      count = tile_pixels(std::min(chunk.pixels - i, per_sample - chunk.p[i]), kernel.mr);
+      for (uint32_t k = 0; k < count; ++k) base[k] = reinterpret_cast<const float*>(chunk.base[i + k]) + size_t{group} * op.depth;
+      begin_values(to, *op.plan, steps.data(), chunk.n[i], chunk.p[i], channel);
+      kernel.chain({base, chunk.offsets + i, count, op.taps, op.depth, weights}, to);
+    }
+  }
+}
+
 void run_float(const RunContext& run, const OpInfo& info, const PreparedOp& op) {
   const Kernels& kernels = op.kernels;
   const FloatKernel& kernel = *kernels.floats;
@@ -287,6 +305,7 @@ void run_float(const RunContext& run, const OpInfo& info, const PreparedOp& op) 
       auto* rows = reinterpret_cast<float*>(scratch + op.gather_at);
       copy_windows(rows, op.gather->row, windows, gather_chunk(windows, *op.gather, chunk, rows));
     }
+    if (op.chain) return run_float_chain(info, op, steps, chunk, unit_begin, unit_end);
     const auto compute = [&](float* out, uint32_t group, uint32_t panel, uint32_t i, uint32_t count) {
       const float* base[kMaxTilePixels];
       const size_t at = first_channel(op, group, panel);

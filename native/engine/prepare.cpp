@@ -539,6 +539,8 @@ class Preparer {
       p.gather_at = p.plane_scratch;
       scratch(p.gather_at + uint64_t{kChunk} * p.gather->row * sizeof(float));
     }
+    p.chain = make_float_chain(p, op.out_channels);
+    if (p.chain) charge(p.chain->first.size() * 4);
     const auto panel_bytes = [&](uint32_t taps, uint32_t depth) { return kernel->panel_floats(taps, depth) * sizeof(float); };
     if (model_.constants[op.weight].dtype == ConstType::kF32) {
       const auto* canonical = constant<float>(model_, op.weight);

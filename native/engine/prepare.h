@@ -65,10 +65,10 @@ struct PreparedPixels {
   size_t origin_count() const { return size_t{16} * classes; }
 };
 
-// A binary convolution whose kernel takes the whole chain of steps in registers (FloatsTile, ShortsTile).
+// A binary or float convolution whose kernel takes the whole chain of steps in registers (FloatsTile, ShortsTile).
 struct PreparedChain {
   bool fixed = false;
-  AlignedBuffer origin;         // [row_classes][rows_stride] floats or int16
+  AlignedBuffer origin;         // [row_classes][rows_stride] floats or int16; none of a float convolution
   std::vector<float> first;     // the first factor of a float chain: with the accumulator's slope
   std::vector<float> no_offset; // a chain without AFFINE
 };

@@ -66,4 +66,18 @@ std::unique_ptr<const PreparedChain> make_chain(const PreparedOp& op, uint32_t c
   return chain;
 }
 
+std::unique_ptr<const PreparedChain> make_float_chain(const PreparedOp& op, uint32_t channels) {
+  constexpr uint32_t kFewestInputs = 4;  // of a tap: for fewer the kernel has loops of its own
+  const FloatKernel& kernel = *op.kernels.floats;
+  const Cut& cut = op.cut;
+  if (!kernel.chain || op.depthwise || op.depth < kFewestInputs || op.table->pixels < kFewestPixels) return nullptr;
+  if (!op.plan || op.plan->fixed || !op.plan->usual() || op.plan->head == Head::kNone) return nullptr;
+  if (cut.whole_rows || cut.panels_per_unit != 1 || cut.group_outputs % cut.panel != 0) return nullptr;
+  if (op.kernels.epilogue != find_epilogue_kernel(kernel.isa)) return nullptr;  // another one was asked for
+  auto chain = std::make_unique<PreparedChain>();
+  const float* first = op.plan->head == Head::kScaleAffine ? op.plan->scale : op.plan->a;
+  chain->first.assign(first, first + channels);
+  return chain;
+}
+
 }  // namespace bitwright

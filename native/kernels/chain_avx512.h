@@ -1,5 +1,5 @@
-// Chains (chain.h) on the counts of a tile where they lie, in registers: through memory a tile's counts would cost a store and a load each, and
-// the chain could not start before. Included by the binary kernels of AVX-512.
+// Chains (chain.h) on the counts or sums of a tile where they lie, in registers: through memory a tile's counts would cost a store and a load each, and
+// the chain could not start before. Included by the kernels of AVX-512.
 //
 // Floats: a count c comes as the bits of the float 2^23 + c, and origin - 2*count is twice an exact difference: no conversion, and the 2 is in the
 // scale.
@@ -50,17 +50,15 @@ BITWRIGHT_INLINE void prefetch_added(const Tile& t, const Places& at) {
       BITWRIGHT_UNROLL for (int k = 0; k < kLines; ++k) _mm_prefetch(reinterpret_cast<const char*>(at.add(i) + kElements * k), _MM_HINT_T0);
 }
 
-// counts(i, v): 2^23 + count of 16 channels, from channel 16 * v of the tile's on, in order. Two vectors of channels at a time through the whole
-// chain, W times: all tile steps in turn would wait for one kind of pipe after the other.
-template <int P, int W, class Counts, class Places, class Shape>
-BITWRIGHT_INLINE void floats_end(const Counts& counts, const FloatsTile& t, const Places& at, const Shape& shape) {
-  const __m512 one = _mm512_set1_ps(1.0f);
+// sums(i, v): x of 16 channels, from channel 16 * v of the tile's on, in order. Two vectors of channels at a time through the whole chain, W times:
+// all tile steps in turn would wait for one kind of pipe after the other.
+template <int P, int W, class Sums, class Places, class Shape>
+BITWRIGHT_INLINE void floats_steps(const Sums& sums, const FloatsTile& t, const Places& at, const Shape& shape) {
   const auto operand = [](const float* p, int v) { return _mm512_loadu_ps(p + 16 * v); };
 #define BITWRIGHT_EACH BITWRIGHT_UNROLL for (int v = 0; v < 2; ++v) BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
   BITWRIGHT_UNROLL for (int w = 0; w < W; ++w) {
     __m512 x[P][2];
-    // Exact, so that it may be a multiply-add: the two adders have enough to do.
-    BITWRIGHT_EACH x[i][v] = _mm512_fnmadd_ps(_mm512_castsi512_ps(counts(i, 2 * w + v)), one, operand(t.origin[i], 2 * w + v));
+    BITWRIGHT_EACH x[i][v] = sums(i, 2 * w + v);
     if (t.scale != nullptr) BITWRIGHT_EACH x[i][v] = _mm512_mul_ps(x[i][v], operand(t.scale, 2 * w + v));
     BITWRIGHT_EACH x[i][v] = _mm512_add_ps(_mm512_mul_ps(x[i][v], operand(t.a, 2 * w + v)), operand(t.b, 2 * w + v));
     if (shape.add) BITWRIGHT_EACH x[i][v] = _mm512_add_ps(x[i][v], operand(at.add(i), 2 * w + v));
@@ -82,6 +80,15 @@ BITWRIGHT_INLINE void floats_end(const Counts& counts, const FloatsTile& t, cons
     }
   }
 #undef BITWRIGHT_EACH
+}
+
+// counts(i, v): 2^23 + count of 16 channels.
+template <int P, int W, class Counts, class Places, class Shape>
+BITWRIGHT_INLINE void floats_end(const Counts& counts, const FloatsTile& t, const Places& at, const Shape& shape) {
+  const __m512 one = _mm512_set1_ps(1.0f);
+  // Exact, so that it may be a multiply-add: the two adders have enough to do.
+  const auto sums = [&](int i, int v) { return _mm512_fnmadd_ps(_mm512_castsi512_ps(counts(i, v)), one, _mm512_loadu_ps(t.origin[i] + 16 * v)); };
+  floats_steps<P, W>(sums, t, at, shape);
 }
 
 // counts(i, w): 32 counts in order, 16 bits each; W of them a pixel.

@@ -57,8 +57,7 @@ BITWRIGHT_INLINE void store_all(float* out, const F (&acc)[P][kVectors]) {
 }
 
 template <int P>
-void tile(float* out, const FloatTile& t) {
-  F acc[P][kVectors];
+BITWRIGHT_INLINE void sum(F (&acc)[P][kVectors], const FloatTile& t) {
   clear<P>(acc);
   const float* w = t.weights;
   for (uint32_t tap = 0; tap < t.taps; ++tap)
@@ -72,6 +71,12 @@ void tile(float* out, const FloatTile& t) {
       accumulate(acc, x, w, channels);
       w += static_cast<size_t>(channels) * kPanel;
     }
+}
+
+template <int P>
+void tile(float* out, const FloatTile& t) {
+  F acc[P][kVectors];
+  sum<P>(acc, t);
   store_all<P>(out, acc);
 }
 

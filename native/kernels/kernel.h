@@ -305,6 +305,8 @@ struct FloatKernel {
   // Depthwise: out[i*panel + j] = sum over taps of x[channel j] * w[tap][j] for j < tile.channels (the real channels of the panel; nothing past
   // them is read). Weights: [taps][panel], 0 past the last channel.
   void (*depthwise)(float* out, const FloatTile& tile);
+  // The chain of steps in registers, of a whole panel and pixels that lie one after the other in one sample: x is the sum, without origin. Or null.
+  void (*chain)(const FloatTile& tile, const FloatsTile& to) = nullptr;
 };
 
 // Float convolutions by minimal filtering (minimal_filter.h) in both directions: a tile of kMinimalRows x kMinimalColumns outputs takes one product for
