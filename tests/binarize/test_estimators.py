@@ -295,3 +295,15 @@ def test_fast_gradients_are_the_derivative_at_every_edge(name: str, options: Any
     slope = estimator.derivative(x.detach())
     expected = torch.where(slope == 0, torch.zeros_like(g), g * slope)
     assert torch.equal(x.grad, expected)  # type: ignore[arg-type]
+
+
+def test_more_published_slopes() -> None:
+    ede: Any = get_estimator("ede").double()
+    ede.t.fill_(0.1)
+    ede.k.fill_(10.0)
+    slopes = ede.derivative(torch.tensor([-1.5, -1, -0.4, 0, 0.3, 1, 2], dtype=torch.float64))
+    assert slopes.tolist() == pytest.approx([0.977833, 0.990066, 0.998402, 1, 0.999101, 0.990066, 0.961043], abs=1e-6)
+    poke = get_estimator("poke", bound=3.0)
+    edge = torch.tensor([2.9765625])
+    around = torch.cat([torch.nextafter(edge, torch.zeros(1)), edge, -edge, -torch.nextafter(edge, torch.zeros(1))])
+    assert poke.derivative(around).tolist() == [1, 0, 0, 1]

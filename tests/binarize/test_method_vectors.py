@@ -111,6 +111,13 @@ def test_xnornet_scale_minimises_the_distance() -> None:
     assert cost(alpha) < min(cost(alpha + 1e-3), cost(alpha - 1e-3))
 
 
+def test_bwn_error_of_gaussian_weights() -> None:
+    torch.manual_seed(0)
+    w = torch.randn(64, 4096)
+    value = get_method("bwn").build_weight(LayerShape("linear", 4096, 64))(w)
+    assert float((w - value).square().sum() / w.square().sum()) == pytest.approx(1 - 2 / torch.pi, abs=4e-3)  # 0.3634
+
+
 def test_xnornet_centres_over_input_channels_only() -> None:
     _, _, binarizer = run("xnornet", [[1.2, 0.3, -0.6]], [[1.0, 1, 1]], conv=(3, 1, 1))
     w = torch.tensor([1.2, 0.3, -0.6], dtype=torch.float64).view(1, 3, 1, 1)

@@ -28,6 +28,39 @@ def test_distribution_loss_vector() -> None:
     assert torch.allclose(student.grad, (student.softmax(1) - teacher.softmax(1)).detach() / 2, atol=1e-6)
 
 
+def test_distribution_loss_of_single_samples_is_the_divergence_and_the_entropy() -> None:
+    student, teacher = torch.tensor([[2.0, 0, -1], [0.5, 0.5, 0]]), torch.tensor([[1.0, 1, 0], [0, 2, -2]])
+    values = [train.distribution_loss(s[None], t[None]).item() for s, t in zip(student, teacher, strict=True)]
+    assert values == pytest.approx([1.480571, 0.965958], abs=1e-6)
+    p = teacher.softmax(1)
+    entropy = -(p * p.log()).sum(1).mean().item()
+    assert entropy == pytest.approx(0.729207, abs=1e-6)
+    assert train.distribution_loss(student, teacher).item() - entropy == pytest.approx(0.494057, abs=1e-6)
+
+
+def test_squared_hinge_loss() -> None:
+    y = torch.tensor([[0.3, -2, 0.5]], dtype=torch.float64, requires_grad=True)
+    loss = train.squared_hinge_loss(y, torch.tensor([0]))
+    assert loss.item() == pytest.approx(0.913333, abs=1e-6)
+    loss.backward()
+    # -2 t max(0, 1 - t y) / 3
+    assert y.grad is not None
+    assert y.grad[0].tolist() == pytest.approx([-1.4 / 3, 0, 1.0])
+    assert train.squared_hinge_loss(torch.tensor([[3.0, -1], [-1, 1]]), torch.tensor([0, 1])).item() == 0
+
+
+def test_squared_hinge_in_a_recipe(fit: Fit) -> None:
+    model, trainer = fit("hinge", 4, label_loss="squared_hinge")
+    _, first = fit("one_epoch", 1, label_loss="squared_hinge")
+    losses = [float(t.callback_metrics["train_loss"]) for t in (first, trainer)]
+    assert losses[1] < 0.8 * losses[0]
+    x, y = torch.randn(4, 1, 8, 8), torch.randint(0, 10, (4,))
+    model.eval()
+    logits = model(x)
+    torch.testing.assert_close(model.loss(x, logits, y), train.squared_hinge_loss(logits, y))
+    assert model.recipe()["model"]["label_loss"] == "squared_hinge"
+
+
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
@@ -68,6 +101,8 @@ def test_configuration_errors(kind: type, arguments: dict[str, Any], message: st
         ({"network": "mpl"}, "unknown network 'mpl'. Did you mean 'mlp'"),
         ({"method": "irnte"}, "irnte"),
         ({"label_smoothing": 1.0}, "label_smoothing"),
+        ({"label_loss": "hinge"}, "label_loss 'hinge'"),
+        ({"label_loss": "squared_hinge", "label_smoothing": 0.1}, "label_smoothing 0.1"),
         ({"stage": "half"}, "unknown stage 'half'"),
         ({"method": None, "stage": "activations"}, "no stages"),
         ({"method": None, "method_options": {"x": 1}}, "method is null"),

@@ -8,7 +8,7 @@ from bitwright.train.config import CentresConfig, OptimizerConfig, ScheduleConfi
 from bitwright.train.evaluate import Evaluation, evaluate
 from bitwright.train.feature_losses import LipschitzRetention, attention_loss
 from bitwright.train.interaction_search import InteractionPolicy, SearchResult, batch_loss, search_interactions
-from bitwright.train.losses import distribution_loss, embedding_loss
+from bitwright.train.losses import distribution_loss, embedding_loss, squared_hinge_loss
 
 __all__ = [
     "BitStatistics",
@@ -31,4 +31,5 @@ __all__ = [
     "load_checkpoint",
     "read_checkpoint",
     "search_interactions",
+    "squared_hinge_loss",
 ]

@@ -29,7 +29,7 @@ from bitwright.train.checkpoint import (
 )
 from bitwright.train.class_centres import ClassCentres
 from bitwright.train.config import CentresConfig, OptimizerConfig, ScheduleConfig, TeacherConfig
-from bitwright.train.losses import distribution_loss
+from bitwright.train.losses import distribution_loss, squared_hinge_loss
 from bitwright.train.optimizers import build_optimizer
 from bitwright.train.schedule import lr_factor
 
@@ -50,6 +50,7 @@ class Classifier(LightningModule):
         optimizer, schedule: see `OptimizerConfig` and `ScheduleConfig`.
         epochs: length of the run for schedules; default: the trainer's `max_epochs`. Set it when one run is trained in
             several pieces.
+        label_loss: "cross_entropy", or the "squared_hinge" of BinaryConnect, BNN and LAB.
         label_smoothing: of the cross-entropy with the labels.
         stage: training stage of the binary layers: "float" (nothing binary), "activations" (weights real) or "full".
         init_from: checkpoint whose network weights training starts from; every tensor must fit. Its stage is not taken
@@ -75,6 +76,7 @@ class Classifier(LightningModule):
         optimizer: OptimizerConfig = OptimizerConfig(),  # noqa: B008 (frozen)
         schedule: ScheduleConfig = ScheduleConfig(),  # noqa: B008 (frozen)
         epochs: int | None = None,
+        label_loss: Literal["cross_entropy", "squared_hinge"] = "cross_entropy",
         label_smoothing: float = 0.0,
         stage: Literal["float", "activations", "full"] = "full",
         init_from: str | None = None,
@@ -85,6 +87,10 @@ class Classifier(LightningModule):
         super().__init__()
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing}")
+        if label_loss not in ("cross_entropy", "squared_hinge"):
+            raise ValueError(f"unknown label_loss {label_loss!r}; known: cross_entropy, squared_hinge")
+        if label_loss == "squared_hinge" and label_smoothing:
+            raise ValueError(f"label_smoothing {label_smoothing} belongs to the cross-entropy, not to squared_hinge")
         if epochs is not None and epochs < 1:
             raise ValueError(f"epochs must be at least 1, got {epochs}")
         method = None if method == "float" else method
@@ -107,6 +113,7 @@ class Classifier(LightningModule):
         self.optimizer_config = optimizer
         self.schedule_config = schedule
         self.epochs = epochs
+        self.label_loss = label_loss
         self.label_smoothing = label_smoothing
         self.stage = stage
         self.init_from = init_from
@@ -149,17 +156,21 @@ class Classifier(LightningModule):
     def loss(self, x: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy or distillation, plus the methods' regularisers."""
         if self.teacher_config is None:
-            total = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+            total = self._label_loss(logits, labels)
         else:
             with torch.no_grad():
                 target = self._teacher[0](x)
             total = self.teacher_config.kd_weight * distribution_loss(logits, target)
             if self.teacher_config.label_weight:
-                hard = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-                total = total + self.teacher_config.label_weight * hard
+                total = total + self.teacher_config.label_weight * self._label_loss(logits, labels)
         extra = binarize.regularization(self.network)
         total = total if extra is None else total + extra
         return total if self.centres is None else total + self._centre_loss(labels)
+
+    def _label_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self.label_loss == "squared_hinge":
+            return squared_hinge_loss(logits, labels)
+        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
 
     def _centre_loss(self, labels: Tensor) -> Tensor:
         assert self.centres is not None
@@ -287,6 +298,7 @@ class Classifier(LightningModule):
             "optimizer": dataclasses.asdict(self.optimizer_config),
             "schedule": dataclasses.asdict(self.schedule_config),
             "epochs": self.epochs,
+            "label_loss": self.label_loss,
             "label_smoothing": self.label_smoothing,
             "stage": self.stage,
             "init_from": self.init_from,

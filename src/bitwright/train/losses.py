@@ -39,3 +39,19 @@ def embedding_loss(student: Tensor, teacher: Tensor, temperature: float = 0.2) -
         raise ValueError(f"temperature must be positive, got {temperature}")
     z_s, z_t = F.normalize(student, dim=1), F.normalize(teacher, dim=1)
     return distribution_loss(z_s / temperature, z_t / temperature)
+
+
+def squared_hinge_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """`mean max(0, 1 - t y)^2` over samples and classes, t = 1 for the label's class and -1 for the others.
+
+    BinaryConnect, BNN and LAB train with it (code read), behind a batch norm of the last layer's outputs.
+
+    Args:
+        logits: `[N, C]`.
+        labels: int64 `[N]`.
+
+    Returns:
+        A scalar.
+    """
+    targets = 2 * F.one_hot(labels, logits.shape[1]).to(logits.dtype) - 1
+    return (1 - targets * logits).clamp_min(0).square().mean()

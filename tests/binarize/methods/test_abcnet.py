@@ -19,6 +19,9 @@ def test_one_base_is_the_centred_sign() -> None:
     bits, alpha = part(weight_bases=1).bases(W)  # type: ignore[operator]
     assert float(alpha) == pytest.approx(0.525)
     assert torch.equal(bits[0], W >= 0)
+    rest = W - alpha * (bits[0].to(W.dtype) * 2 - 1)
+    assert float(rest.square().sum()) == pytest.approx(1.315, abs=1e-6)
+    assert float(W.std(correction=0)) == pytest.approx(0.663325, abs=1e-6)
 
 
 def test_three_bases() -> None:

@@ -38,6 +38,7 @@ def test_recu_vectors(fraction: float, expected: list[list[float]]) -> None:
     z = part.normalize(torch.tensor(W0))
     printed(z, [[3.210047, -3.638053, 0.642009, -0.214003], [-2.993765, 3.538086, -1.360802, 0.816481]])
     assert float(part.estimator.bound(z)) == pytest.approx({0.0: 2.470138, 1.0: 8.026125}[fraction], rel=1e-6)
+    assert float(z.abs().mean()) == pytest.approx(2.051656, rel=1e-6)
     value, grad = differentiate(part, W0, C0)
     close(value, np.where(W0.mean(1, keepdims=True) <= W0, 1, -1))
     printed(grad, expected)

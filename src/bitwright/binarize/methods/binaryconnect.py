@@ -23,7 +23,7 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
             "activation": "x",
         },
         requires={
-            "loss": "squared hinge loss in the paper",
+            "loss": "squared hinge loss in the paper (bitwright.train.squared_hinge_loss; recipes: model.label_loss)",
             "optimizer": "the latent weight's learning rate is multiplied by 1/sqrt(1.5/(n_in + n_out)) with Adam",
         },
         block="convolution, max pool, batch norm, ReLU; all layers binary, the first and last too",

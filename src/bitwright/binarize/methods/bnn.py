@@ -23,7 +23,10 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
             "activation": "bsign(x); stochastic, in training: +1 with probability clip((x + 1)/2, 0, 1), else -1",
             "activation gradient": "g 1{|x| <= 1}",
         },
-        requires={"loss": "squared hinge loss in the paper; cross-entropy in the ports"},
+        requires={
+            "loss": "squared hinge loss in the paper (bitwright.train.squared_hinge_loss; recipes: model.label_loss); "
+            "cross-entropy in the ports"
+        },
         block="convolution, max pool, batch norm, sign",
         provenance={"weight": "code read", "activation": "code read", "init": "code read"},
         notes="Latent weights are clipped after every step, as the Theano code does and the PyTorch port does not.",

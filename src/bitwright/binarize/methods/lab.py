@@ -22,7 +22,10 @@ from bitwright.binarize.method import MethodInfo, MethodParts, register_method
             "activation": "x; activations='sign': bsign(x)",
             "activation gradient": "activations='sign': g 1{|x| <= 1}",
         },
-        requires={"loss": "squared hinge loss in the paper", "optimizer": "Adam; before_step(model) at every step"},
+        requires={
+            "loss": "squared hinge loss in the paper (bitwright.train.squared_hinge_loss; recipes: model.label_loss)",
+            "optimizer": "Adam; before_step(model) at every step",
+        },
         block="convolution, max pool, batch norm, activation; all layers binary",
         provenance={"weight": "code read", "weight gradient": "code read", "init": "code read"},
         notes="The curvature is kept in the layer (buffer second_moment), so any optimizer works; it is what Adam's "
