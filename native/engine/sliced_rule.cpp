@@ -4,8 +4,8 @@ namespace bitwright {
 
 // Popcount time / sliced time of ResNet-18's 3x3 layers on a Zen 5 server (L2 1 MB), medians of 5 runs like bitwright_bench --benchmark_filter=layer,
 // with a threshold: 56x56x64 1.22, 64 -> 128 with stride 2 1.09, 28x28x128 1.14, 128 -> 256 with stride 2 1.05, 14x14x256 1.06, 256 -> 512 with stride 2
-// (weights 0.6 MB) 0.96, 7x7x512 (1.2 MB) 0.95. With a chain of i16 steps, caches cold: 1.09, 0.81, 1.13, 0.93, 1.04, 1.0, 0.89;
-// of floats: 0.85, 0.80, 0.94, 0.92, 1.01, 0.98, 0.87.
+// (weights 0.6 MB) 0.96, 7x7x512 (1.2 MB) 0.95. With a chain of i16 steps in registers: 1.03, 0.93, 1.09, 1.0, 1.06,
+// 1.04, 0.91; of floats: 0.85, 0.80, 0.94, 0.92, 1.01, 0.98, 0.87 (docs/develop/gfni.md).
 bool worth_slicing(const OpInfo& op, const PreparedOp& p, const BitSlice& slice) {
   const uint32_t outputs = op.out_channels / op.geometry.groups, panels = (outputs + 63) / 64;
   const uint64_t bits = uint64_t{slice.taps} * slice.channels;
