@@ -224,10 +224,13 @@ def search_interactions(
     In every round, and in it for every layer, the policy proposes edits; the reward is `loss_reward` of the model with
     the new graph plus `information_reward`; the policy descends `-(reward - baseline) log p`, the baseline a running
     mean. A graph with a higher loss is undone (ours: the paper's graph just goes on). Build the layers with `edges=[]`
-    to start from nothing. **Experimental**: keeping only graphs that are not worse never raises the loss, but in our runs
-    of whole searches the policy's rewards did not rise reliably: take the result as a guided random search. The pieces
-    (policy, rewards, REINFORCE step) are tested against float64 numpy. CI-BCNN, CVPR 2019 (paper read; reward, actions and density; the rest ours). The threshold is
-    the demo code's.
+    to start from nothing.
+
+    **Experimental**: keeping only graphs that are not worse never raises the loss, but in our runs of whole searches the
+    policy's rewards did not rise reliably: take the result as that of a guided random search. The pieces (policy,
+    rewards, REINFORCE step) are tested against float64 numpy.
+
+    CI-BCNN, CVPR 2019 (paper read; reward, actions and density; the rest ours). The threshold is the demo code's.
 
     Args:
         model: with layers of method `cibcnn`.
