@@ -226,8 +226,8 @@ def search_interactions(
     mean. A graph with a higher loss is undone (ours: the paper's graph just goes on). Build the layers with `edges=[]`
     to start from nothing.
 
-    **Experimental**: keeping only graphs that are not worse never raises the loss, but in our runs of whole searches the
-    policy's rewards did not rise reliably: take the result as that of a guided random search. The pieces (policy,
+    **Experimental**: keeping only graphs that are not worse never raises the loss, but in our runs of whole searches
+    the policy's rewards did not rise reliably: take the result as that of a guided random search. The pieces (policy,
     rewards, REINFORCE step) are tested against float64 numpy.
 
     CI-BCNN, CVPR 2019 (paper read; reward, actions and density; the rest ours). The threshold is the demo code's.
