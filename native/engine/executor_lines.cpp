@@ -26,10 +26,15 @@ class Stretch {
     const auto* map = static_cast<const uint8_t*>(view_.data) + n * view_.sample_stride * 4;
     const int64_t channels = in_.channels(), width = in_.dims[2], from = int64_t{first} * g.stride[2] - g.pad_begin[2];
     const int64_t to = from + int64_t{pixels - 1} * g.stride[2] + g.kernel[2], inside = std::clamp<int64_t>(from, 0, width), end = std::clamp<int64_t>(to, inside, width);
-    for (uint32_t k = 0; k < lines_.lines; ++k) {
-      uint8_t* line = scratch_ + k * lines_.row_bytes;
+    // Rows below each other share most of their lines, which lie in turn in as many places.
+    const bool turns = g.dilation[1] == 1, same = turns && pixels == pixels_ && first == first_ && n == n_;
+    const int64_t top = int64_t{y} * g.stride[1] - g.pad_begin[1], many = lines_.lines;
+    auto place = static_cast<uint32_t>(turns ? (top % many + many) % many : 0);
+    for (uint32_t k = 0; k < lines_.lines; ++k, place = place + 1 == lines_.lines ? 0 : place + 1) {
+      uint8_t* line = scratch_ + place * lines_.row_bytes;
       line_[k] = line;
-      const int64_t row = int64_t{y} * g.stride[1] - g.pad_begin[1] + int64_t{k} * g.dilation[1];
+      const int64_t row = top + int64_t{k} * g.dilation[1];
+      if (same && row >= top_ && row < top_ + many) continue;
       if (row < 0 || row >= in_.dims[1] || to <= 0 || from >= width) {
         std::memset(line, static_cast<int>(op_.fill), static_cast<size_t>((to - from) * channels));
         continue;
@@ -38,7 +43,7 @@ class Stretch {
       std::memcpy(line + (inside - from) * channels, map + (row * width + inside) * channels, static_cast<size_t>((end - inside) * channels));
       std::memset(line + (end - from) * channels, static_cast<int>(op_.fill), static_cast<size_t>((to - end) * channels));
     }
-    pixels_ = pixels;
+    n_ = n, first_ = first, pixels_ = pixels, top_ = top;
     pixel_ = y * info_.out[2] + first;
   }
 
@@ -58,7 +63,8 @@ class Stretch {
   const View& view_;
   uint8_t* scratch_;
   const uint8_t* line_[kMostLines];
-  uint32_t pixels_ = 0, pixel_ = 0;
+  uint32_t n_ = 0, first_ = 0, pixels_ = 0, pixel_ = 0;
+  int64_t top_ = 0;  // the row of the first line
 };
 
 // Complete sums, of pixels of a sample one after the other, through the steps.
@@ -91,7 +97,9 @@ void run_lines(const RunContext& run, const OpInfo& info, const PreparedOp& op, 
     count = std::min(left, ((left + parts - 1) / parts + kLinePixels - 1) / kLinePixels * kLinePixels);
     stretch.begin(n, p / width, p % width, count);
     for (uint32_t panel = unit_begin; panel < unit_end; ++panel) {
-      op.kernels.int8->lines(sums, stretch.job(panel, origin));
+      Int8Lines job = stretch.job(panel, origin);
+      job.again = panel != unit_begin;
+      op.kernels.int8->lines(sums, job);
       emit(op, steps, sums, n, p, count, panel);
     }
   }

@@ -393,6 +393,7 @@ struct Int8Lines {
   const void* weights;           // one packed panel
   const int32_t* const* origin;  // [pixels, rounded up to a multiple of kLinePixels] -> [panel]: what the sums begin with
   uint8_t* spare;                // lines_spare(taps, channels, pixels) bytes
+  bool again = false;            // the lines are those of the call before, which left in `spare` what it made of them
 };
 
 // The maxima of windows of 3 pixels every 2, the first of which begins one pixel before the stretch: (pixels + 1)/2 rows of `panel`, rounded up to a

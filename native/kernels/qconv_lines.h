@@ -141,13 +141,13 @@ void line_maxima(const Int8Maxima& to, const Int8Lines& job, size_t row) {
   }
 }
 
-// run<P, V, kLine>() for the panel's shape: lines of 3 channels and width 3, 5 and 7 have loops of their own.
+// run<P, V, kLine>() for the panel's shape: lines of 3 channels and width 3 and 7 have loops of their own.
 template <class Run>
 BITWRIGHT_INLINE void with_shape(const Int8Lines& job, const Run& run) {
   Header header;
   std::memcpy(&header, job.weights, sizeof header);
   const size_t row = lines_spare(job.taps, job.channels, job.pixels) / 4 / ((job.taps + 3) / 4);
-  if (row != 0) collect_last(job, row);
+  if (row != 0 && !job.again) collect_last(job, row);
   using std::integral_constant;
   if (header.vectors > 2) {
     switch (dwords(job.taps, job.channels)) {

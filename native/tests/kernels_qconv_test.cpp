@@ -133,7 +133,7 @@ TEST_P(Int8KernelTest, Lines) {
     std::vector<const int32_t*> origin;
     for (uint32_t i = 0; i < pixels + kLinePixels; ++i) origin.push_back(origins[below(random, 2)].data());
     std::vector<uint8_t> spare(k.lines_spare(taps, channels, pixels));
-    const Int8Lines job{line.data(), step, pixels, taps, channels, packed.data(), origin.data(), spare.data()};
+    Int8Lines job{line.data(), step, pixels, taps, channels, packed.data(), origin.data(), spare.data()};
 
     std::vector<int32_t> want(size_t{pixels} * k.panel);
     for (uint32_t i = 0; i < pixels; ++i)
@@ -154,6 +154,7 @@ TEST_P(Int8KernelTest, Lines) {
     std::vector<int32_t> before(half);
     for (size_t i = 0; i < half; ++i) into.data()[i] = before[i] = static_cast<int32_t>(random()) >> 8;
     const bool both = below(random, 2) == 0, only = below(random, 2) == 0;
+    job.again = below(random, 2) == 0;
     k.maxima({both || only ? into.data() : nullptr, both || !only ? fresh.data() : nullptr}, job);
     for (uint32_t i = 0; i < (pixels + 1) / 2; ++i)
       for (uint32_t j = 0; j < outputs; ++j) {
