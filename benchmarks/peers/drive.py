@@ -1,13 +1,15 @@
-"""Times the same task in several processes in turn (A B C, A B C, …): a change of the machine's speed hits all."""
+"""Times the same task in several processes in turn (B A C, C A B, …): a change of the machine's speed hits all."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +20,7 @@ from bitwright.bench.latency import Timing
 from .tasks import Task
 
 HERE = Path(__file__).resolve().parent
+PAUSE = 0.05  # seconds before a sample
 
 
 class PeerError(RuntimeError):
@@ -101,7 +104,7 @@ class Worker:
 def compete(
     entries: Mapping[str, Entry], rounds: int, missing: dict[str, str], seconds: float = 0.02
 ) -> dict[str, Timing]:
-    """Times the entries in turn.
+    """Times the entries in turn, in an order drawn anew for each round.
 
     Args:
         entries: name -> competitor.
@@ -120,7 +123,10 @@ def compete(
             except PeerError as error:
                 missing[name] = str(error)
         samples: dict[str, list[float]] = {name: [] for name in workers}
+        order = random.Random(0)
         for _ in range(rounds):
-            for name, worker in workers.items():
-                samples[name].append(worker.sample(seconds))
+            # nobody always follows the same neighbour, whose threads may still spin for a while
+            for name in order.sample(list(workers), len(workers)):
+                time.sleep(PAUSE)
+                samples[name].append(workers[name].sample(seconds))
     return {name: Timing(name, tuple(values)) for name, values in samples.items()}
