@@ -6,6 +6,7 @@ Ends with 1 if any candidate is wrong. Written without a GPU; never run on one.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 
 from common import SMALL, arguments, spaces
@@ -53,7 +54,7 @@ def main() -> int:
         configs = chosen(space, options.builds)
         print(f"{space.problem}: {len(configs)} of {len(space.configs)} candidates on {device.name}")
         if items is not None:
-            items.run(str(space.problem), lambda s=space, c=configs: verified(s, c, device))  # type: ignore[misc]
+            items.run(str(space.problem), partial(verified, space, configs, device))
     return 0 if items is None else items.finish()
 
 

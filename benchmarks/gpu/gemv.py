@@ -8,6 +8,7 @@ cache). Written without a GPU; never run on one.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 
 from steps import Items, copies_for, device_of, options_of, torch_seconds
@@ -73,7 +74,7 @@ def main() -> int:
         return 0
     items = Items(options.results / "gpu_gemv.json", device.environment, options.budget)
     for problem in PROBLEMS:
-        items.run(str(problem), lambda p=problem: measured(p, device))  # type: ignore[misc]
+        items.run(str(problem), partial(measured, problem, device))
     return items.finish()
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from steps import Items, copies_for, device_of, options_of, torch_seconds
@@ -121,7 +122,7 @@ def main() -> int:
         return 0
     items = Items(options.results / "gpu_layers.json", device.environment, options.budget)
     for layer in LAYERS:
-        items.run(layer.name, lambda layer=layer: measured(layer, device.number("l2")))  # type: ignore[misc]
+        items.run(layer.name, partial(measured, layer, device.number("l2")))
     return items.finish()
 
 

@@ -8,6 +8,7 @@ package does not have are listed as such. Written without a GPU; never run on on
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 
 from steps import Items, device_of, options_of, torch_seconds
@@ -80,7 +81,7 @@ def main() -> int:
     share = None if options.budget is None else 0.4 * seconds_of(options.budget) / (len(there) * len(BATCHES))
     for name in there:
         for batch in BATCHES:
-            items.run(f"{name} batch {batch}", lambda n=name, b=batch: measured(n, b, share))  # type: ignore[misc]
+            items.run(f"{name} batch {batch}", partial(measured, name, batch, share))
     items.data["not in this version"] = missing
     return items.finish()
 

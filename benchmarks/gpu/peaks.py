@@ -10,7 +10,7 @@ import ctypes
 import statistics
 import sys
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,7 @@ def main() -> int:
     items = Items(options.results / "gpu_peaks.json", device.environment, options.budget)
     gpu = Gpu(0, str(device["target"]))
     for instruction in able:
-        items.run(instruction.name, lambda i=instruction: measured(i, device, gpu))  # type: ignore[misc]
+        items.run(instruction.name, partial(measured, instruction, device, gpu))
     gpu.release()
     items.data["ratios"] = ratios(items.items)
     return items.finish()

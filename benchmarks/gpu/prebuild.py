@@ -6,12 +6,11 @@ beside the made files as cubins.zip.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
-from steps import ROOT, Items
+from steps import Items, options_of
 
 from bitwright.files import write_atomically
 from bitwright.tune.cuda import prebuilt
@@ -26,12 +25,7 @@ def made(store: Path, target: Path) -> dict[str, Any]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dry-run", action="store_true", help="say what would be compiled")
-    parser.add_argument("--device", help="not used: as the other steps")
-    parser.add_argument("--budget", help="not used: as the other steps")
-    parser.add_argument("--results", type=Path, default=ROOT / "results", help="folder to read from and write to")
-    options = parser.parse_args()
+    options = options_of(__doc__)
     store = options.results / "gpu_sweep.jsonl"
     if options.dry_run:
         print(f"the portfolio of {store} for {', '.join(prebuilt.ARCHS)}")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from steps import ROOT, Items
+from steps import Items, options_of
 
 from bitwright.tune import Record
 from bitwright.tune.regret import Regret, compare
@@ -47,13 +47,10 @@ def table(records: Sequence[Record], counts: Sequence[int] = COUNTS) -> list[dic
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dry-run", action="store_true", help="say what would be read")
-    parser.add_argument("--device", help="not used: as the other steps")
-    parser.add_argument("--budget", help="not used: as the other steps")
-    parser.add_argument("--results", type=Path, default=ROOT / "results", help="folder to write to")
-    parser.add_argument("--store", type=Path, help="exported timings; by default gpu_sweep.jsonl of the results")
-    options = parser.parse_args()
+    def more(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--store", type=Path, help="exported timings; by default gpu_sweep.jsonl of the results")
+
+    options = options_of(__doc__, more=more)
     store = options.store or options.results / "gpu_sweep.jsonl"
     if options.dry_run:
         print(f"regret of {store}: portfolio, learned model, nearest shape, analytic cost, at {COUNTS} candidates")

@@ -11,6 +11,7 @@ import csv
 import datetime
 import statistics
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ def main() -> int:
         if items is not None:
             # the comparison takes the rest of a problem's share
             share = 0.8 * items.share(len(LARGE) - place)
-            items.run(str(space.problem), lambda s=space, b=share: swept(s, options.strategy, b, target))  # type: ignore[misc]
+            items.run(str(space.problem), partial(swept, space, options.strategy, share, target))
     if items is None:
         return 0
     write_csv(options.results / "gpu_sweep.csv", items.items, device.name)
