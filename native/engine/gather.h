@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "kernel.h"
+#include "kernel_int8.h"
 #include "table.h"
 
 namespace bitwright {

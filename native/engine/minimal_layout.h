@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "kernel.h"
+#include "kernel_minimal.h"
 #include "model.h"
 
 namespace bitwright {

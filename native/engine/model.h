@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "kernel.h"
+#include "kernel_steps.h"
 
 namespace bitwright {
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernel.h"
+#include "kernel_pack.h"
 #include "pool.h"
 
 namespace bitwright {

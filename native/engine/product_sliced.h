@@ -5,7 +5,7 @@
 #include <mutex>
 #include <vector>
 
-#include "kernel.h"
+#include "kernel_sliced.h"
 #include "pool.h"
 #include "product_end.h"
 #include "storage.h"

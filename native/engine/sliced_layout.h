@@ -13,7 +13,7 @@
 #include <memory>
 #include <vector>
 
-#include "kernel.h"
+#include "kernel_sliced.h"
 #include "model.h"
 #include "table.h"
 

@@ -9,6 +9,7 @@
 #include "isa.h"
 
 #include "entries.h"
+#include "kernel_binary.h"
 
 #if BITWRIGHT_AVX512VPOPCNT
 

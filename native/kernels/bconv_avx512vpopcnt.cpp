@@ -2,6 +2,7 @@
 #include "bconv_vpopcnt.h"
 
 #include "entries.h"
+#include "kernel_binary.h"
 
 namespace bitwright {
 

@@ -12,6 +12,7 @@
 #include "isa.h"
 
 #include "entries.h"
+#include "kernel_sliced.h"
 
 #if BITWRIGHT_GFNI
 

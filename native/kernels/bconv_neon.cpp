@@ -8,6 +8,7 @@
 #include "isa.h"
 
 #include "entries.h"
+#include "kernel_binary.h"
 
 #if BITWRIGHT_NEON
 

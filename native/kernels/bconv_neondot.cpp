@@ -7,6 +7,7 @@
 #include "isa.h"
 
 #include "entries.h"
+#include "kernel_binary.h"
 
 #if BITWRIGHT_NEONDOT
 

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "entries.h"
+#include "kernel_binary.h"
 #include "pack_panels.h"
 
 namespace bitwright {

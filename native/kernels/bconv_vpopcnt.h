@@ -26,7 +26,7 @@
 #include <utility>
 
 #include "chain_avx512.h"
-#include "kernel.h"
+#include "kernel_binary.h"
 #include "pack_panels.h"
 
 namespace bitwright {

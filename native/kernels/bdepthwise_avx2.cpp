@@ -2,6 +2,7 @@
 #include "isa.h"
 
 #include "entries.h"
+#include "kernel_depthwise.h"
 
 #if BITWRIGHT_AVX2
 

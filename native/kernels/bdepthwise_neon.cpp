@@ -4,6 +4,7 @@
 #include "isa.h"
 
 #include "entries.h"
+#include "kernel_depthwise.h"
 
 #if BITWRIGHT_NEON
 

@@ -3,6 +3,7 @@
 
 #include "entries.h"
 #include "isa.h"
+#include "kernel_depthwise.h"
 
 namespace bitwright {
 namespace {

@@ -2,6 +2,7 @@
 #include "isa.h"
 
 #include "entries.h"
+#include "kernel_product.h"
 
 namespace bitwright {
 namespace {

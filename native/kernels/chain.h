@@ -11,7 +11,7 @@
 #include <memory>
 #include <vector>
 
-#include "kernel.h"
+#include "kernel_steps.h"
 
 namespace bitwright {
 

@@ -19,7 +19,7 @@
 
 #include <cstring>
 
-#include "kernel.h"
+#include "kernel_chain.h"
 
 namespace bitwright {
 namespace {

@@ -2,9 +2,19 @@
 // its line in registry.cpp.
 #pragma once
 
-#include "kernel.h"
-
 namespace bitwright {
+
+struct BinaryKernel;
+struct DepthwiseKernel;
+struct EpilogueKernel;
+struct FloatKernel;
+struct Int8Kernel;
+struct MinimalKernel;
+struct PackKernel;
+struct PixelKernel;
+struct PoolKernel;
+struct ProductKernel;
+struct SlicedKernel;
 
 // Ranks order the instruction sets; a kernel has the rank of what it needs.
 constexpr int kRankPortable = 0;

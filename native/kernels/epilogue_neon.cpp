@@ -5,6 +5,7 @@
 #include "isa.h"
 
 #include "entries.h"
+#include "kernel_epilogue.h"
 
 #if BITWRIGHT_NEON
 

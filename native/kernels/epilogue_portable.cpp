@@ -4,6 +4,7 @@
 
 #include "entries.h"
 #include "fixed.h"
+#include "kernel_epilogue.h"
 #include "unary.h"
 #include "values.h"
 

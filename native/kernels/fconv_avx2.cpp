@@ -7,6 +7,7 @@
 #include "isa.h"
 
 #include "entries.h"
+#include "kernel_float.h"
 
 #if BITWRIGHT_AVX2
 

@@ -9,6 +9,7 @@
 
 #include "chain_avx512.h"
 #include "entries.h"
+#include "kernel_float.h"
 
 #if BITWRIGHT_AVX512
 

@@ -7,6 +7,7 @@
 #include "isa.h"
 
 #include "entries.h"
+#include "kernel_minimal.h"
 #include "minimal_filter.h"
 
 #if BITWRIGHT_AVX2

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "entries.h"
+#include "kernel_float.h"
 
 namespace bitwright {
 namespace {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "isa.h"
-#include "kernel.h"
+#include "kernel_steps.h"
 
 namespace bitwright {
 

@@ -8,7 +8,7 @@
 #include <cstdint>
 
 #include "isa.h"
-#include "kernel.h"
+#include "kernel_sliced.h"
 
 namespace bitwright {
 namespace {

@@ -4,6 +4,7 @@
 #include "isa.h"
 
 #include "entries.h"
+#include "kernel_pack.h"
 
 namespace bitwright {
 namespace {

@@ -4,6 +4,7 @@
 #include "isa.h"
 
 #include "entries.h"
+#include "kernel_pool.h"
 
 #if BITWRIGHT_AVX512
 

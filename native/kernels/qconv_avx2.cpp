@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "entries.h"
+#include "kernel_int8.h"
 
 #if BITWRIGHT_AVX2
 

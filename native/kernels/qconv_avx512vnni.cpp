@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include "entries.h"
+#include "kernel_int8.h"
 
 #if BITWRIGHT_AVX512VNNI
 

@@ -8,6 +8,7 @@
 #include "isa.h"
 
 #include "entries.h"
+#include "kernel_int8.h"
 
 #if BITWRIGHT_NEONDOT
 

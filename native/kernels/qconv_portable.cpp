@@ -4,6 +4,7 @@
 
 #include "entries.h"
 #include "isa.h"
+#include "kernel_int8.h"
 
 namespace bitwright {
 namespace {

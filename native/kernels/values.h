@@ -3,7 +3,7 @@
 #pragma once
 
 #include "isa.h"
-#include "kernel.h"
+#include "kernel_steps.h"
 
 namespace bitwright {
 
