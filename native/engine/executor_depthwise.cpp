@@ -3,6 +3,7 @@
 
 #include "executor.h"
 #include "executor_maps.h"
+#include "executor_phased.h"
 #include "executor_sliced.h"
 #include "split.h"
 
@@ -25,34 +26,22 @@ void for_runs(const PreparedOp& op, size_t first, size_t pixels, size_t most, co
 void run_phases(const RunContext& run, const OpInfo& info, const PreparedOp& op, const ValueRef& to) {
   const PreparedDepthwise& own = *op.bit_depthwise;
   const PhasedMap& map = *own.phases;
-  const View& view = run.views[info.in];
-  const uint32_t words = run.prepared->model->values[info.in].words(), bands = map.bands();
-  const uint64_t cycles = map.cycles() * run.samples;
+  const uint32_t words = run.prepared->model->values[info.in].words();
   const uint32_t *flip = own.flip_and_real.as<uint32_t>(), *real = flip + own.lanes;
-  const Split split = split_work(size_t{(run.samples + map.samples() - 1) / map.samples()} * bands, 1, 1, cycles, run.pool->worth_sharing(cycles) ? run.pool->threads() : 1);
-  const auto item = [&](size_t index, unsigned thread) {
-    auto* arranged = reinterpret_cast<uint32_t*>(run.scratch + thread * run.prepared->scratch_bytes);
-    uint32_t* const bits = arranged + map.arranged_words();
-    const Split::Item part = split.item(index);
-    for (size_t i = part.first; i < part.first + part.pixels; ++i) {
-      const auto sample = static_cast<uint32_t>(i / bands * map.samples()), band = static_cast<uint32_t>(i % bands);
-      const uint32_t samples = std::min(map.samples(), run.samples - sample);
-      map.arrange(static_cast<const uint32_t*>(view.data) + sample * view.sample_stride, view.sample_stride, samples, band, arranged);
-      const DepthwiseRun pieces{arranged, map.taps().data(), map.positions(band, samples), op.taps, words, op.weights.as<uint32_t>()};
-      const uint32_t* bound_of = own.bound_of.empty() ? nullptr : own.bound_of.data() + size_t{band} * own.blocks;
-      op.kernels.depthwise->bits(bits, words, pieces, {own.bounds.as<uint32_t>(), flip, real, bound_of});
-      map.for_rows(band, samples, [&](size_t position, size_t pixels, size_t pixel, size_t s) {
-        const uint32_t* from = bits + position * words;
-        uint32_t* out = static_cast<uint32_t*>(to.data) + (sample + s) * to.sample_stride + pixel * to.pixel_stride;
-        if (to.pixel_stride == words) {
-          std::copy_n(from, pixels * words, out);
-          return;
-        }
-        for (size_t x = 0; x < pixels; ++x) std::copy_n(from + x * words, words, out + x * to.pixel_stride);
-      });
-    }
+  const auto compute = [&](uint32_t* arranged, uint32_t band, uint32_t samples) {
+    const DepthwiseRun pieces{arranged, map.taps().data(), map.positions(band, samples), op.taps, words, op.weights.as<uint32_t>()};
+    const uint32_t* bound_of = own.bound_of.empty() ? nullptr : own.bound_of.data() + size_t{band} * own.blocks;
+    op.kernels.depthwise->bits(arranged + map.arranged_words(), words, pieces, {own.bounds.as<uint32_t>(), flip, real, bound_of});
   };
-  run.pool->run(split.items(), item, cycles);
+  const auto copy = [&](const uint32_t* arranged, size_t position, size_t pixels, uint32_t* out) {
+    const uint32_t* from = arranged + map.arranged_words() + position * words;
+    if (to.pixel_stride == words) {
+      std::copy_n(from, pixels * words, out);
+      return;
+    }
+    for (size_t x = 0; x < pixels; ++x) std::copy_n(from + x * words, words, out + x * to.pixel_stride);
+  };
+  run_bands(run, run.views[info.in], map, to, compute, copy);
 }
 
 }  // namespace
