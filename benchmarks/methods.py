@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import csv
 import dataclasses
-import io
 import statistics
 import sys
 import time
@@ -32,9 +31,10 @@ from torch.nn import functional as F
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.plots import save  # noqa: E402
+
 from bitwright import binarize, data, models  # noqa: E402
 from bitwright.bench.results import PROVENANCE, write_results  # noqa: E402
-from bitwright.files import write_atomically  # noqa: E402
 from bitwright.train.config import OptimizerConfig  # noqa: E402
 from bitwright.train.optimizers import build_optimizer  # noqa: E402
 
@@ -240,10 +240,7 @@ def plot(rows: list[dict[str, str]]) -> None:
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=130, metadata={"Software": None})
-    PLOT.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(PLOT, buffer.getvalue())
+    save(figure, PLOT)
 
 
 def known_rows() -> list[dict[str, str]]:

@@ -6,11 +6,23 @@ import csv
 import io
 import statistics
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bitwright.files import write_atomically
 from bitwright.report import plots
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 ENGINE = "bitwright"
+
+
+def save(figure: Figure, target: Path) -> None:
+    """As PNG without the date, so that the same figures give the same file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=130, metadata={"Software": None})
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, buffer.getvalue())
 
 
 def draw(results: Path, folder: Path) -> list[Path]:
@@ -32,8 +44,6 @@ def draw(results: Path, folder: Path) -> list[Path]:
         if not values:
             continue
         figure = plots.bars(values, unit)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, dpi=130, metadata={"Software": None})
-        write_atomically(folder / f"{name}.png", buffer.getvalue())
+        save(figure, folder / f"{name}.png")
         written.append(folder / f"{name}.png")
     return written

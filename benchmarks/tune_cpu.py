@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
 import tempfile
@@ -24,13 +23,27 @@ from typing import Any
 
 import numpy as np
 
-from bitwright.bench.results import write_results
-from bitwright.files import write_atomically
-from bitwright.tune import Outcome, Problem, Record, Store, search, space_of, strategy_of, this_cpu, tune_session
-from bitwright.tune.cpu import TEMPLATES, CpuRunner, versions
-from bitwright.tune.regret import Regret, compare
-
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.plots import save  # noqa: E402
+
+from bitwright.bench.results import write_results  # noqa: E402
+from bitwright.files import write_atomically  # noqa: E402
+from bitwright.tune import (  # noqa: E402
+    Outcome,
+    Problem,
+    Record,
+    Store,
+    search,
+    space_of,
+    strategy_of,
+    this_cpu,
+    tune_session,
+)
+from bitwright.tune.cpu import TEMPLATES, CpuRunner, versions  # noqa: E402
+from bitwright.tune.regret import Regret, compare  # noqa: E402
+
 # rows (pixels or tokens), outputs, length of a dot product
 PRODUCTS = {
     "resnet18 56x56": (3136, 64, 576),
@@ -169,9 +182,7 @@ def plot(regrets: list[Regret], target: Path) -> None:
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=130, metadata={"Software": None})
-    write_atomically(target, buffer.getvalue())
+    save(figure, target)
 
 
 def main() -> None:
