@@ -1,4 +1,4 @@
-"""Kernel Tuner's strategies on our timings: what they are given, how they are judged. They run in the peers' environment."""
+"""Kernel Tuner on our timings: what it is given, how it is judged (the replay itself needs the peers' environment)."""
 
 from __future__ import annotations
 
