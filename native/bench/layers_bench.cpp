@@ -6,7 +6,6 @@
 // GMAC/s of both are from medians, `ratio` is the median of the runs' ratios (above 1: the sliced kernel is faster).
 #include <benchmark/benchmark.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <random>
@@ -14,19 +13,14 @@
 #include <vector>
 
 #include "executor.h"
+#include "layers.h"
 #include "prepare.h"
 
 using namespace bitwright;
+using layers_bench::Layer;
+using layers_bench::median;
 
 namespace {
-
-struct Layer {
-  uint32_t size, channels, outputs, kernel, stride;
-  std::string name() const {
-    return std::to_string(kernel) + "x" + std::to_string(kernel) + "_" + std::to_string(size) + "x" + std::to_string(size) + "_" +
-           std::to_string(channels) + "_" + std::to_string(outputs) + (stride > 1 ? "_s" + std::to_string(stride) : "");
-  }
-};
 
 struct Weights : Storage {
   std::vector<uint32_t> bits;
@@ -50,22 +44,14 @@ std::shared_ptr<const Model> model_of(const Layer& l, bool threshold) {
   auto w = std::make_shared<Weights>();
   OpInfo op;
   op.opcode = Opcode::kBconv;
+  l.shape(op);
   op.in = add_value(*m, DType::kBits, l.size, l.channels);
-  const uint32_t out = (l.size + 2 * (l.kernel / 2) - l.kernel) / l.stride + 1;
-  const uint32_t to = add_value(*m, threshold ? DType::kBits : DType::kF32, out, l.outputs);
+  const uint32_t to = add_value(*m, threshold ? DType::kBits : DType::kF32, l.out(), l.outputs);
   w->bits.resize(size_t{l.outputs} * l.kernel * l.kernel * m->values[op.in].words());
   for (uint32_t& word : w->bits) word = random();
   w->limit.assign(l.outputs, 0);
   m->constants.push_back({ConstType::kU32, w->bits.size(), w->bits.data()});
   m->constants.push_back({ConstType::kI32, w->limit.size(), w->limit.data()});
-  op.weight = 0;
-  op.out_channels = l.outputs;
-  op.out = {1, out, out};
-  for (int k = 1; k < 3; ++k) {
-    op.geometry.kernel[k] = l.kernel;
-    op.geometry.stride[k] = l.stride;
-    op.geometry.pad_begin[k] = op.geometry.pad_end[k] = l.kernel / 2;
-  }
   op.steps.push_back({threshold ? StepKind::kThreshold : StepKind::kStore, to, threshold ? 1 : kNone, kNone, 0, 0, 0});
   m->ops.push_back(op);
   m->storage = w;
@@ -101,11 +87,6 @@ double seconds(Prepared& p, Pool& pool, bool cold) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-double middle(std::vector<double> v) {
-  std::nth_element(v.begin(), v.begin() + v.size() / 2, v.end());
-  return v[v.size() / 2];
-}
-
 void bench_layer(benchmark::State& state, Layer l, bool threshold, bool cold) {
   const std::shared_ptr<const Model> model = model_of(l, threshold);
   Kernels kernels;
@@ -124,11 +105,10 @@ void bench_layer(benchmark::State& state, Layer l, bool threshold, bool cold) {
     b.push_back(seconds(sliced, pool, cold));
     ratio.push_back(a.back() / b.back());
   }
-  const uint32_t out = model->ops[0].out[1];
-  const double macs = double(out) * out * l.outputs * l.kernel * l.kernel * l.channels * 1e-9;
-  state.counters["popcount GMAC/s"] = macs / middle(a);
-  state.counters["sliced GMAC/s"] = macs / middle(b);
-  state.counters["ratio"] = middle(ratio);
+  const double macs = double(l.out()) * l.out() * l.outputs * l.kernel * l.kernel * l.channels * 1e-9;
+  state.counters["popcount GMAC/s"] = macs / median(a);
+  state.counters["sliced GMAC/s"] = macs / median(b);
+  state.counters["ratio"] = median(ratio);
 }
 
 const Layer layers[] = {

@@ -5,25 +5,19 @@
 // Microseconds of both are medians, `ratio` is the median of the runs' ratios (above 1: minimal filtering is faster); `chosen` is 1 where the rule takes it.
 #include <benchmark/benchmark.h>
 
-#include <algorithm>
 #include <chrono>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "layers.h"
 #include "session.h"
 
 using namespace bitwright;
+using layers_bench::Layer;
+using layers_bench::median;
 
 namespace {
-
-struct Layer {
-  uint32_t size, channels, outputs, kernel, stride;
-  std::string name() const {
-    return std::to_string(kernel) + "x" + std::to_string(kernel) + "_" + std::to_string(size) + "x" + std::to_string(size) + "_" +
-           std::to_string(channels) + "_" + std::to_string(outputs) + (stride > 1 ? "_s" + std::to_string(stride) : "");
-  }
-};
 
 struct Floats : Storage {
   std::vector<float> weights, factors;
@@ -50,17 +44,9 @@ std::shared_ptr<const Model> model_of(const Layer& l) {
   OpInfo op;
   op.opcode = Opcode::kFconv;
   op.name = "conv";
-  op.weight = 0;
-  op.out_channels = l.outputs;
-  const uint32_t out = (l.size + 2 * (l.kernel / 2) - l.kernel) / l.stride + 1;
-  op.out = {1, out, out};
-  for (int k = 1; k < 3; ++k) {
-    op.geometry.kernel[k] = l.kernel;
-    op.geometry.stride[k] = l.stride;
-    op.geometry.pad_begin[k] = op.geometry.pad_end[k] = l.kernel / 2;
-  }
+  l.shape(op);
   op.in = add_value(*m, l.size, l.channels, "x", true);
-  const uint32_t y = add_value(*m, out, l.outputs, "y", false);
+  const uint32_t y = add_value(*m, l.out(), l.outputs, "y", false);
   for (size_t i = 0; i < size_t{l.outputs} * l.kernel * l.kernel * l.channels; ++i) floats->weights.push_back(normal(random));
   floats->factors.assign(l.outputs, 0.5f);
   m->constants.push_back({ConstType::kF32, floats->weights.size(), floats->weights.data()});
@@ -71,11 +57,6 @@ std::shared_ptr<const Model> model_of(const Layer& l) {
   m->storage = floats;
   check_model(*m);
   return m;
-}
-
-double median(std::vector<double> v) {
-  std::nth_element(v.begin(), v.begin() + static_cast<ptrdiff_t>(v.size() / 2), v.end());
-  return v[v.size() / 2];
 }
 
 void layer(benchmark::State& state, const Layer& l, const MinimalKernel* kernel) {

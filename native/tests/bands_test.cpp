@@ -11,10 +11,17 @@
 
 #include "error.h"
 #include "executor_bands.h"
+#include "models_common.h"
 #include "session.h"
 
 namespace bitwright {
 namespace {
+
+using models_test::add_copy;
+using models_test::add_value;
+using models_test::outside;
+
+constexpr std::array<uint8_t, 4> kChannelsFirst{2, 3, 4, 1};
 
 struct Arrays : Storage {
   std::vector<float> weights, factors, terms, thresholds;
@@ -33,24 +40,6 @@ struct Spec {
   int act = 0;           // in front of the map: 1 PRELU, 2 CLAMP
   int least = -128;      // weight
 };
-
-uint32_t add_value(Model& model, DType dtype, const std::array<uint32_t, 4>& dims) {
-  ValueInfo v;
-  v.dtype = dtype;
-  v.dims = dims;
-  if (v.quantized()) v.scale = 0.25f;
-  if (dtype == DType::kU8) v.zero = 7;
-  v.bytes = value_bytes(v, uint64_t{1} << 40, "value");
-  v.offset = model.values.empty() ? 0 : model.values.back().offset + model.values.back().bytes;
-  model.values.push_back(v);
-  return static_cast<uint32_t>(model.values.size() - 1);
-}
-
-void make_input(Model& model, uint32_t id, const std::string& name) {
-  model.values[id].is_input = true;
-  model.values[id].name = name;
-  model.values[id].axes = {2, 3, 4, 1};
-}
 
 // Gives the ids of input, map, pooled map and its bits as 0 to 3.
 std::shared_ptr<Model> model_of(const Spec& s, std::mt19937& random) {
@@ -76,16 +65,13 @@ std::shared_ptr<Model> model_of(const Spec& s, std::mt19937& random) {
     if ((pool.out[k] - 1) * s.pool.stride[k] >= s.pool.pad_begin[k] + conv.out[k]) --pool.out[k];
   }
   const std::array<uint32_t, 4> pooled{1, pool.out[1], pool.out[2], s.outputs};
-  conv.in = add_value(*model, s.int8 ? DType::kU8 : DType::kF32, {1, s.size[0], s.size[1], s.channels});
-  const uint32_t map = pool.in = add_value(*model, s.map, {1, conv.out[1], conv.out[2], s.outputs});
-  const uint32_t to = add_value(*model, s.fixed ? DType::kI16 : DType::kF32, pooled), bits = add_value(*model, DType::kBits, pooled);
+  conv.in = add_value(*model, s.int8 ? DType::kU8 : DType::kF32, {1, s.size[0], s.size[1], s.channels}, 0.25f, 7);
+  const uint32_t map = pool.in = add_value(*model, s.map, {1, conv.out[1], conv.out[2], s.outputs}, 0.25f, 7);
+  const uint32_t to = add_value(*model, s.fixed ? DType::kI16 : DType::kF32, pooled, 0.25f), bits = add_value(*model, DType::kBits, pooled);
   const uint32_t y = add_value(*model, DType::kF32, pooled), signs = add_value(*model, DType::kF32, pooled);
-  make_input(*model, conv.in, "x");
-  for (uint32_t id : {y, signs}) {
-    model->values[id].is_output = true;
-    model->values[id].name = id == y ? "y" : "signs";
-    model->values[id].axes = {2, 3, 4, 1};
-  }
+  outside(*model, conv.in, "x", true, kChannelsFirst);
+  outside(*model, y, "y", false, kChannelsFirst);
+  outside(*model, signs, "signs", false, kChannelsFirst);
 
   std::uniform_real_distribution<float> real(-1, 1);
   const uint32_t weights = s.outputs * s.conv.taps() * s.channels / s.conv.groups;
@@ -114,7 +100,7 @@ std::shared_ptr<Model> model_of(const Spec& s, std::mt19937& random) {
   conv.steps.push_back({StepKind::kAffine, kNone, 1, 2, 0, 0, 0});
   if (s.shortcut) {
     const uint32_t more = add_value(*model, DType::kF32, {1, conv.out[1], conv.out[2], s.outputs});
-    make_input(*model, more, "more");
+    outside(*model, more, "more", true, kChannelsFirst);
     conv.steps.push_back({StepKind::kAdd, more, kNone, kNone, 0, 0, 0});
   }
   if (s.act == 1) conv.steps.push_back({StepKind::kPrelu, kNone, kNone, kNone, 0.25f, 0, 0});
@@ -130,14 +116,8 @@ std::shared_ptr<Model> model_of(const Spec& s, std::mt19937& random) {
   pool.steps.push_back({s.fixed ? StepKind::kStoreI16 : StepKind::kStore, to, kNone, kNone, 0, 0, 0});
   pool.steps.push_back({s.fixed ? StepKind::kStoreBitsI16 : StepKind::kStoreBits, bits, s.fixed ? 4u : 3u, kNone, 0, 0, 0});
   model->ops = {conv, pool};
-  for (const auto& [from, out] : {std::pair{to, y}, std::pair{bits, signs}}) {
-    OpInfo copy;
-    copy.opcode = Opcode::kMap;
-    copy.name = "copy";
-    copy.in = from;
-    copy.steps.push_back({StepKind::kStore, out, kNone, kNone, 0, 0, 0});
-    model->ops.push_back(copy);
-  }
+  add_copy(*model, to, y);
+  add_copy(*model, bits, signs);
   model->storage = arrays;
   return model;
 }
@@ -379,9 +359,7 @@ TEST(Bands, PlansThatShareMemoryRunWithoutThem) {
 TEST(Bands, MapsThatOthersReadRunWithoutThem) {
   std::mt19937 random(5);
   auto model = model_of(plain(), random);
-  model->values[1].is_output = true;
-  model->values[1].name = "map";
-  model->values[1].axes = {2, 3, 4, 1};
+  outside(*model, 1, "map", false, kChannelsFirst);
   expect(model, false, "the map is an output");
 
   model = model_of(plain(), random);

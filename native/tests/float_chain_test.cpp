@@ -8,32 +8,21 @@
 #include <vector>
 
 #include "error.h"
+#include "models_common.h"
 #include "session.h"
 
 namespace bitwright {
 namespace {
 
-using Random = std::independent_bits_engine<std::mt19937, 32, uint32_t>;
+using models_test::add_copy;
+using models_test::add_value;
+using models_test::outside;
+using models_test::Random;
 
 struct Arrays : Storage {
   std::vector<std::vector<float>> floats;
   std::vector<uint32_t> flip;
 };
-
-uint32_t add_value(Model& model, DType dtype, const std::array<uint32_t, 4>& dims, const char* name = nullptr, bool input = false) {
-  ValueInfo v;
-  v.dtype = dtype;
-  v.dims = dims;
-  v.bytes = value_bytes(v, uint64_t{1} << 40, "value");
-  v.offset = model.values.empty() ? 0 : model.values.back().offset + model.values.back().bytes;
-  if (name) {
-    (input ? v.is_input : v.is_output) = true;
-    v.name = name;
-    v.axes = {1, 2, 3, 4};
-  }
-  model.values.push_back(v);
-  return static_cast<uint32_t>(model.values.size() - 1);
-}
 
 class FloatChainTest : public testing::TestWithParam<const FloatKernel*> {};
 
@@ -61,8 +50,10 @@ TEST_P(FloatChainTest, EveryChainGivesTheSameBits) {
       conv.out[k] = (size[k - 1] + 2 * (conv.geometry.kernel[k] / 2) - conv.geometry.kernel[k]) / conv.geometry.stride[k] + 1;
     }
     const std::array<uint32_t, 4> out{1, conv.out[1], conv.out[2], outputs};
-    conv.in = add_value(*model, DType::kF32, {1, size[0], size[1], channels}, "x", true);
-    const uint32_t shortcut = add_value(*model, DType::kF32, out, "shortcut", true);
+    conv.in = add_value(*model, DType::kF32, {1, size[0], size[1], channels});
+    outside(*model, conv.in, "x", true);
+    const uint32_t shortcut = add_value(*model, DType::kF32, out);
+    outside(*model, shortcut, "shortcut", true);
     const auto constant = [&](size_t n) {
       std::vector<float> x(n);
       for (float& v : x) v = normal(random);
@@ -82,9 +73,14 @@ TEST_P(FloatChainTest, EveryChainGivesTheSameBits) {
     if (shifted || random() % 2) conv.steps.push_back({StepKind::kPrelu, kNone, constant(outputs), kNone, 0, 0, 0});
     if (shifted) affine(false, true);
     const bool bits = random() % 2 != 0, store = !bits || random() % 2;
-    if (store) conv.steps.push_back({StepKind::kStore, add_value(*model, DType::kF32, out, "y"), kNone, kNone, 0, 0, 0});
+    if (store) {
+      const uint32_t y = add_value(*model, DType::kF32, out);
+      outside(*model, y, "y", false);
+      conv.steps.push_back({StepKind::kStore, y, kNone, kNone, 0, 0, 0});
+    }
     if (bits) {
-      const uint32_t to = add_value(*model, DType::kBits, out), signs = add_value(*model, DType::kF32, out, "signs");
+      const uint32_t to = add_value(*model, DType::kBits, out), signs = add_value(*model, DType::kF32, out);
+      outside(*model, signs, "signs", false);
       uint32_t flip = kNone;
       if (random() % 2) {
         for (uint32_t c = 0; c < outputs; c += 32) arrays->flip.push_back(outputs - c >= 32 ? random() : random() & ((1u << (outputs - c)) - 1));
@@ -93,12 +89,7 @@ TEST_P(FloatChainTest, EveryChainGivesTheSameBits) {
       }
       conv.steps.push_back({StepKind::kStoreBits, to, constant(outputs), flip, 0, 0, 0});
       model->ops.push_back(conv);
-      OpInfo copy;
-      copy.opcode = Opcode::kMap;
-      copy.name = "copy";
-      copy.in = to;
-      copy.steps.push_back({StepKind::kStore, signs, kNone, kNone, 0, 0, 0});
-      model->ops.push_back(copy);
+      add_copy(*model, to, signs);
     } else {
       model->ops.push_back(conv);
     }

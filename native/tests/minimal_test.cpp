@@ -12,12 +12,17 @@
 #include "error.h"
 #include "minimal_filter.h"
 #include "minimal_layout.h"
+#include "models_common.h"
 #include "session.h"
 
 namespace bitwright {
 namespace {
 
-using Random = std::independent_bits_engine<std::mt19937, 32, uint32_t>;
+using models_test::add_copy;
+using models_test::add_value;
+using models_test::normals;
+using models_test::outside;
+using models_test::Random;
 
 struct Floats : Storage {
   std::vector<float> weights, factors;
@@ -28,22 +33,6 @@ struct Case {
   Geometry geometry;
   bool bits = false;
 };
-
-uint32_t add_value(Model& model, DType dtype, const std::array<uint32_t, 4>& dims) {
-  ValueInfo v;
-  v.dtype = dtype;
-  v.dims = dims;
-  v.bytes = value_bytes(v, uint64_t{1} << 40, "value");
-  v.offset = model.values.empty() ? 0 : model.values.back().offset + model.values.back().bytes;
-  model.values.push_back(v);
-  return static_cast<uint32_t>(model.values.size() - 1);
-}
-
-void outside(ValueInfo& v, const char* name, bool input) {
-  (input ? v.is_input : v.is_output) = true;
-  v.name = name;
-  v.axes = {1, 2, 3, 4};  // as the engine has it
-}
 
 // x -> convolution -> y, and with `bits` their signs as a second output.
 std::shared_ptr<Model> model_of(const Case& c, Random& random) {
@@ -64,23 +53,18 @@ std::shared_ptr<Model> model_of(const Case& c, Random& random) {
   conv.in = add_value(*model, DType::kF32, {1, c.size[0], c.size[1], c.channels});
   const std::array<uint32_t, 4> out{1, conv.out[1], conv.out[2], c.outputs};
   const uint32_t y = add_value(*model, DType::kF32, out);
-  outside(model->values[conv.in], "x", true);
-  outside(model->values[y], "y", false);
+  outside(*model, conv.in, "x", true);
+  outside(*model, y, "y", false);
   std::normal_distribution<float> normal;
   for (size_t i = 0; i < size_t{c.outputs} * c.geometry.taps() * c.channels; ++i) floats->weights.push_back(normal(random));
   model->constants.push_back({ConstType::kF32, floats->weights.size(), floats->weights.data()});
   conv.steps.push_back({StepKind::kStore, y, kNone, kNone, 0, 0, 0});
   if (c.bits) {
     const uint32_t bits = add_value(*model, DType::kBits, out), signs = add_value(*model, DType::kF32, out);
-    outside(model->values[signs], "signs", false);
+    outside(*model, signs, "signs", false);
     conv.steps.push_back({StepKind::kStoreBits, bits, kNone, kNone, 0, 0, 0});
     model->ops.push_back(conv);
-    OpInfo copy;
-    copy.opcode = Opcode::kMap;
-    copy.name = "copy";
-    copy.in = bits;
-    copy.steps.push_back({StepKind::kStore, signs, kNone, kNone, 0, 0, 0});
-    model->ops.push_back(copy);
+    add_copy(*model, bits, signs);
   } else {
     model->ops.push_back(conv);
   }
@@ -98,13 +82,6 @@ std::vector<std::vector<float>> run(Session& session, const std::vector<float>& 
   const void* from[] = {x.data()};
   session.run_contiguous(samples, from, to.data());
   return out;
-}
-
-std::vector<float> normals(size_t n, Random& random) {
-  std::normal_distribution<float> normal;
-  std::vector<float> x(n);
-  for (float& v : x) v = normal(random);
-  return x;
 }
 
 SessionOptions options(const std::string& kernel, unsigned threads = 1, uint64_t cache = 0) {

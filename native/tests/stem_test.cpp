@@ -9,35 +9,20 @@
 #include <vector>
 
 #include "error.h"
+#include "models_common.h"
 #include "session.h"
 
 namespace bitwright {
 namespace {
 
-using Random = std::independent_bits_engine<std::mt19937, 32, uint32_t>;
+using models_test::add_value;
+using models_test::normals;
+using models_test::outside;
+using models_test::Random;
 
 struct Arrays : Storage {
   std::vector<std::vector<float>> floats;
 };
-
-uint32_t add_value(Model& model, DType dtype, const std::array<uint32_t, 4>& dims) {
-  ValueInfo v;
-  v.dtype = dtype;
-  v.dims = dims;
-  if (v.quantized()) v.scale = 0.5f;
-  if (dtype == DType::kU8) v.zero = 100;
-  v.bytes = value_bytes(v, uint64_t{1} << 40, "value");
-  v.offset = model.values.empty() ? 0 : model.values.back().offset + model.values.back().bytes;
-  model.values.push_back(v);
-  return static_cast<uint32_t>(model.values.size() - 1);
-}
-
-void outside(Model& model, uint32_t id, const char* name, bool input) {
-  ValueInfo& v = model.values[id];
-  (input ? v.is_input : v.is_output) = true;
-  v.name = name;
-  v.axes = {1, 2, 3, 4};  // as the engine has it
-}
 
 std::vector<float> run(const std::shared_ptr<Model>& model, const std::vector<const void*>& inputs, uint64_t samples, unsigned threads) {
   SessionOptions options;
@@ -49,13 +34,6 @@ std::vector<float> run(const std::shared_ptr<Model>& model, const std::vector<co
   void* to[] = {out.data()};
   session.run_contiguous(samples, inputs.data(), to);
   return out;
-}
-
-std::vector<float> normals(size_t n, Random& random) {
-  std::normal_distribution<float> normal;
-  std::vector<float> x(n);
-  for (float& v : x) v = normal(random);
-  return x;
 }
 
 // Where tap k of output o reads in one dimension, or -1.
@@ -169,7 +147,7 @@ TEST(Stem, MapsOfFewChannelsGiveTheSameBitsEitherWay) {
       map.in = add_value(*model, DType::kF32, dims);
       const uint32_t second = add_value(*model, DType::kF32, dims);
       const DType type = end == 0 ? DType::kF32 : end == 1 ? DType::kU8 : DType::kI16;
-      const uint32_t middle = add_value(*model, type, dims), y = add_value(*model, DType::kF32, dims);
+      const uint32_t middle = add_value(*model, type, dims, 0.5f, 100), y = add_value(*model, DType::kF32, dims);
       outside(*model, map.in, "x", true);
       outside(*model, second, "more", true);
       outside(*model, y, "y", false);
