@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import bitwright as bw
 from bitwright.compiler.dialect import BinaryConvAttrs
 from bitwright.export import freeze, native, use_reference_ops
-from bitwright.export.cuda import Executor, PlainTorchWarning, explain, operators, run, tune_module
+from bitwright.export.cuda import Executor, PlainTorchWarning, calls, explain, operators, run, tune_module
 from bitwright.export.cuda.operators import with_executor
 from bitwright.export.cuda.tuning import problems_of
 from bitwright.export.maps import channels_last, empty_map
@@ -81,8 +81,8 @@ def test_explain_needs_no_gpu(tmp_path: Path) -> None:
     assert first.choice is not None
     assert first.choice.source == "default"
     assert str(first).startswith("1: binary_conv: conv2d 200x24x360 ")
-    assert grouped.choice is None
-    assert str(grouped) == "3: binary_conv: plain torch: convolutions of 2 groups have no kernel"
+    assert grouped.choice is not None
+    assert " groups=2: direct " in str(grouped)
     assert last.choice is not None
     assert last.op == "binary_linear"
     if not torch.cuda.is_available():
@@ -146,10 +146,11 @@ def test_what_no_kernel_serves_is_said_once(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(operators, "_said", set())
     monkeypatch.setattr(torch.cuda, "device", lambda device: torch.no_grad())
     monkeypatch.setattr(operators, "executor_of", lambda device: executor())
+    monkeypatch.setattr(calls, "_MOST", 10)
     attrs = BinaryConvAttrs((1, 1), (1, 1), (1, 1), (0,) * 4, 2, 8, -1.0, "constant", 0.0)
     x, weight = torch.randn(1, 16, 3, 3), pack_filters(torch.rand(4, 8, 1, 1) < 0.5)
     vectors = [torch.zeros(1), torch.ones(4), torch.zeros(4)]
-    with pytest.warns(PlainTorchWarning, match="binary_conv runs in plain torch: convolutions of 2 groups"):
+    with pytest.warns(PlainTorchWarning, match="binary_conv runs in plain torch: 36 pixels or outputs"):
         y = run("binary_conv", x, weight, vectors, attrs)
     assert y.movedim(1, -1).is_contiguous()
     with warnings.catch_warnings():

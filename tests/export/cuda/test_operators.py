@@ -9,7 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from bitwright.compiler.dialect import BinaryConvAttrs, BinaryLinearAttrs, LevelConvAttrs, LevelLinearAttrs
+from bitwright.compiler.dialect import (
+    BinaryConvAttrs,
+    BinaryConvTransposeAttrs,
+    BinaryLinearAttrs,
+    LevelConvAttrs,
+    LevelLinearAttrs,
+)
 from bitwright.export import reference_ops
 from bitwright.export.cuda import Executor, NotPreparedError, call_of
 from bitwright.export.cuda.operators import with_executor
@@ -57,10 +63,11 @@ def conv(
     attrs: Any, images: int = 2, size: tuple[int, ...] = (7, 6), outputs: int = 20, seed: int = 0
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     g = torch.Generator().manual_seed(seed)
-    x = torch.randn(images, attrs.channels, *size, generator=g)
+    channels = attrs.group * attrs.channels
+    x = torch.randn(images, channels, *size, generator=g)
     x.view(-1)[::13] = float("nan")
     weight = pack_filters(torch.rand(outputs, attrs.channels, *attrs.kernel_shape, generator=g) < 0.5)
-    first = [torch.randn(attrs.channels, generator=g) * 0.3]
+    first = [torch.randn(channels, generator=g) * 0.3]
     if isinstance(attrs, LevelConvAttrs):
         first = [torch.rand(1, generator=g) * 2, torch.randn(1, generator=g)]
     return x, weight, [*first, torch.rand(outputs, generator=g) + 0.1, torch.randn(outputs, generator=g)]
@@ -201,17 +208,51 @@ def test_defaults_of_each_generation(device: str) -> None:
     check(run, "binary_conv", *conv(conv_attrs()), conv_attrs())
 
 
+GROUPS = conv_attrs(24, group=3)
+DEEP = BinaryConvAttrs((3, 2, 3), (2, 1, 1), (1, 1, 1), (1, 0, 1, 0, 1, 1), 2, 20, -1.0, "constant", 0.0)
+
+
+def transposed(rank: int, channels: int = 20, group: int = 1, low: float = -1.0) -> BinaryConvTransposeAttrs:
+    kernel, stride, pads = (4, 3, 2)[:rank], (2, 2, 1)[:rank], (1, 0, 0)[:rank]
+    return BinaryConvTransposeAttrs(kernel, stride, (1,) * rank, (*pads, *pads), (1, 0, 0)[:rank], group, channels, low)
+
+
 @pytest.mark.parametrize(
-    ("attrs", "size", "reason"),
+    ("attrs", "size"),
     [
-        (conv_attrs(group=2, channels=20), (7, 6), "2 groups"),
-        (conv_attrs(pads=(0, 1, 2, 1)), (7, 6), "differs between the sides"),
-        (BinaryConvAttrs((1,) * 3, (1,) * 3, (1,) * 3, (0,) * 6, 1, 8, -1.0, "constant", 0.0), (2, 2, 2), "3-D"),
+        (GROUPS, (7, 6)),
+        (conv_attrs(1, group=40, low=0.0), (7, 6)),
+        (conv_attrs(130, group=2, pad_mode="edge"), (5, 6)),
+        (conv_attrs(pads=(0, 1, 2, 1)), (7, 6)),
+        (conv_attrs(pads=(0, 1, 2, 1), group=4, channels=10, pad_value=1.0), (7, 6)),
+        (LevelConvAttrs((3, 3), (1, 1), (1, 1), (0, 1, 1, 1), 4, 10, 3, "constant"), (5, 5)),
+        (DEEP, (5, 4, 6)),
+        (BinaryConvAttrs((2,) * 3, (1,) * 3, (1,) * 3, (1,) * 6, 1, 33, 0.0, "constant", 1.0), (3, 4, 3)),
+        (transposed(1), (5,)),
+        (transposed(2, 10, 2), (5, 4)),
+        (transposed(2, low=0.0), (5, 4)),
+        (transposed(3), (3, 4, 2)),
+        (BinaryConvTransposeAttrs((1, 1), (1, 1), (1, 1), (0,) * 4, (0, 0), 1, 20, -1.0), (5, 4)),
     ],
+    ids=str,
 )
-def test_what_no_kernel_serves(attrs: BinaryConvAttrs, size: tuple[int, ...], reason: str) -> None:
-    with pytest.raises(RefusedError, match=reason):
-        call_of((2, attrs.group * attrs.channels, *size), 20, attrs)
+def test_what_the_direct_kernel_serves(attrs: Any, size: tuple[int, ...]) -> None:
+    """By the defaults: whatever the geometry, no call is left to plain torch."""
+    run, op = executor("h100"), "level_conv"
+    if not isinstance(attrs, LevelConvAttrs):
+        op = "binary_conv" if isinstance(attrs, BinaryConvAttrs) else "binary_conv_transpose"
+    x, weight, vectors = conv(attrs, size=size, outputs=-(-20 // attrs.group) * attrs.group)
+    y = check(run, op, x, weight, vectors, attrs)
+    assert y.movedim(1, -1).is_contiguous()
+    check(run, op, x.movedim(1, -1).contiguous().movedim(-1, 1), weight, vectors, attrs)
+    check(run, op, x.transpose(-1, -2).contiguous().transpose(-1, -2), weight, vectors, attrs)
+    weight.copy_(pack_filters(torch.rand(weight.shape[0], attrs.channels, *attrs.kernel_shape) < 0.5))
+    check(run, op, x, weight, vectors, attrs)
+
+
+def test_what_is_too_large_for_kernels() -> None:
+    with pytest.raises(RefusedError, match="count them in 32 bits"):
+        call_of((1 << 24, 40, 16, 16), 20, conv_attrs())
 
 
 def test_nothing_to_compute() -> None:

@@ -9,7 +9,13 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from bitwright.compiler.dialect import BinaryConvAttrs, BinaryLinearAttrs, LevelConvAttrs, LevelLinearAttrs
+from bitwright.compiler.dialect import (
+    BinaryConvAttrs,
+    BinaryConvTransposeAttrs,
+    BinaryLinearAttrs,
+    LevelConvAttrs,
+    LevelLinearAttrs,
+)
 from bitwright.export import reference_ops
 from bitwright.export.cuda import call_of
 from bitwright.export.cuda.operators import with_executor
@@ -22,6 +28,7 @@ from .test_operators import MMA, PLANES, SPLIT, XOR
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no host C++ compiler")
 RUN = {config: executor(config=config) for config in (MMA, SPLIT, XOR, PLANES)}
+DEFAULT = executor("a100")
 SPECIAL = torch.tensor([0.0, -0.0, float("inf"), -float("inf"), float("nan"), 1e-45])
 
 
@@ -40,6 +47,34 @@ def vectors(channels: int, outputs: int, levels: bool, each: bool, seed: int) ->
     if levels:
         first = [torch.randn(size, generator=g) * 2, torch.randn(size, generator=g)]
     return [*first, torch.randn(outputs, generator=g), torch.randn(outputs, generator=g)]
+
+
+@st.composite
+def odd_convolutions(draw: st.DrawFn) -> tuple[tuple[int, ...], int, Any]:
+    """Of one to three axes, in groups, transposed."""
+    rank, group = draw(st.integers(1, 3)), draw(st.sampled_from([1, 2, 5]))
+
+    def each(low: int, high: int) -> tuple[int, ...]:
+        return tuple(draw(st.integers(low, high)) for _ in range(rank))
+
+    channels, outputs = draw(st.sampled_from([1, 3, 32, 33])), group * draw(st.integers(1, 8))
+    stride, dilation, low = each(1, 3), each(1, 2), draw(st.sampled_from([-1.0, 0.0]))
+    shape = (draw(st.integers(1, 2)), group * channels, *each(2, 5))
+    attrs: Any
+    if draw(st.booleans()):
+        more = tuple(draw(st.integers(0, max(s, d) - 1)) for s, d in zip(stride, dilation, strict=True))
+        attrs = BinaryConvTransposeAttrs(
+            each(1, 3), stride, dilation, (*each(0, 1), *each(0, 2)), more, group, channels, low
+        )
+    else:
+        geometry = (each(1, 3), stride, dilation, (*each(0, 1), *each(0, 2)), group, channels)
+        mode = draw(st.sampled_from(["constant", "edge"]))
+        if draw(st.integers(0, 3)) == 0:
+            attrs = LevelConvAttrs(*geometry, draw(st.integers(1, 4)), mode)
+        else:
+            value = draw(st.sampled_from([-1.0, 0.0, 1.0] if low else [0.0, 1.0]))
+            attrs = BinaryConvAttrs(*geometry, low, mode, value)
+    return shape, outputs, attrs
 
 
 @st.composite
@@ -89,6 +124,27 @@ def test_convolutions(case: Any, config: Any, layout: str, each: bool, seed: int
     weight = pack_filters(torch.rand(outputs, attrs.channels, *attrs.kernel_shape) < 0.5)
     op, given_vectors = "level_conv" if levels else "binary_conv", vectors(attrs.channels, outputs, levels, each, seed)
     found = with_executor(RUN[config], op, x, weight, given_vectors, attrs)
+    assert same_bits(found, getattr(reference_ops, op)(x, weight, *given_vectors, attrs))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(odd_convolutions(), st.sampled_from(["first", "last"]), st.booleans(), st.integers(0, 999))
+def test_odd_convolutions(case: Any, layout: str, each: bool, seed: int) -> None:
+    """By the defaults of a GPU."""
+    shape, outputs, attrs = case
+    try:
+        assume(min(attrs.output_size(shape[2:])) > 0)
+    except ValueError:
+        assume(False)
+    levels = isinstance(attrs, LevelConvAttrs)
+    x = values(shape, seed)
+    if layout == "last":
+        x = x.movedim(1, -1).contiguous().movedim(-1, 1)
+    weight = pack_filters(torch.rand(outputs, attrs.channels, *attrs.kernel_shape) < 0.5)
+    op = "level_conv" if levels else "binary_conv"
+    op += "_transpose" if isinstance(attrs, BinaryConvTransposeAttrs) else ""
+    given_vectors = vectors(shape[1], outputs, levels, each, seed)
+    found = with_executor(DEFAULT, op, x, weight, given_vectors, attrs)
     assert same_bits(found, getattr(reference_ops, op)(x, weight, *given_vectors, attrs))
 
 

@@ -9,7 +9,7 @@ import pytest
 from bitwright.tune import Config, Problem, TuneError
 from bitwright.tune.cuda import Conv2d, model
 from bitwright.tune.cuda.compiler import available, compile_build, compile_source
-from bitwright.tune.cuda.families import CudaTemplate, Gemv, MmaB1, MmaWide, PopcGemm, WgmmaB1
+from bitwright.tune.cuda.families import CudaTemplate, Direct, Gemv, MmaB1, MmaWide, PopcGemm, WgmmaB1
 from bitwright.tune.cuda.families.base import finish_build
 from bitwright.tune.cuda.packing import PackBuild
 from bitwright.tune.cuda.sass import Machine, machine_code
@@ -120,6 +120,17 @@ def test_cuda_cores(gpu: str, tmp_path: Path) -> None:
         gemv = Config.of("gemv", {"threads": 256, "tm": 4, "form": form})
         problem = Problem("gemm", 4, 4096, 4096, a, out="f16")
         assert machine_of(Gemv(), gemv, problem, gpu, tmp_path).spills == 0
+
+
+@pytest.mark.parametrize("gpu", ["t4", "a100", "h100", "b200"])
+def test_direct_convolutions(gpu: str, tmp_path: Path) -> None:
+    config = Config.of("direct", {"threads": 128, "tm": 4})
+    depthwise = Conv2d(8, 28, 28, 256, pad=(1, 1), groups=256)
+    deep = Conv2d(8, 14, 14, 64, (2, 2), (2, 2), d=8, kernel_d=2, stride_d=2, transposed=1)
+    for conv, a, out in ((depthwise, "pm1", "f32"), (depthwise, "s4", "bits"), (deep, "u1", "f16")):
+        found = machine_of(Direct(), config, conv.problem(256, a, out=out), gpu, tmp_path)
+        assert found.spills == 0
+        assert found.instructions["POPC"] >= 8
 
 
 def test_the_other_kernels(tmp_path: Path) -> None:

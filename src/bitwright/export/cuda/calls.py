@@ -27,7 +27,7 @@ class Call:
     Attributes:
         op: as "binary_conv".
         problem: for the tuner; outputs are float32.
-        channels: of a row, or of a pixel.
+        channels: of a row, or of a pixel with all its groups.
         planes: bit planes of an activation.
         levels: whether activations are levels (gain and offset) or bits (threshold).
         maps: whether input and output are maps with their channels second, not rows.
@@ -52,14 +52,12 @@ def call_of(shape: Sequence[int], outputs: int, attrs: Attrs) -> Call | None:
     """The call for an input of a shape; None where there is nothing to compute.
 
     Raises:
-        RefusedError: no kernel is made for it.
+        RefusedError: too large for kernels that count in 32 bits.
     """
-    if isinstance(attrs, BinaryConvTransposeAttrs):
-        raise RefusedError("transposed convolutions have no kernel")
     levels = isinstance(attrs, LevelConvAttrs | LevelLinearAttrs)
     planes = attrs.bits if isinstance(attrs, LevelConvAttrs | LevelLinearAttrs) else 1
     form = f"u{planes}"
-    if isinstance(attrs, BinaryConvAttrs | BinaryLinearAttrs) and attrs.low != 0:
+    if isinstance(attrs, BinaryConvAttrs | BinaryConvTransposeAttrs | BinaryLinearAttrs) and attrs.low != 0:
         form = "pm1"
     if isinstance(attrs, BinaryLinearAttrs | LevelLinearAttrs):
         op = "level_linear" if levels else "binary_linear"
@@ -73,50 +71,81 @@ def call_of(shape: Sequence[int], outputs: int, attrs: Attrs) -> Call | None:
 
 
 def _convolution(
-    shape: Sequence[int], outputs: int, attrs: BinaryConvAttrs | LevelConvAttrs, form: str, planes: int, levels: bool
+    shape: Sequence[int],
+    outputs: int,
+    attrs: BinaryConvAttrs | BinaryConvTransposeAttrs | LevelConvAttrs,
+    form: str,
+    planes: int,
+    levels: bool,
 ) -> Call | None:
-    if attrs.rank == 3:
-        raise RefusedError("3-D convolutions have no kernel")
-    if attrs.group != 1:
-        raise RefusedError(f"convolutions of {attrs.group} groups have no kernel")
-    size = attrs.output_size(shape[2:])
-    if shape[0] == 0 or outputs == 0 or 0 in size:
+    if shape[0] == 0 or outputs == 0 or 0 in shape[2:] or min(size := attrs.output_size(shape[2:])) < 1:
         return None
-    begin, end = attrs.pad_begin, attrs.pad_end
-    value = attrs.pad_value if isinstance(attrs, BinaryConvAttrs) else 0.0
+    begin, end, spatial = attrs.pad_begin, attrs.pad_end, tuple(shape[2:])
     before: tuple[tuple[int, ...], float | None] | None = None
-    fill = int(value) if form == "pm1" else 0
-    if any((*begin, *end)) and (attrs.pad_mode == "edge" or begin != end or (form != "pm1" and value != 0)):
-        # what the kernels do not pad themselves is padded ahead with what gives the right bits: NaN is the lower
-        # level, infinity the upper one
-        if attrs.pad_mode == "edge":
-            given = None
-        elif levels:
-            given = math.nan
-        elif form == "pm1" and value == 0:
-            raise RefusedError(f"zero padding of ±1 maps that differs between the sides ({begin}, {end}) has no kernel")
+    fill, transposed = 0, isinstance(attrs, BinaryConvTransposeAttrs)
+    if isinstance(attrs, BinaryConvTransposeAttrs):
+        end = tuple(e - extra for e, extra in zip(end, attrs.output_padding, strict=True))
+    elif any((*begin, *end)):
+        # what the kernels do not pad themselves is padded ahead: edges, and bits of {0,1} by infinity, which gives ones
+        value = attrs.pad_value if isinstance(attrs, BinaryConvAttrs) else 0.0
+        ahead = attrs.pad_mode == "edge" or (form != "pm1" and value != 0)
+        if ahead:
+            widths = tuple(w for pair in zip(reversed(begin), reversed(end), strict=True) for w in pair)
+            before = widths, None if attrs.pad_mode == "edge" else math.inf
+            spatial = tuple(n + b + e for n, b, e in zip(spatial, begin, end, strict=True))
+            begin = end = (0,) * attrs.rank
         else:
-            given = math.inf if value > 0 else math.nan
-        before = tuple(w for pair in zip(reversed(begin), reversed(end), strict=True) for w in pair), given
-    pads = (0,) * attrs.rank if before is not None else begin
-    spatial = [n + (0 if before is None else begin[i] + end[i]) for i, n in enumerate(shape[2:])]
-    if attrs.rank == 1:
-        kernel, stride, pad, dilation = (
-            (first, v[0]) for first, v in ((1, attrs.kernel_shape), (1, attrs.strides), (0, pads), (1, attrs.dilations))
-        )
-        spatial = [1, *spatial]
-    else:
-        kernel, stride, pad, dilation = (
-            (v[0], v[1]) for v in (attrs.kernel_shape, attrs.strides, pads, attrs.dilations)
-        )
-    geometry = Conv2d(shape[0], spatial[0], spatial[1], attrs.channels, kernel, stride, pad, dilation, fill)
+            fill = int(value)
+    geometry = _geometry(attrs, (shape[0], *spatial), begin, end, fill, int(transposed))
     problem = geometry.problem(outputs, form, out="f32")
     conv: Conv2d | None = geometry
-    if geometry.taps == 1 and stride == (1, 1) and not any(pad):
+    if geometry.taps == geometry.groups == 1 and all(axis[3:4] + axis[5:] == (1, 0, 0) for axis in geometry.axes):
         problem, conv = Problem("gemm", problem.m, outputs, attrs.channels, form, out="f32"), None
     _check_count(max(problem.m * outputs, shape[0] * math.prod(spatial)))
-    op = "level_conv" if levels else "binary_conv"
-    return Call(op, problem, attrs.channels, planes, levels, True, conv, before, (shape[0], *size, outputs))
+    op = "level_conv" if levels else "binary_conv_transpose" if transposed else "binary_conv"
+    return Call(
+        op, problem, attrs.channels * attrs.group, planes, levels, True, conv, before, (shape[0], *size, outputs)
+    )
+
+
+def _geometry(
+    attrs: BinaryConvAttrs | BinaryConvTransposeAttrs | LevelConvAttrs,
+    size: tuple[int, ...],
+    begin: tuple[int, ...],
+    end: tuple[int, ...],
+    fill: int,
+    transposed: int,
+) -> Conv2d:
+    """Of one to three axes; `size`: images, then the axes."""
+
+    def three(values: Sequence[int], rest: int) -> tuple[int, tuple[int, int]]:
+        d, h, w = (*(rest,) * (3 - attrs.rank), *values)
+        return d, (h, w)
+
+    (d, (h, w)), (kernel_d, kernel), (stride_d, stride) = (
+        three(values, 1) for values in (size[1:], attrs.kernel_shape, attrs.strides)
+    )
+    (pad_d, pad), (end_d, last), (dilation_d, dilation) = three(begin, 0), three(end, 0), three(attrs.dilations, 1)
+    return Conv2d(
+        size[0],
+        h,
+        w,
+        attrs.channels * attrs.group,
+        kernel,
+        stride,
+        pad,
+        dilation,
+        fill,
+        attrs.group,
+        last,
+        transposed,
+        d,
+        kernel_d,
+        stride_d,
+        pad_d,
+        dilation_d,
+        end_d,
+    )
 
 
 def _check_count(count: int) -> None:

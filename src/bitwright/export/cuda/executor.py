@@ -21,7 +21,7 @@ from bitwright.tune.cuda.meeting import MEETING
 from bitwright.tune.cuda.packing import Pack, PackBuild
 
 from .calls import Call
-from .weights import DENSE, TermTensors, WeightCache, chunked, row_words
+from .weights import DENSE, WORDS, TermTensors, WeightCache, chunked, row_words
 
 
 class NotPreparedError(RuntimeError):
@@ -113,7 +113,8 @@ class Executor:
         optional = {"a_sums": sums, "row_class": terms.row_class, "pad": terms.pad}
         reads |= {name: tensor for name, tensor in optional.items() if tensor is not None}
         p = Product(**{name: tensor.data_ptr() for name, tensor in reads.items()}, **numbers, out=out.data_ptr())
-        p.m, p.n, p.k_chunks, p.ldw, p.ldo = m, n, chunks, chunks, n
+        p.m, p.n, p.k_chunks, p.ldo = m, n, chunks, n
+        p.ldw = rows.shape[1] // 4 if logic == WORDS else chunks
         p.acc_mul, p.a_mul, p.pad_sum, p.swizzle = terms.acc_mul, terms.a_mul, terms.pad_sum, choice.launch.swizzle
         if call.conv is not None:
             p.set_geometry(call.conv, numbers["a_chunks"] // call.conv.taps)
@@ -168,7 +169,8 @@ class Executor:
                 )
             for build in missing:
                 self._kernels[build] = self.launcher.load(build)
-            return self.weights.of(weight, call.channels, form, logic, call.conv)
+            channels = call.channels // (call.conv.groups if call.conv else 1)
+            return self.weights.of(weight, channels, form, logic, call.conv)
 
     def _launch(
         self,
@@ -206,6 +208,8 @@ def _packing(x: Tensor, call: Call) -> tuple[Build, Tensor, dict[str, int]]:
     else:
         if x.ndim == 3:
             x = x.unsqueeze(2)
+        if x.ndim == 5:  # depth and height become one axis, copied if they cannot
+            x = x.flatten(2, 3)
         if x.shape[2] > 1 and x.stride(2) != x.shape[3] * x.stride(3):
             x = x.contiguous()
         place = 3 if x.shape[3] > 1 else 2

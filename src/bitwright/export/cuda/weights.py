@@ -17,6 +17,8 @@ from bitwright.tune.cuda.algebra import CHUNK, Terms, chunks_of, pack_rows, term
 _BYTES = CHUNK // 8  # of a chunk
 DENSE = {"dense_s8": torch.int8, "dense_f16": torch.float16}
 """Types of the numbers of dense kernels, by their logic (`Build.logic`)."""
+WORDS = "direct"
+"""The logic of kernels that take weights as they are stored."""
 
 
 @dataclass
@@ -27,7 +29,7 @@ class TermTensors:
     a_mul: int
     pad_sum: int
     w_terms: Tensor  # int32 [classes, n]
-    row_class: Tensor | None  # int32 [out_h * out_w]
+    row_class: Tensor | None  # int32 [out pixels]
     pad: Tensor | None  # a pixel of padding, as activations are stored
 
 
@@ -65,7 +67,7 @@ class WeightCache:
     ) -> tuple[Tensor, TermTensors]:
         """Rows and terms of a weight (uint8 `[O, B]` or `[O, T, B]`) for activations of a format.
 
-        The first call copies the weight to the host.
+        `channels`: of a row of the weight, which is one group's. The first call copies the weight to the host.
         """
         known: Prepared | None = self._known.get(weight)
         stamp = _stamp(weight)
@@ -77,7 +79,7 @@ class WeightCache:
                 old_rows.copy_(rows_of(weight, channels, layout))
             for (a, by, geometry), old in known.terms.items():
                 old.w_terms.copy_(_terms(weight, channels, a, by, geometry).w_terms)
-        layout, key = logic if logic in DENSE else "bits", _key(form, logic, conv)
+        layout, key = logic if logic in DENSE or logic == WORDS else "bits", _key(form, logic, conv)
         if layout not in known.rows:
             known.rows[layout] = rows_of(weight, channels, layout)
         if key not in known.terms:
@@ -96,7 +98,12 @@ def _key(form: str, logic: str, conv: Conv2d | None) -> tuple[str, str, Conv2d |
 
 
 def rows_of(weight: Tensor, channels: int, layout: str) -> Tensor:
-    """A weight's rows, each tap padded with zeros to whole chunks: bytes of bits, or of a dense logic numbers ±1."""
+    """A weight's rows, each tap padded with zeros to whole chunks: bytes of bits, or of a dense logic numbers ±1.
+
+    Of `WORDS` as they are stored.
+    """
+    if layout == WORDS:
+        return weight.flatten(1).clone()
     if layout == "bits":
         return F.pad(weight, (0, -weight.shape[-1] % _BYTES)).flatten(1).contiguous()
     signs = unpack_rows(weight, channels).to(torch.int8) * 2 - 1
@@ -111,9 +118,9 @@ def chunked(numbers: Tensor) -> Tensor:
 def _terms(weight: Tensor, channels: int, form: str, logic: str, conv: Conv2d | None) -> TermTensors:
     device, outputs = weight.device, weight.shape[0]
     pad = None
-    if logic in DENSE or logic == "exact":
+    if logic in DENSE or logic in ("exact", WORDS):
         terms = Terms(1, 0, np.zeros((1, outputs), np.int32))
-        if conv is not None and conv.fill != 0:
+        if logic in DENSE and conv is not None and conv.fill != 0:
             pad = chunked(torch.full((channels,), conv.fill, dtype=DENSE[logic], device=device))
     else:
         bits = unpack_rows(weight.detach().cpu(), channels).numpy()

@@ -50,7 +50,7 @@ class Terms:
     acc_mul: int
     a_mul: int
     w_terms: NDArray[np.int32]  # [classes, n]
-    row_class: NDArray[np.int32] | None = None  # [out_h * out_w]
+    row_class: NDArray[np.int32] | None = None  # [out pixels]
     pad_bits: NDArray[np.bool_] | None = None  # [c]: bits of the padding where they are not all 0
     pad_sum: int = 0
 
@@ -61,7 +61,7 @@ def terms_of(a_format: str, logic: str, w_bits: NDArray[np.bool_], conv: Conv2d 
     Args:
         a_format: of the activations.
         logic: "and" or "xor": what joins the bits of both sides.
-        w_bits: `[n, K]`; of a convolution `[n, taps, c]`.
+        w_bits: `[n, K]`; of a convolution `[n, taps, c / groups]`.
         conv: a convolution's geometry.
 
     Raises:
@@ -71,7 +71,7 @@ def terms_of(a_format: str, logic: str, w_bits: NDArray[np.bool_], conv: Conv2d 
     if logic not in ("and", "xor") or a.kind == "float":
         raise TuneError(f"no identity for {a_format} by {logic!r}")
     n = w_bits.shape[0]
-    per_tap = w_bits.reshape(n, -1, conv.c if conv else w_bits.shape[-1]).sum(-1).astype(np.int64)
+    per_tap = w_bits.reshape(n, -1, w_bits.shape[-1] if conv is None else conv.group_channels).sum(-1).astype(np.int64)
     k, ones = int(np.prod(w_bits.shape[1:])), per_tap.sum(1)
     if a.kind != "sign":
         if conv is not None and conv.fill != 0:
@@ -80,17 +80,17 @@ def terms_of(a_format: str, logic: str, w_bits: NDArray[np.bool_], conv: Conv2d 
             return Terms(2, -1, np.zeros((1, n), np.int32))
         return Terms(-1, 0, (sum(a.weights) * ones)[None].astype(np.int32))
     acc_mul, a_mul = (4, -2) if logic == "and" else (-2, 0)
-    if conv is None or conv.fill == -1 or not any(conv.pad):
+    if conv is None or conv.fill == -1 or not conv.padded:
         terms = (k - 2 * ones if logic == "and" else np.full(n, k))[None]
         return Terms(acc_mul, a_mul, terms.astype(np.int32))
     if conv.fill == 1:
         terms = (k - 2 * ones if logic == "and" else np.full(n, k))[None]
-        return Terms(acc_mul, a_mul, terms.astype(np.int32), None, np.ones(conv.c, np.bool_), conv.c)
+        return Terms(acc_mul, a_mul, terms.astype(np.int32), None, np.ones(conv.c, np.bool_), conv.group_channels)
     # zeros: taps outside count for nothing. Their bits are 0 in the map, so `and` sums need no correction, `xor` sums
     # have counted the ones of the weights there.
     kinds, row_class = np.unique(conv.reached(), axis=0, return_inverse=True)
     inside = kinds.astype(np.int64) @ per_tap.T  # [classes, n]
-    length = kinds.sum(1)[:, None] * conv.c
+    length = kinds.sum(1)[:, None] * conv.group_channels
     terms = length - 2 * inside if logic == "and" else length + 2 * (ones[None] - inside)
     return Terms(acc_mul, a_mul, terms.astype(np.int32), row_class.reshape(-1).astype(np.int32))
 

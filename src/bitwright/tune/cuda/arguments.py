@@ -9,7 +9,8 @@ from .conv import Conv2d
 _POINTERS = "a w out partial a_sums w_terms row_class scale bias thresholds flips out_sums pad"
 _NUMBERS = (
     "m n k_chunks a_chunks lda ldw ldo a_mul acc_mul swizzle h w_in pixel_chunks kernel_h kernel_w stride_h stride_w "
-    "pad_h pad_w dilation_h dilation_w out_h out_w pad_sum"
+    "pad_h pad_w dilation_h dilation_w out_h out_w pad_sum groups group_channels fill d kernel_d stride_d pad_d "
+    "dilation_d out_d"
 )
 
 
@@ -29,7 +30,10 @@ class Product(ctypes.Structure):
         self.stride_h, self.stride_w = conv.stride
         self.pad_h, self.pad_w = conv.pad
         self.dilation_h, self.dilation_w = conv.dilation
-        self.out_h, self.out_w = conv.out
+        self.out_d, self.out_h, self.out_w = conv.out_all
+        self.d, self.kernel_d, self.stride_d = conv.d, conv.kernel_d, conv.stride_d
+        self.pad_d, self.dilation_d = conv.pad_d, conv.dilation_d
+        self.groups, self.group_channels, self.fill = conv.groups, conv.group_channels, conv.fill
 
 
 class Compare(ctypes.Structure):

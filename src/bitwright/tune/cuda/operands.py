@@ -63,7 +63,8 @@ def operands_of(problem: Problem, logic: str, rng: np.random.Generator, guard: i
 
     Args:
         problem: a product or a convolution with weights pm1.
-        logic: of the build: "and", "xor" (planes of bits), "exact" (8-bit or float activations) or one of `DENSE`.
+        logic: of the build: "and", "xor", "direct" (planes of bits), "exact" (8-bit or float activations) or one of
+            `DENSE`.
         rng: the only source of chance.
         guard: elements behind each row of the output that no kernel may touch; not for bits.
 
@@ -75,7 +76,7 @@ def operands_of(problem: Problem, logic: str, rng: np.random.Generator, guard: i
     w = random_values("pm1", (n, k), rng)
     bits = w > 0
     if conv is not None:
-        bits = bits.reshape(n, conv.taps, conv.c)
+        bits = bits.reshape(n, conv.taps, conv.group_channels)
     packed_w = pack_rows(bits).reshape(n, -1)
     chunks = packed_w.shape[1] // 4
     inputs: dict[str, Array] = {"w": packed_w}
@@ -87,6 +88,11 @@ def operands_of(problem: Problem, logic: str, rng: np.random.Generator, guard: i
         if conv is not None:
             raise TuneError(f"convolutions of {problem.a} activations have no kernel of 8-bit or float operands")
         d = _exact_side(problem, w, inputs, numbers, rng)
+        terms = Terms(1, 0, np.zeros((1, n), np.int32))
+    elif logic == "direct":
+        d = _bit_side(problem, w, conv, inputs, numbers, rng)
+        words = pack_rows(bits)[..., : ceil(bits.shape[-1] / 32)].reshape(n, -1)
+        inputs["w"], numbers["ldw"] = np.ascontiguousarray(words), words.shape[1]
         terms = Terms(1, 0, np.zeros((1, n), np.int32))
     else:
         d = _bit_side(problem, w, conv, inputs, numbers, rng)
@@ -111,7 +117,7 @@ def _dense_side(
     rng: np.random.Generator,
 ) -> Ints:
     """Numbers of both sides as they are; rows, of a convolution pixels and taps, padded with zeros to 16 bytes."""
-    shape = (problem.m, problem.k) if conv is None else (conv.images, conv.h, conv.w, conv.c)
+    shape = (problem.m, problem.k) if conv is None else (conv.images * conv.pixels, conv.c)
     a = rng.integers(-64, 65, shape) if problem.a == "f16" else random_values(problem.a, shape, rng)
     fill = conv.fill if conv is not None and format_of(problem.a).kind == "sign" else 0
     taps = w.reshape(len(w), -1, conv.c if conv else w.shape[1])
@@ -144,15 +150,25 @@ def _bit_side(
     rng: np.random.Generator,
 ) -> Ints:
     known = format_of(problem.a)
-    shape = (problem.m, problem.k) if conv is None else (conv.images, conv.h, conv.w, conv.c)
+    shape = (problem.m, problem.k) if conv is None else (conv.images * conv.pixels, conv.c)
     a = random_values(problem.a, shape, rng)
     planes = planes_of(a, problem.a)
     packed = pack_rows(planes)
     inputs["a"], inputs["a_sums"] = packed, row_sums(planes, known).reshape(-1)
     row = packed.shape[-1] // 4
     numbers |= {"lda": row, "a_chunks": row * (conv.taps if conv else 1), "a_plane": packed[0].size // 4}
-    rows = a if conv is None else conv.patches(a, conv.fill if known.kind == "sign" else 0)
-    return exact_product(rows, w)
+    if conv is None:
+        return exact_product(a, w)
+    rows = conv.patches(a, conv.fill if known.kind == "sign" else 0)
+    grouped = rows.reshape(len(rows), conv.taps, conv.groups, conv.group_channels)
+    each = len(w) // conv.groups
+    return np.concatenate(
+        [
+            exact_product(grouped[:, :, g].reshape(len(rows), -1), w[g * each : (g + 1) * each])
+            for g in range(conv.groups)
+        ],
+        1,
+    )
 
 
 def _exact_side(

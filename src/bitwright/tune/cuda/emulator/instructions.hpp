@@ -7,6 +7,7 @@
 #define BW_DEVICE inline
 #define BW_RESTRICT
 #define BW_UNROLL
+#define BW_ROLLED
 
 namespace bw {
 

@@ -11,6 +11,7 @@ from ...template import Space, space_of
 from .base import Build, CudaTemplate, Launch
 from .cutlass_b1 import CutlassB1
 from .dense import MmaDense, TorchDense, WgmmaDense
+from .direct import Direct
 from .mma_b1 import MmaB1
 from .popc import Gemv, PopcGemm
 from .wgmma_b1 import WgmmaB1
@@ -20,6 +21,7 @@ __all__ = [
     "Build",
     "CudaTemplate",
     "CutlassB1",
+    "Direct",
     "Gemv",
     "Launch",
     "MmaB1",
@@ -39,7 +41,7 @@ __all__ = [
 
 def families() -> list[CudaTemplate]:
     """Our own for packed weights, the preferred first where costs tie: what can be chosen to run a model."""
-    return [WgmmaB1(), MmaB1(), MmaWide(), PopcGemm(), Gemv()]
+    return [WgmmaB1(), MmaB1(), MmaWide(), PopcGemm(), Gemv(), Direct()]
 
 
 def all_families() -> list[CudaTemplate]:

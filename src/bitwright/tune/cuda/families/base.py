@@ -29,7 +29,8 @@ class Build:
         defines: compile-time parameters.
         threads: of a block.
         shared_bytes: dynamic shared memory of a block.
-        logic: "and" or "xor": which identity (`algebra.terms_of`) its sums need; "exact": the sums are the product.
+        logic: "and" or "xor": which identity (`algebra.terms_of`) its sums need; "exact": the sums are the product;
+            "direct": so they are, of planes of bits and weights in canonical words.
         file: in kernels/ that the function is in, if it has another name.
         library: whose headers the source includes: "cutlass" or none.
     """
@@ -67,6 +68,9 @@ class CudaTemplate(Template):
     layout: ClassVar[str] = "rows128"  # rows of bits, least significant first, padded with zeros to 128 bits
     outputs: ClassVar[frozenset[str]] = frozenset(OUT_CODES)
     convolves: ClassVar[bool] = True
+    grouped: ClassVar[bool] = False  # whether it convolves in groups, along a depth, transposed
+    deep: ClassVar[bool] = False
+    transposes: ClassVar[bool] = False
 
     @abstractmethod
     def build_of(self, config: Config, problem: Problem, device: Device) -> Build:
@@ -88,8 +92,16 @@ class CudaTemplate(Template):
             if not self.convolves:
                 return f"{self.name} has no convolution"
             conv = Conv2d.parse(problem.detail)
-            if conv.taps * conv.c != problem.k:
-                return f"k is {problem.k}, the geometry has {conv.taps} taps of {conv.c} channels"
+            if conv.taps * conv.group_channels != problem.k:
+                return f"k is {problem.k}, the geometry has {conv.taps} taps of {conv.group_channels} channels"
+            if problem.n % conv.groups:
+                return f"{problem.n} output channels cannot be split into {conv.groups} groups"
+            if conv.groups > 1 and not self.grouped:
+                return f"{self.name} has no groups, the convolution {conv.groups}"
+            if conv.deep and not self.deep:
+                return f"{self.name} has no convolution along a depth"
+            if conv.transposed and not self.transposes:
+                return f"{self.name} has no transposed convolution"
             if format_of(problem.a).kind != "sign" and conv.fill != 0:
                 return f"a map of {problem.a} is padded with 0, not with {conv.fill}"
         return None

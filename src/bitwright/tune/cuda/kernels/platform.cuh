@@ -10,7 +10,13 @@
 #define BW_DEVICE __device__ __forceinline__
 #define BW_RESTRICT __restrict__
 #define BW_UNROLL _Pragma("unroll")
-#define BW_KERNEL(name, type) extern "C" __global__ void __launch_bounds__(BW_THREADS) name(const __grid_constant__ type p)
+#define BW_ROLLED _Pragma("unroll 1")
+#ifdef BW_RESIDENT  // blocks that a multiprocessor should hold at once: what the compiler spares registers for
+#define BW_BOUNDS __launch_bounds__(BW_THREADS, BW_RESIDENT)
+#else
+#define BW_BOUNDS __launch_bounds__(BW_THREADS)
+#endif
+#define BW_KERNEL(name, type) extern "C" __global__ void BW_BOUNDS name(const __grid_constant__ type p)
 
 namespace bw {
 

@@ -28,4 +28,6 @@ struct Product {
   int swizzle;             // columns of blocks that are walked together
   int h, w_in, pixel_chunks, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, out_h, out_w;
   int pad_sum;             // conv2d: sum of the padding pixel's bits
+  int groups, group_channels, fill;  // conv2d; fill: what padding is worth, as `direct` takes it
+  int d, kernel_d, stride_d, pad_d, dilation_d, out_d;
 };
