@@ -130,7 +130,7 @@ def test_direct_convolutions(gpu: str, tmp_path: Path) -> None:
     for conv, a, out in ((depthwise, "pm1", "f32"), (depthwise, "s4", "bits"), (deep, "u1", "f16")):
         found = machine_of(Direct(), config, conv.problem(256, a, out=out), gpu, tmp_path)
         assert found.spills == 0
-        assert found.instructions["POPC"] >= 8
+        assert found.instructions["POPC"] >= 4, "a popcount a pixel"
 
 
 def test_the_other_kernels(tmp_path: Path) -> None:
