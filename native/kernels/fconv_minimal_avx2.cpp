@@ -56,12 +56,7 @@ BITWRIGHT_INLINE void transpose(F (&x)[8]) {
 
 #include "fconv_minimal_simd.h"
 
-const MinimalKernel kernel = {
-    "fconv_minimal_avx2", "avx2", "minimal filtering F(2x4), 6 tiles x 16", kRankAvx2, supports_avx2, kPanel, kTiles, kLanes, kSpareFloats,
-    {input<kRows, 1>, input<kRows, 2>, input<kRows, 3>, input<kRows, 4>},
-    {input<kColumns, 1>, input<kColumns, 2>, input<kColumns, 3>, input<kColumns, 4>},
-    transpose_all, block,
-};
+constexpr MinimalKernel kernel = minimal_kernel("fconv_minimal_avx2", "avx2", "minimal filtering F(2x4), 6 tiles x 16", kRankAvx2, supports_avx2);
 
 }  // namespace
 

@@ -80,12 +80,7 @@ BITWRIGHT_INLINE void transpose(F (&x)[16]) {
 
 #include "fconv_minimal_simd.h"
 
-const MinimalKernel kernel = {
-    "fconv_minimal_avx512", "avx512", "minimal filtering F(2x4), 14 tiles x 32", kRankAvx512, supports_avx512, kPanel, kTiles, kLanes, kSpareFloats,
-    {input<kRows, 1>, input<kRows, 2>, input<kRows, 3>, input<kRows, 4>},
-    {input<kColumns, 1>, input<kColumns, 2>, input<kColumns, 3>, input<kColumns, 4>},
-    transpose_all, block,
-};
+constexpr MinimalKernel kernel = minimal_kernel("fconv_minimal_avx512", "avx512", "minimal filtering F(2x4), 14 tiles x 32", kRankAvx512, supports_avx512);
 
 }  // namespace
 

@@ -164,3 +164,10 @@ void block(const MinimalBlock& job) { job.outputs <= kLanes ? block_of<1>(job) :
 
 constexpr int kRows = kMinimalRows, kColumns = kMinimalColumns;
 constexpr size_t kSpareFloats = (kMaxRowPoints + kMinimalRows * kMaxColumnPoints) * kTiles * kPanel;
+
+constexpr MinimalKernel minimal_kernel(const char* name, const char* isa, const char* about, int rank, bool (*supported)()) {
+  return {name, isa, about, rank, supported, kPanel, kTiles, kLanes, kSpareFloats,
+          {input<kRows, 1>, input<kRows, 2>, input<kRows, 3>, input<kRows, 4>},
+          {input<kColumns, 1>, input<kColumns, 2>, input<kColumns, 3>, input<kColumns, 4>},
+          transpose_all, block};
+}

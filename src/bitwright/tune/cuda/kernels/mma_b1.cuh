@@ -29,4 +29,4 @@ struct Bits {
 
 }  // namespace bw
 
-BW_KERNEL(mma_b1, Product) { bw::mma_block<bw::Bits>(p); }
+BW_KERNEL(mma_b1, Product) { bw::mma_tiles<bw::Bits>(p); }

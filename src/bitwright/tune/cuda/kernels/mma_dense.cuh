@@ -26,4 +26,4 @@ struct Numbers {
 
 }  // namespace bw
 
-BW_KERNEL(mma_dense, Product) { bw::mma_block<bw::Numbers>(p); }
+BW_KERNEL(mma_dense, Product) { bw::mma_tiles<bw::Numbers>(p); }

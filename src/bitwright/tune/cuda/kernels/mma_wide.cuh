@@ -6,7 +6,7 @@
 // summed in float32. Costs: 3 integer operations for every 4 (2) weights of a lane, beside 1/BW_WM of a product.
 //
 // Compiled for BW_BM x BW_BN x BW_BK, BW_WM x BW_WN, BW_STAGES, BW_A_BITS, BW_UNSIGNED, and as mma_b1 for the rest.
-#include "copies.cuh"
+#include "mma_block.cuh"
 #include "spread.cuh"
 
 namespace bw {
@@ -15,9 +15,7 @@ constexpr int kChunks = BW_BK / 128;           // of a row of weights
 constexpr int kChunksA = kChunks * BW_A_BITS;  // of a row of activations: parts of at most 8, each a tile of its own
 constexpr int kPart = kChunksA < 8 ? kChunksA : 8, kParts = kChunksA / kPart;
 using Block = Copies<kParts, kPart, kChunks>;
-constexpr int kWarpsM = BW_BM / BW_WM, kMT = BW_WM / 16, kNT = BW_WN / 8;
 constexpr int kStep = BW_A_BITS == 16 ? 16 : 32;  // K of an instruction
-static_assert(BW_THREADS == 32 * kWarpsM * (BW_BN / BW_WN), "a warp a warp tile");
 
 #if BW_A_BITS == 16
 using Sum = float;
@@ -62,51 +60,23 @@ BW_DEVICE void fragment_b(u32 (&b)[2], const char* tile, int column, int step) {
 BW_DEVICE void product(int (&c)[4], const u32 (&a)[4], const u32 (&b)[2]) { mma_s8<!BW_UNSIGNED>(c, a, b); }
 BW_DEVICE void product(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2]) { mma_f16(c, a, b); }
 
+// All K of one stage.
+BW_DEVICE void multiply(Sum (&acc)[kMT][kNT][4], const char* stage, int warp_row, int warp_column) {
+  BW_UNROLL for (int step = 0; step < BW_BK / kStep; ++step) {
+    u32 a[kMT][4];
+    BW_UNROLL for (int i = 0; i < kMT; ++i) fragment_a(a[i], stage, warp_row + 16 * i, step);
+    BW_UNROLL for (int j = 0; j < kNT; ++j) {
+      u32 b[2];
+      fragment_b(b, stage + Block::kTileA, warp_column + 8 * j, step);
+      BW_UNROLL for (int i = 0; i < kMT; ++i) product(acc[i][j], a[i], b);
+    }
+  }
+}
+
 }  // namespace bw
 
 BW_KERNEL(mma_wide, Product) {
-  using namespace bw;
-  int by, bx;
-  block_position(p.swizzle, by, bx);
-  int row0 = by * BW_BM, column0 = bx * BW_BN, warp = thread_id() / 32;
-  int warp_row = warp % kWarpsM * BW_WM, warp_column = warp / kWarpsM * BW_WN;
-  Block copies{p, shared()};
-  if (!copies.start(row0, column0)) return;
-
-  Sum acc[kMT][kNT][4];
-  BW_UNROLL for (int i = 0; i < kMT; ++i)
-    BW_UNROLL for (int j = 0; j < kNT; ++j)
-      BW_UNROLL for (int e = 0; e < 4; ++e) acc[i][j][e] = 0;
-
-  BW_UNROLL for (int s = 0; s < BW_STAGES - 1; ++s) copies.ahead();
-
-  int tile = 0, plane = BW_PLANES - 1;
-  for (int t = 0; t < copies.total; ++t) {
-    copy_wait<BW_STAGES - 2>();
-    sync_block();
-    copies.ahead();
-    const char* a_tile = copies.stage(t);
-    BW_UNROLL for (int step = 0; step < BW_BK / kStep; ++step) {
-      u32 a[kMT][4];
-      BW_UNROLL for (int i = 0; i < kMT; ++i) fragment_a(a[i], a_tile, warp_row + 16 * i, step);
-      BW_UNROLL for (int j = 0; j < kNT; ++j) {
-        u32 b[2];
-        fragment_b(b, a_tile + Block::kTileA, warp_column + 8 * j, step);
-        BW_UNROLL for (int i = 0; i < kMT; ++i) product(acc[i][j], a[i], b);
-      }
-    }
-#if BW_PLANES > 1
-    if (++tile == copies.tiles) {
-      if (plane > 0) next_plane(acc, BW_SIGNED && plane == BW_PLANES - 1);
-      tile = 0, --plane;
-    }
-#endif
-  }
-  (void)tile, (void)plane;
-  copy_wait<0>();
-
-  RowTerm* terms = reinterpret_cast<RowTerm*>(copies.memory + BW_STAGES * Block::kStage);
-  start_epilogue(p, terms, row0, BW_BM);
-  write_fragments<kMT, kNT>(p, acc, terms, row0, warp_row, column0 + warp_column);
-  end_epilogue(p, bx, row0, BW_BM, column0 + BW_BN);
+  bw::mma_block<bw::Block, bw::Sum, bw::Sum>(p, [](bw::Sum (&acc)[bw::kMT][bw::kNT][4], const char* stage, int row, int column) {
+    bw::multiply(acc, stage, row, column);
+  });
 }
