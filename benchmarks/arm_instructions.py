@@ -29,6 +29,8 @@ ROOT = Path(__file__).parents[1]
 BINARY = "build/arm/native/bitwright_once"
 QEMU = ["qemu-aarch64", "-cpu", "max"]
 
+ISAS = ("neon", "portable")  # where what the compiler makes of the portable loops is worth comparing
+
 # kernel, taps, channels, what
 CONVOLUTIONS = [
     *(("bconv_neon", 9, c, f"3x3, {c} channels") for c in (32, 64, 128, 256, 512)),
@@ -55,6 +57,12 @@ ELEMENTWISE = [
     ("epilogue_neon", 3, 256, "int16: fixed, add, PReLU, store, bits"),
     ("epilogue_neon", 4, 256, "int8: affine, store"),
     ("pack_neon", 0, 256, "float32 by channel"),
+    *((f"pool_{isa}", 300, 256, "maximum 3x3, float32") for isa in ISAS),
+    *((f"pool_{isa}", 701, 256, "mean 7x7, float32") for isa in ISAS),
+    *((f"pool_{isa}", 302, 256, "maximum 3x3, int16") for isa in ISAS),
+    *((f"pool_{isa}", 704, 256, "mean 7x7, int16") for isa in ISAS),
+    *((f"pool_{isa}", 305, 256, "maximum 3x3, uint8") for isa in ISAS),
+    *((f"pool_{isa}", 706, 256, "mean 7x7, uint8") for isa in ISAS),
 ]
 
 _VECTOR = re.compile(r"\b[vqd]\d+\b|\bv\d+\.")

@@ -76,6 +76,7 @@ extern const ProductKernel* const bmatmul_avx512;
 extern const PoolKernel* const pool_portable;
 extern const PoolKernel* const pool_avx2;
 extern const PoolKernel* const pool_avx512;
+extern const PoolKernel* const pool_neon;
 
 // supported() of the kernels.
 bool supports_portable();

@@ -15,6 +15,8 @@ namespace {
 
 #include "pool_scalar.h"
 
+constexpr int kMostVectors = 4;
+
 BITWRIGHT_INLINE __m256 real(__m256i q, const PoolFinish& f) {
   return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(q, _mm256_set1_epi32(f.zero))), _mm256_set1_ps(f.scale));
 }

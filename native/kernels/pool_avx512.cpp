@@ -15,6 +15,8 @@ namespace {
 
 #include "pool_scalar.h"
 
+constexpr int kMostVectors = 4;
+
 BITWRIGHT_INLINE __m512 real(__m512i q, const PoolFinish& f) {
   return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(q, _mm512_set1_epi32(f.zero))), _mm512_set1_ps(f.scale));
 }

@@ -1,6 +1,6 @@
-// Pooling of the SIMD instruction sets: a window's elements pass through accumulators in registers, 4 vectors of channels at a time. Included by one
-// translation unit per instruction set, inside namespace bitwright and an unnamed namespace, after it has defined one struct for each function of
-// PoolKernel: MaxF32, MeanF32, MaxI16, MaxI16Float, MeanI16, MaxU8, MeanU8, with
+// Pooling of the SIMD instruction sets: a window's elements pass through accumulators in registers, kMostVectors vectors of channels at a time. Included by one
+// translation unit per instruction set, inside namespace bitwright and an unnamed namespace, after it has defined kMostVectors (4 or 8) and one struct for
+// each function of PoolKernel: MaxF32, MeanF32, MaxI16, MaxI16Float, MeanI16, MaxU8, MeanU8, with
 //
 //   Element, Out, V, kLanes                  of the map, of the result, the accumulator and its elements
 //   load(const Element*), join(V, V)         join(what is there, the next element): the order matters for NaN
@@ -46,6 +46,8 @@ void pool_windows(typename Op::Out* out, const PoolWindows& w, const PoolFinish&
   const auto* x = static_cast<const typename Op::Element*>(w.x);
   for (uint32_t i = 0; i < w.windows; ++i, x += w.next, out += w.channels) {
     uint32_t c = 0;
+    if constexpr (kMostVectors == 8)
+      for (; c + 8 * kLanes <= w.channels; c += 8 * kLanes) pool_block<Op, 8, H, W>(out + c, x + c, w, finish);
     for (; c + 4 * kLanes <= w.channels; c += 4 * kLanes) pool_block<Op, 4, H, W>(out + c, x + c, w, finish);
     if (c + 2 * kLanes <= w.channels) {
       pool_block<Op, 2, H, W>(out + c, x + c, w, finish);

@@ -131,7 +131,7 @@ const ProductKernel* const* product_kernels() {
 }
 
 const PoolKernel* const* pool_kernels() {
-  static const PoolKernel* const all[] = {pool_portable, pool_avx2, pool_avx512};
+  static const PoolKernel* const all[] = {pool_portable, pool_avx2, pool_avx512, pool_neon};
   static const List<PoolKernel, std::size(all)> list(all);
   return list.entries;
 }

@@ -4,11 +4,12 @@
 //   bitwright_once KERNEL TAPS CHANNELS REPEATS
 //
 // bconv_*, fconv_* and qconv_*: a full tile of TAPS taps and CHANNELS input channels (qconv_*, 0: a depthwise one). bdepthwise_*: 16 pixels, below 16
-// TAPS into bits, else TAPS - 16 taps into counts. epilogue_* and pack_*: 48 pixels of CHANNELS channels, TAPS chooses the chain (see below). Prints
-// the multiply-accumulates, or elements, of one repetition.
+// TAPS into bits, else TAPS - 16 taps into counts. epilogue_* and pack_*: 48 pixels of CHANNELS channels, TAPS chooses the chain (see below). pool_*:
+// TAPS = 100 * windows' width + function (see below). Prints the multiply-accumulates, or elements, of one repetition.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <memory>
 #include <new>
 #include <vector>
@@ -174,6 +175,18 @@ size_t pack(const PackKernel& k, const Shape& s) {
   return elements;
 }
 
+// 16 square windows that continue each other; in order the functions of the kernel.
+size_t pools(const PoolKernel& k, const Shape& s) {
+  const PoolFn functions[] = {k.max_f32, k.mean_f32, k.max_i16, k.max_i16_to_f32, k.mean_i16, k.max_u8, k.mean_u8};
+  if (s.taps % 100 >= std::size(functions)) return 0;
+  const uint32_t width = s.taps / 100, windows = 16;
+  const size_t row = size_t{windows} * width * s.channels;
+  const PoolWindows w{aligned<float>(row * width), size_t{width} * s.channels, {0, row, s.channels}, {1, width, width}, windows, s.channels};
+  auto* out = aligned<float>(size_t{windows} * s.channels);
+  for (uint32_t i = 0; i < s.repeats; ++i) functions[s.taps % 100](out, w, {});
+  return row * width;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -196,6 +209,8 @@ int main(int argc, char** argv) {
     work = epilogue(*e, s);
   else if (const PackKernel* p = find_pack_kernel(name))
     work = pack(*p, s);
+  else if (const PoolKernel* l = find_pool_kernel(name))
+    work = pools(*l, s);
   else
     std::fprintf(stderr, "this CPU has no kernel '%s'\n", name);
   std::printf("%zu\n", work);
