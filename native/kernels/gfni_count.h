@@ -146,30 +146,83 @@ struct Counting {
       block<Level>(0, out);
       weights += size_t{4 << Level} * 192;
       offset += 4 << Level;
-      BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) {
-        V* plane = counter[c].plane + Level + 3;
-        V s = plane[0], carry = out[0][c];
-        full_add(s, carry, out[1][c]);
-        const V half = _mm512_and_si512(s, out[2][c]);
-        plane[0] = _mm512_xor_si512(s, out[2][c]);
-        s = plane[1];
-        full_add(s, carry, half);
-        plane[1] = s;
-        for (V* p = plane + 2; p < counter[c].plane + planes; ++p) {
-          const V t = *p;
-          *p = _mm512_xor_si512(t, carry);
-          carry = _mm512_and_si512(t, carry);
-        }
-      }
+      BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) ripple(c, Level + 3, out[0][c], out[1][c], out[2][c], planes);
+    }
+  }
+  // Three bits of weight 2^first into a group's planes from `first` on.
+  BITWRIGHT_INLINE void ripple(int c, uint32_t first, V carry, const V& b, const V& d, uint32_t planes) const {
+    V* plane = counter[c].plane + first;
+    V s = plane[0];
+    full_add(s, carry, b);
+    const V half = _mm512_and_si512(s, d);
+    plane[0] = _mm512_xor_si512(s, d);
+    s = plane[1];
+    full_add(s, carry, half);
+    plane[1] = s;
+    for (V* p = plane + 2; p < counter[c].plane + planes; ++p) {
+      const V t = *p;
+      *p = _mm512_xor_si512(t, carry);
+      carry = _mm512_and_si512(t, carry);
     }
   }
 };
+
+#if BITWRIGHT_GNU_ASM
+// 3 groups by assembly in a chosen order (gfni_steps.py): blocks of 8 steps, in a loop of 2 KB, leave 3 bits of weight 16 a group. Four blocks' bits are
+// added here. The same for 2 groups gained in L1, but not in layers (7x7x512).
+struct Blocks {
+  static constexpr int kGroups = 3;
+  using Count = Counting<kGroups>;
+  using Three = V[3][kGroups];
+  static constexpr uint32_t kSteps = 8, kTogether = 4;
+  alignas(64) Three bit[kTogether];
+
+  // Runs `count` blocks; weights and offset move on.
+  BITWRIGHT_INLINE void run(Count& k, uint32_t count) {
+    V* out = &bit[0][0][0];
+    ptrdiff_t at0, at1;
+    __asm__ volatile(
+#include "gfni_steps.h"
+        : [weights] "+r"(k.weights), [offset] "+r"(k.offset), [out] "+r"(out), [count] "+r"(count), [at0] "=&r"(at0), [at1] "=&r"(at1)
+        : [counter] "r"(k.counter), [base0] "r"(k.base[0]), [base1] "r"(k.base[1]), [base2] "r"(k.base[2]), [second0] "r"(k.second[0]),
+          [second1] "r"(k.second[1]), [second2] "r"(k.second[2])
+        : "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
+          "xmm15", "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30",
+          "xmm31");
+  }
+  BITWRIGHT_INLINE void together(Count& k, uint32_t planes) {
+    Three b[kTogether];
+    BITWRIGHT_UNROLL for (uint32_t i = 0; i < kTogether; ++i)
+      BITWRIGHT_UNROLL for (uint32_t j = 0; j < 3; ++j)
+        BITWRIGHT_UNROLL for (int c = 0; c < kGroups; ++c) b[i][j][c] = bit[i][j][c];
+    BITWRIGHT_UNROLL for (uint32_t i = 0; i < kTogether; i += 2) {
+      k.add(4, b[i][0], b[i][1]);
+      k.add(4, b[i][2], b[i + 1][0]);
+      k.add(4, b[i + 1][1], b[i + 1][2]);
+    }
+    k.add(5, b[0][0], b[0][2]);
+    k.add(5, b[1][1], b[2][0]);
+    k.add(5, b[2][2], b[3][1]);
+    BITWRIGHT_UNROLL for (int c = 0; c < kGroups; ++c) k.ripple(c, 6, b[0][0][c], b[1][1][c], b[2][2][c], planes);
+  }
+  BITWRIGHT_INLINE void all(Count& k, uint32_t count, uint32_t planes) {
+    for (; count >= kTogether; count -= kTogether) {
+      run(k, kTogether);
+      together(k, planes);
+    }
+    if (count == 0) return;
+    run(k, count);
+    for (uint32_t i = 0; i < count; ++i)
+      BITWRIGHT_UNROLL for (int c = 0; c < kGroups; ++c) k.ripple(c, 4, bit[i][0][c], bit[i][1][c], bit[i][2][c], planes);
+  }
+};
+#endif
 
 // Counts a tile: planes 1 and above of each group, plane 0 by the last xor.
 template <int Groups>
 BITWRIGHT_NOINLINE void count_groups(Counter* counter, const SlicedTile& tile, const BitSlice& slice) {
   const uint32_t touched = slice.planes > 8 ? slice.planes : 8;  // a block of 32 steps ripples into planes 6 and 7
-  for (uint32_t plane = 3; plane < touched; ++plane)
+  for (uint32_t plane = 1; plane < touched; ++plane)
     BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) counter[c].plane[plane] = _mm512_setzero_si512();
   Counting<Groups> k;
   k.weights = static_cast<const uint8_t*>(tile.weights);
@@ -178,12 +231,25 @@ BITWRIGHT_NOINLINE void count_groups(Counter* counter, const SlicedTile& tile, c
   BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) {
     k.base[c] = tile.base[c];
     k.second[c] = tile.base[c] + tile.plane_stride;
-    k.s2[c] = k.s4[c] = _mm512_setzero_si512();
   }
-  k.template blocks<3>(slice.steps / 32, slice.planes);
-  const uint32_t rest = slice.steps % 32;
-  k.template blocks<1>(rest / 8, slice.planes);
-  k.template blocks<0>(rest % 8 / 4, slice.planes);
+#if BITWRIGHT_GNU_ASM
+  constexpr bool scheduled = Groups == Blocks::kGroups;
+  if constexpr (scheduled) {
+    Blocks blocks;
+    blocks.all(k, slice.steps / Blocks::kSteps, slice.planes);
+  }
+#else
+  constexpr bool scheduled = false;
+#endif
+  BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) {
+    k.s2[c] = counter[c].plane[1];
+    k.s4[c] = counter[c].plane[2];
+  }
+  if constexpr (!scheduled) {
+    k.template blocks<3>(slice.steps / 32, slice.planes);
+    k.template blocks<1>(slice.steps % 32 / 8, slice.planes);
+  }
+  k.template blocks<0>(slice.steps % 8 / 4, slice.planes);
   const V last = load(k.weights);
   BITWRIGHT_UNROLL for (int c = 0; c < Groups; ++c) {
     counter[c].plane[0] = parity(last, tile.base[c] + tile.last);
