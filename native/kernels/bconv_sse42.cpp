@@ -18,16 +18,13 @@
 namespace bitwright {
 namespace {
 
-constexpr uint32_t kPanel = 32;
-constexpr uint32_t kPixels = 4;
-constexpr int kVectors = kPanel / 16;
-constexpr size_t kWordBytes = 4 * 2 * kPanel;  // of one (tap, word) in a panel
-constexpr uint32_t kRoom = 7;                  // words until a byte sum could exceed 255
-constexpr uint32_t kMaxWords = 65535 / 32;     // words whose count surely fits 16 bits
-
-#include "nibble_table.h"
-
-size_t panel_bytes(uint32_t taps, uint32_t words) { return static_cast<size_t>(taps) * words * kWordBytes; }
+using V = __m128i;
+constexpr uint32_t kBytes = 16, kPanel = 32;
+constexpr int kVectors = kPanel / kBytes;
+BITWRIGHT_INLINE V zero() { return _mm_setzero_si128(); }
+BITWRIGHT_INLINE V load(const uint8_t* p) { return _mm_load_si128(reinterpret_cast<const __m128i*>(p)); }
+BITWRIGHT_INLINE void store(uint16_t* p, V x) { _mm_store_si128(reinterpret_cast<__m128i*>(p), x); }
+BITWRIGHT_INLINE void store_unaligned(uint16_t* p, V x) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), x); }
 
 // acc += table row looked up by the weights' nibbles. Inline assembly so that loading the row is the copy that pshufb overwrites.
 BITWRIGHT_INLINE void add_lookup(__m128i& acc, const uint8_t* row, __m128i w) {
@@ -40,96 +37,16 @@ BITWRIGHT_INLINE void add_lookup(__m128i& acc, const uint8_t* row, __m128i w) {
 #endif
 }
 
-// A stretch of a tile: `total` words beginning with word `first` of tap `tap`, weights at `w`.
-struct Stretch {
-  uint32_t tap, first, total;
-  const uint8_t* w;
-};
-
-// sums[i][v][0..1]: 16-bit sums of channels 16v..16v+7 and 16v+8..16v+15 of pixel i.
-template <int P>
-BITWRIGHT_INLINE void count(__m128i (&sums)[P][kVectors][2], const BinaryTile& tile, Stretch s) {
-  for (int i = 0; i < P; ++i)
-    for (int v = 0; v < kVectors; ++v) sums[i][v][0] = sums[i][v][1] = _mm_setzero_si128();
-  while (s.total > 0) {
-    __m128i acc[P][kVectors];
-    BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
-      BITWRIGHT_UNROLL for (int v = 0; v < kVectors; ++v) acc[i][v] = _mm_setzero_si128();
-    uint32_t room = s.total < kRoom ? s.total : kRoom;
-    s.total -= room;
-    while (room > 0) {
-      const uint8_t* a[P];
-      BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
-        a[i] = reinterpret_cast<const uint8_t*>(tile.base[i] + tile.offset[i][s.tap] + s.first);
-      uint32_t words = tile.words - s.first;
-      if (words > room) words = room;
-      room -= words;
-      s.first += words;
-      if (s.first == tile.words) s.first = 0, ++s.tap;
-      for (size_t k = 0; k < 4 * static_cast<size_t>(words); ++k, s.w += 2 * kPanel) {
-        __m128i low[kVectors], high[kVectors];
-        BITWRIGHT_UNROLL for (int v = 0; v < kVectors; ++v) {
-          low[v] = _mm_load_si128(reinterpret_cast<const __m128i*>(s.w + 16 * v));
-          high[v] = _mm_load_si128(reinterpret_cast<const __m128i*>(s.w + kPanel + 16 * v));
-        }
-        BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) {
-          const uint8_t* rows = table.rows[a[i][k]][0];
-          BITWRIGHT_UNROLL for (int v = 0; v < kVectors; ++v) add_lookup(acc[i][v], rows, low[v]);
-          BITWRIGHT_UNROLL for (int v = 0; v < kVectors; ++v) add_lookup(acc[i][v], rows + 16, high[v]);
-        }
-      }
-    }
-    BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
-      BITWRIGHT_UNROLL for (int v = 0; v < kVectors; ++v) {
-        sums[i][v][0] = _mm_add_epi16(sums[i][v][0], _mm_cvtepu8_epi16(acc[i][v]));
-        sums[i][v][1] = _mm_add_epi16(sums[i][v][1], _mm_unpackhi_epi8(acc[i][v], _mm_setzero_si128()));
-      }
-  }
+BITWRIGHT_INLINE void add_lookups(V (&acc)[kVectors], const uint8_t* row, const V (&nibbles)[kVectors]) {
+  BITWRIGHT_UNROLL for (int v = 0; v < kVectors; ++v) add_lookup(acc[v], row, nibbles[v]);
 }
 
-template <int P>
-void tile16(uint16_t* counts, const BinaryTile& tile) {
-  __m128i sums[P][kVectors][2];
-  count<P>(sums, tile, {0, 0, tile.taps * tile.words, static_cast<const uint8_t*>(tile.weights)});
-  for (int i = 0; i < P; ++i)
-    for (int v = 0; v < kVectors; ++v)
-      for (int h = 0; h < 2; ++h) _mm_storeu_si128(reinterpret_cast<__m128i*>(counts + i * kPanel + 16 * v + 8 * h), sums[i][v][h]);
+BITWRIGHT_INLINE void add_bytes(V (&sums)[2], V acc) {
+  sums[0] = _mm_add_epi16(sums[0], _mm_cvtepu8_epi16(acc));
+  sums[1] = _mm_add_epi16(sums[1], _mm_unpackhi_epi8(acc, _mm_setzero_si128()));
 }
 
-template <int P>
-void tile32(uint32_t* counts, const BinaryTile& tile) {
-  for (uint32_t j = 0; j < P * kPanel; ++j) counts[j] = 0;
-  const uint64_t total = static_cast<uint64_t>(tile.taps) * tile.words;
-  for (uint64_t done = 0; done < total; done += kMaxWords) {
-    const uint32_t words = total - done < kMaxWords ? static_cast<uint32_t>(total - done) : kMaxWords;
-    __m128i sums[P][kVectors][2];
-    count<P>(sums, tile, {static_cast<uint32_t>(done / tile.words), static_cast<uint32_t>(done % tile.words), words,
-                          static_cast<const uint8_t*>(tile.weights) + done * kWordBytes});
-    alignas(16) uint16_t part[P * kPanel];
-    for (int i = 0; i < P; ++i)
-      for (int v = 0; v < kVectors; ++v)
-        for (int h = 0; h < 2; ++h) _mm_store_si128(reinterpret_cast<__m128i*>(part + i * kPanel + 16 * v + 8 * h), sums[i][v][h]);
-    for (uint32_t j = 0; j < P * kPanel; ++j) counts[j] += part[j];
-  }
-}
-
-void count16(uint16_t* counts, const BinaryTile& tile) {
-  switch (tile.pixels) {
-    case 1: return tile16<1>(counts, tile);
-    case 2: return tile16<2>(counts, tile);
-    case 3: return tile16<3>(counts, tile);
-    default: return tile16<4>(counts, tile);
-  }
-}
-
-void count32(uint32_t* counts, const BinaryTile& tile) {
-  switch (tile.pixels) {
-    case 1: return tile32<1>(counts, tile);
-    case 2: return tile32<2>(counts, tile);
-    case 3: return tile32<3>(counts, tile);
-    default: return tile32<4>(counts, tile);
-  }
-}
+#include "bconv_nibbles.h"
 
 const BinaryKernel kernel = {
     "bconv_sse42", "sse42", "nibble tables by pshufb, channels in 8-bit lanes, tile 4x32",
