@@ -215,13 +215,22 @@ def _level_linear_fake(*args: Any) -> Tensor:
     return tensors[0].new_empty(checks.level_linear_shape(*tensors, LevelLinearAttrs(*rest)))
 
 
-# The three below only compare or unpack bits, so plain torch serves every device.
+# The three below only compare or unpack bits: plain torch on the CPU, small kernels on CUDA.
 @torch.library.custom_op("bitwright::binarize", mutates_args=(), schema=BINARIZE_SCHEMA)
 def binarize(x: Tensor, threshold: Tensor, low: float, axis: int) -> Tensor:
     """x float32, threshold `[1]` or as long as `axis` of x, to 1 or `low` in the shape of x."""
     attrs = BinarizeAttrs(low, axis)
     checks.binarize_shape(x, threshold, attrs)
     return reference_ops.binarize(x, threshold, attrs.low, attrs.axis % x.ndim).contiguous()
+
+
+@binarize.register_kernel("cuda")
+def _binarize_cuda(x: Tensor, threshold: Tensor, low: float, axis: int) -> Tensor:
+    from bitwright.export import cuda
+
+    attrs = BinarizeAttrs(low, axis)
+    checks.binarize_shape(x, threshold, attrs)
+    return cuda.run_elementwise("binarize", x, threshold, attrs)
 
 
 @binarize.register_fake
@@ -237,6 +246,15 @@ def binary_embedding(ids: Tensor, weight: Tensor, scale: Tensor, channels: int) 
     return reference_ops.binary_embedding(ids, weight, scale, attrs)
 
 
+@binary_embedding.register_kernel("cuda")
+def _binary_embedding_cuda(ids: Tensor, weight: Tensor, scale: Tensor, channels: int) -> Tensor:
+    from bitwright.export import cuda
+
+    attrs = BinaryEmbeddingAttrs(channels)
+    checks.embedding_shape(ids, weight, scale, attrs)
+    return cuda.run_elementwise("binary_embedding", ids, weight, scale, attrs)
+
+
 @binary_embedding.register_fake
 def _binary_embedding_fake(ids: Tensor, weight: Tensor, scale: Tensor, channels: int) -> Tensor:
     return scale.new_empty(checks.embedding_shape(ids, weight, scale, BinaryEmbeddingAttrs(channels)))
@@ -248,6 +266,15 @@ def unpack_weight(weight: Tensor, shape: list[int]) -> Tensor:
     attrs = UnpackWeightAttrs(tuple(shape))
     checks.unpack_shape(weight, attrs)
     return reference_ops.unpack_weight(weight, attrs)
+
+
+@unpack_weight.register_kernel("cuda")
+def _unpack_weight_cuda(weight: Tensor, shape: list[int]) -> Tensor:
+    from bitwright.export import cuda
+
+    attrs = UnpackWeightAttrs(tuple(shape))
+    checks.unpack_shape(weight, attrs)
+    return cuda.run_elementwise("unpack_weight", weight, attrs)
 
 
 @unpack_weight.register_fake

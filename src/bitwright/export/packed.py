@@ -22,7 +22,7 @@ from bitwright.compiler.dialect import (
     LevelConvAttrs,
     LevelLinearAttrs,
 )
-from bitwright.export import operators  # noqa: F401  (registers torch.ops.bitwright)
+from bitwright.export import half_linear, operators  # noqa: F401  (registers torch.ops.bitwright)
 
 L = TypeVar("L", bound="FrozenModule")
 
@@ -354,7 +354,10 @@ class WeightOnlyConv(PackedLayer):
 
 
 class WeightOnlyLinear(PackedLayer):
-    """Linear layer of real inputs with 1-bit weights: `y = scale * (x · ±1) + bias`. Weight uint8 `[O, bytes]`."""
+    """Linear layer of real inputs with 1-bit weights: `y = scale * (x · ±1) + bias`. Weight uint8 `[O, bytes]`.
+
+    float16 and bfloat16 inputs give outputs of their type, summed in float32 (`bitwright::half_linear`).
+    """
 
     scale: Tensor
     bias: Tensor
@@ -364,6 +367,8 @@ class WeightOnlyLinear(PackedLayer):
         self.in_features = in_features
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.dtype in half_linear.FORMS:
+            return torch.ops.bitwright.half_linear(x, self.weight, self.scale, self.bias, self.in_features)
         signs = torch.ops.bitwright.unpack_weight(self.weight, [self.weight.shape[0], self.in_features])
         return F.linear(x, signs) * self.scale + self.bias
 

@@ -7,6 +7,8 @@ attributes of the dialect's node.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,6 +23,9 @@ from bitwright.compiler.dialect import (
     UnpackWeightAttrs,
 )
 from bitwright.export.bits import exchange_channels, unpack_filters, unpack_rows
+
+if TYPE_CHECKING:
+    from bitwright.export.half_linear import HalfLinearAttrs
 
 _CONV = (F.conv1d, F.conv2d, F.conv3d)
 _CONV_TRANSPOSE = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
@@ -131,6 +136,13 @@ def binary_linear(
 ) -> Tensor:
     """`bitwright::binary_linear`: x `[..., F]` to `[..., O]`."""
     return affine(linear_accumulator(x, weight, threshold, attrs), scale, bias, x.ndim - 1).contiguous()
+
+
+def half_linear(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor, attrs: HalfLinearAttrs) -> Tensor:
+    """`bitwright::half_linear`: x `[..., F]` of 16-bit floats to `[..., O]`, summed in float32, rounded once."""
+    with torch.autocast(x.device.type, enabled=False):
+        sums = F.linear(x.float(), signs(unpack_rows(weight, attrs.channels)))
+    return affine(sums, scale, bias, x.ndim - 1).to(x.dtype).contiguous()
 
 
 def binary_embedding(ids: Tensor, weight: Tensor, scale: Tensor, attrs: BinaryEmbeddingAttrs) -> Tensor:

@@ -60,8 +60,10 @@ FORMATS: dict[str, Format] = {
     **{f"u{b}": Format(f"u{b}", b, "unsigned") for b in range(1, 9)},
     **{f"s{b}": Format(f"s{b}", b, "signed") for b in range(2, 9)},
     "f16": Format("f16", 0, "float"),
+    "bf16": Format("bf16", 0, "float"),
 }
-"""pm1: ±1. u1: {0,1}. u2 … u8, s2 … s8: integers. f16: real activations beside 1-bit weights (W1A16)."""
+"""pm1: ±1. u1: {0,1}. u2 … u8, s2 … s8: integers. f16, bf16: real
+activations beside 1-bit weights (W1A16)."""
 
 
 def format_of(name: str) -> Format:

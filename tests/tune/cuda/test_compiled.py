@@ -9,6 +9,7 @@ import pytest
 from bitwright.tune import Config, Problem, TuneError
 from bitwright.tune.cuda import Conv2d, model
 from bitwright.tune.cuda.compiler import available, compile_build, compile_source
+from bitwright.tune.cuda.elementwise import BINARIZE, UNPACK
 from bitwright.tune.cuda.families import CudaTemplate, Direct, Gemv, MmaB1, MmaWide, PopcGemm, WgmmaB1
 from bitwright.tune.cuda.families.base import finish_build
 from bitwright.tune.cuda.packing import PackBuild
@@ -99,11 +100,20 @@ def test_what_would_happen_without_the_refusals(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("form", "a", "out", "kind"),
-    [("planes", "pm1", "s32", "IMMA"), ("bytes", "s8", "f16", "IMMA"), ("halves", "f16", "f16", "HMMA")],
+    [
+        ("planes", "pm1", "s32", "IMMA"),
+        ("bytes", "s8", "f16", "IMMA"),
+        ("halves", "f16", "f16", "HMMA"),
+        ("halves", "bf16", "bf16", "HMMA"),
+    ],
 )
 @pytest.mark.parametrize("gpu", ["t4", "h100", "b200"])
 def test_mma_wide(gpu: str, form: str, a: str, out: str, kind: str, tmp_path: Path) -> None:
     config = tile("mma_wide", 64, 64, 128, 32, 32, 2, form=form)
+    if (gpu, a) == ("t4", "bf16"):
+        why = MmaWide().why_invalid(config, Problem("gemm", 4096, 4096, 4096, a, out=out), model(gpu))
+        assert why == "sm_75 has no products of bfloat16"
+        return
     found = machine_of(MmaWide(), config, Problem("gemm", 4096, 4096, 4096, a, out=out), gpu, tmp_path)
     assert found.spills == 0
     per_step = 2 * 4 * 128 // (16 if form == "halves" else 32)
@@ -116,7 +126,7 @@ def test_cuda_cores(gpu: str, tmp_path: Path) -> None:
     found = machine_of(PopcGemm(), config, SQUARE, gpu, tmp_path)
     assert found.spills == 0
     assert found.instructions["POPC"] >= 8 * 2 * 4 * 2
-    for form, a in (("planes", "pm1"), ("bytes", "s8"), ("halves", "f16")):
+    for form, a in (("planes", "pm1"), ("bytes", "s8"), ("halves", "f16"), ("halves", "bf16")):
         gemv = Config.of("gemv", {"threads": 256, "tm": 4, "form": form})
         problem = Problem("gemm", 4, 4096, 4096, a, out="f16")
         assert machine_of(Gemv(), gemv, problem, gpu, tmp_path).spills == 0
@@ -135,7 +145,7 @@ def test_direct_convolutions(gpu: str, tmp_path: Path) -> None:
 
 def test_the_other_kernels(tmp_path: Path) -> None:
     main = MmaB1().build_of(PORTFOLIO[1][1], CONV, model("a100"))
-    builds = [finish_build(CONV, main.logic), PackBuild("f32", 1, True), PackBuild("bf16", 4, False)]
+    builds = [finish_build(CONV, main.logic), PackBuild("f32", 1, True), PackBuild("bf16", 4, False), UNPACK, BINARIZE]
     for build in (b.build if isinstance(b, PackBuild) else b for b in builds):
         for arch in ("sm_75", "sm_90"):
             (found,) = machine_code(compile_build(build, arch, tmp_path).cubin)

@@ -57,6 +57,7 @@ def test_popc_convolution() -> None:
         ("bytes", "u8", "s32"),
         ("halves", "f16", "f32"),
         ("halves", "f16", "f16"),
+        ("halves", "bf16", "bf16"),
     ],
 )
 def test_gemv(form: str, a: str, out: str) -> None:
@@ -72,6 +73,7 @@ def test_gemv(form: str, a: str, out: str) -> None:
         ("bytes", "s8", "s32", {}),
         ("bytes", "u8", "bits", {"bk": 256, "bm": 32}),
         ("halves", "f16", "f32", {}),
+        ("halves", "bf16", "f32", {}),
         ("halves", "f16", "bf16", {"bm": 16, "bn": 128, "wm": 16, "wn": 32, "stages": 2}),
     ],
 )

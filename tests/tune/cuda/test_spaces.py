@@ -19,6 +19,9 @@ PROBLEMS = [
     Problem("gemm", 100, 33, 70, "s4", out="bf16"),
     Problem("gemm", 8, 4096, 4096, "s8", out="f16"),
     Problem("gemm", 8, 4096, 4096, "f16", out="f16"),
+    Problem("gemm", 8, 4096, 4096, "bf16", out="bf16"),
+    Conv2d(8, 14, 14, 256, pad=(1, 1), groups=256).problem(256),
+    Conv2d(1, 7, 7, 64, (2, 2), (2, 2), d=4, kernel_d=2, stride_d=2, transposed=1).problem(64, "u3", out="bits"),
     Conv2d(8, 14, 14, 256, pad=(1, 1)).problem(256, out="bits"),
     Conv2d(1, 56, 56, 64, stride=(2, 2), pad=(1, 1), fill=-1).problem(128),
 ]

@@ -17,7 +17,7 @@ from __future__ import annotations
 from .calls import Call, call_of
 from .executor import Executor, NotPreparedError
 from .explaining import Explained, explain
-from .operators import PlainTorchWarning, run
+from .operators import PlainTorchWarning, run, run_elementwise
 from .tuning import tune_module
 
 __all__ = [
@@ -29,5 +29,6 @@ __all__ = [
     "call_of",
     "explain",
     "run",
+    "run_elementwise",
     "tune_module",
 ]

@@ -13,10 +13,13 @@ from bitwright.compiler.dialect import (
     LevelConvAttrs,
     LevelLinearAttrs,
 )
+from bitwright.export.half_linear import HalfLinearAttrs
 from bitwright.tune import Problem
 from bitwright.tune.cuda import Conv2d, RefusedError
 
-Attrs = BinaryConvAttrs | BinaryConvTransposeAttrs | BinaryLinearAttrs | LevelConvAttrs | LevelLinearAttrs
+Attrs = (
+    HalfLinearAttrs | BinaryConvAttrs | BinaryConvTransposeAttrs | BinaryLinearAttrs | LevelConvAttrs | LevelLinearAttrs
+)
 _MOST = 2**31 - 1  # kernels count rows and pixels in 32 bits
 
 
@@ -26,9 +29,9 @@ class Call:
 
     Attributes:
         op: as "binary_conv".
-        problem: for the tuner; outputs are float32.
+        problem: for the tuner; outputs are float32, of real activations their type.
         channels: of a row, or of a pixel with all its groups.
-        planes: bit planes of an activation.
+        planes: bit planes of an activation; 0: real activations.
         levels: whether activations are levels (gain and offset) or bits (threshold).
         maps: whether input and output are maps with their channels second, not rows.
         conv: of a convolution, after `before`; one of single pixels is a product.
@@ -54,6 +57,13 @@ def call_of(shape: Sequence[int], outputs: int, attrs: Attrs) -> Call | None:
     Raises:
         RefusedError: too large for kernels that count in 32 bits.
     """
+    if isinstance(attrs, HalfLinearAttrs):
+        rows = math.prod(shape[:-1])
+        if rows == 0 or outputs == 0:
+            return None
+        _check_count(rows * outputs)
+        problem = Problem("gemm", rows, outputs, attrs.channels, attrs.form, out=attrs.form)
+        return Call("half_linear", problem, attrs.channels, 0, False, False, None, None, (*shape[:-1], outputs))
     levels = isinstance(attrs, LevelConvAttrs | LevelLinearAttrs)
     planes = attrs.bits if isinstance(attrs, LevelConvAttrs | LevelLinearAttrs) else 1
     form = f"u{planes}"

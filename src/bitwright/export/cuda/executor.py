@@ -23,6 +23,8 @@ from bitwright.tune.cuda.packing import Pack, PackBuild
 from .calls import Call
 from .weights import DENSE, WORDS, TermTensors, WeightCache, chunked, row_words
 
+_OUTPUTS = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+
 
 class NotPreparedError(RuntimeError):
     """A CUDA graph is being captured, and a call of the model was never made before."""
@@ -68,11 +70,11 @@ class Executor:
         self._lock = threading.Lock()
 
     def run(self, call: Call, x: Tensor, weight: Tensor, vectors: Sequence[Tensor]) -> Tensor:
-        """The operator's output: float32, channels last in memory.
+        """The operator's output: float32 (of real activations their type), channels last in memory.
 
         Args:
             call: of these tensors, which were checked.
-            x: float32.
+            x: float32, or real activations as `half_linear` takes them.
             weight: packed.
             vectors: threshold (of levels: gain, offset), scale, bias.
 
@@ -90,7 +92,7 @@ class Executor:
         if call.before is not None:
             x = _padded(x, *call.before)
         pack = None
-        if logic not in ("exact", *DENSE):
+        if logic not in ("exact", *DENSE):  # never of real activations
             if call.levels and call.planes == 1:  # the packing kernel compares single bits with a threshold
                 x = reference_ops.levels(x, first[0], first[1], 1, 1 if call.maps else x.ndim - 1)
                 first = [torch.full((1,), 0.5, device=x.device)]
@@ -99,7 +101,9 @@ class Executor:
         rows, terms = self._prepare(call, weight, logic, [b for b in builds if b is not None])
         numbers: dict[str, int] = {}
         sums: Tensor | None = None
-        if pack is None:
+        if call.planes == 0:
+            a = _aligned(x.reshape(-1, call.channels))
+        elif pack is None:
             a = _numbers(x, first, call, torch.uint8 if logic == "exact" else DENSE[logic])
         else:
             a, sums = self._packed(pack, x, strides, first, call)
@@ -108,7 +112,7 @@ class Executor:
         numbers |= {"lda": row, "a_chunks": row * taps}
         m, n = call.problem.m, call.problem.n
         chunks = rows.shape[1] * rows.element_size() // 16
-        out = torch.empty((m, n), dtype=torch.float32, device=x.device)
+        out = torch.empty((m, n), dtype=_OUTPUTS[call.problem.out], device=x.device)
         reads: dict[str, Tensor] = {"a": a, "w": rows, "w_terms": terms.w_terms, "scale": scale, "bias": bias}
         optional = {"a_sums": sums, "row_class": terms.row_class, "pad": terms.pad}
         reads |= {name: tensor for name, tensor in optional.items() if tensor is not None}
@@ -152,6 +156,29 @@ class Executor:
         )
         self.chooser.forget()
         return report
+
+    def start(
+        self,
+        build: Build,
+        grid: tuple[int, int, int],
+        arguments: ctypes.Structure,
+        reads: Sequence[Tensor],
+        writes: Sequence[Tensor],
+    ) -> None:
+        """A kernel that needs no choice: loaded at its first start, then started.
+
+        Raises:
+            NotPreparedError: it is not loaded, and a graph is being captured.
+        """
+        with self._lock:
+            if build not in self._kernels:
+                if self.launcher.capturing():
+                    raise NotPreparedError(
+                        f"{build.kernel} runs for the first time while a CUDA graph is captured. Run the model once "
+                        "before the capture"
+                    )
+                self._kernels[build] = self.launcher.load(build)
+        self._launch(build, grid, arguments, reads, writes)
 
     def _prepare(self, call: Call, weight: Tensor, logic: str, builds: Sequence[Build]) -> tuple[Tensor, TermTensors]:
         """Loads kernels and lays out weights that are not there yet, unless a graph is being captured."""
@@ -221,6 +248,12 @@ def _packing(x: Tensor, call: Call) -> tuple[Build, Tensor, dict[str, int]]:
 
 def _padded(x: Tensor, widths: tuple[int, ...], value: float | None) -> Tensor:
     return F.pad(x, widths, mode="replicate") if value is None else F.pad(x, widths, value=value)
+
+
+def _aligned(x: Tensor) -> Tensor:
+    """Rows of whole chunks; copied if they are not."""
+    whole = x.is_contiguous() and x.shape[-1] * x.element_size() % 16 == 0 and x.data_ptr() % 16 == 0
+    return x if whole else chunked(x)
 
 
 def _numbers(x: Tensor, first: Sequence[Tensor], call: Call, dtype: torch.dtype) -> Tensor:

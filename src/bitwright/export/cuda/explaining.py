@@ -18,6 +18,7 @@ from bitwright.compiler.dialect import (
     LevelConvAttrs,
     LevelLinearAttrs,
 )
+from bitwright.export.half_linear import FORMS, HalfLinearAttrs
 from bitwright.tune import Device, Store
 from bitwright.tune.cuda import Choice, Chooser, RefusedError, model, this_gpu
 
@@ -30,6 +31,8 @@ _ATTRS: dict[str, Callable[..., Attrs]] = {
     "level_conv": LevelConvAttrs,
     "level_linear": LevelLinearAttrs,
 }
+_KERNELS = {"binarize": "binarize", "binary_embedding": "unpack", "unpack_weight": "unpack"}
+"""Of operators with one kernel and nothing to choose."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Met:
     op: str
     call: Call | None
     reason: str | None
+    kernel: str | None = None  # of an operator that has only one
 
 
 @dataclass(frozen=True)
@@ -49,17 +53,21 @@ class Explained:
     Attributes:
         layer: path of the module.
         op: packed operator.
-        choice: the kernel; None: plain torch.
+        choice: the kernel; None: plain torch, or `kernel`.
         reason: why plain torch.
+        kernel: name of the operator's only kernel, or None.
     """
 
     layer: str
     op: str
     choice: Choice | None
     reason: str | None
+    kernel: str | None = None
 
     def __str__(self) -> str:
         what = f"plain torch: {self.reason}" if self.choice is None else str(self.choice)
+        if self.kernel is not None:
+            what = f"{self.kernel} (one kernel, nothing to choose)"
         return f"{self.layer or '(the model itself)'}: {self.op}: {what}"
 
 
@@ -88,7 +96,7 @@ def explain(
                 choice = chooser.choose(met.call.problem)
             except RefusedError as error:
                 reason = str(error)
-        found.append(Explained(met.layer, met.op, choice, reason))
+        found.append(Explained(met.layer, met.op, choice, reason, met.kernel))
     return found
 
 
@@ -134,11 +142,13 @@ class _Recorder(TorchDispatchMode):
 
 
 def _met(layer: str, op: str, args: Any) -> Met:
-    if op not in _ATTRS:
-        return Met(layer, op, None, "it only compares or unpacks bits")
+    if op in _KERNELS:
+        return Met(layer, op, None, None, _KERNELS[op])
     tensors = [a for a in args if isinstance(a, torch.Tensor)]
+    rest = args[len(tensors) :]
     try:
-        call = call_of(tensors[0].shape, tensors[1].shape[0], _ATTRS[op](*args[len(tensors) :]))
+        attrs = HalfLinearAttrs(rest[0], FORMS[tensors[0].dtype]) if op == "half_linear" else _ATTRS[op](*rest)
+        call = call_of(tensors[0].shape, tensors[1].shape[0], attrs)
     except RefusedError as error:
         return Met(layer, op, None, str(error))
     return Met(layer, op, call, None if call is not None else "nothing to compute")

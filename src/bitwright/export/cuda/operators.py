@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from bitwright.export import native, reference_ops
 from bitwright.export.maps import channels_last
 from bitwright.tune.cuda import RefusedError
 
+from . import elementwise
 from .calls import Attrs, call_of
 from .device import executor_of
 from .executor import Executor
@@ -38,14 +40,46 @@ def run(op: str, x: Tensor, weight: Tensor, vectors: Sequence[Tensor], attrs: At
         with torch.cuda.device(x.device):
             return with_executor(executor_of(x.device), op, x, weight, vectors, attrs)
     except RefusedError as error:
-        if (op, str(error)) not in _said:
-            _said.add((op, str(error)))
-            warnings.warn(
-                f"{op} runs in plain torch: {error} (bitwright.export.cuda.explain lists all layers)",
-                PlainTorchWarning,
-                stacklevel=2,
-            )
+        _say(op, error)
         return reference(op, x, weight, vectors, attrs)
+
+
+def run_elementwise(op: str, *args: Any) -> Tensor:
+    """`binarize`, `binary_embedding` or `unpack_weight` on CUDA tensors that were checked, with its attributes last."""
+    found = None if native.reference_ops_enabled() else _executor(op, args[0].device)
+    if found is None:
+        return elementwise_reference(op, *args)
+    kernel: Callable[..., Tensor] = getattr(elementwise, op)
+    with torch.cuda.device(args[0].device):
+        return kernel(found, *args)
+
+
+def elementwise_reference(op: str, *args: Any) -> Tensor:
+    """The same in plain torch."""
+    if op == "binarize":
+        x, threshold, attrs = args
+        return reference_ops.binarize(x, threshold, attrs.low, attrs.axis % x.ndim).contiguous()
+    compute: Callable[..., Tensor] = getattr(reference_ops, op)
+    return compute(*args)
+
+
+def _executor(op: str, device: torch.device) -> Executor | None:
+    """Of a GPU; None, and said once, where there is none."""
+    try:
+        return executor_of(device)
+    except RefusedError as error:
+        _say(op, error)
+        return None
+
+
+def _say(op: str, error: RefusedError) -> None:
+    if (op, str(error)) not in _said:
+        _said.add((op, str(error)))
+        warnings.warn(
+            f"{op} runs in plain torch: {error} (bitwright.export.cuda.explain lists all layers)",
+            PlainTorchWarning,
+            stacklevel=3,
+        )
 
 
 def with_executor(

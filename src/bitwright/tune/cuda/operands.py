@@ -118,7 +118,7 @@ def _dense_side(
 ) -> Ints:
     """Numbers of both sides as they are; rows, of a convolution pixels and taps, padded with zeros to 16 bytes."""
     shape = (problem.m, problem.k) if conv is None else (conv.images * conv.pixels, conv.c)
-    a = rng.integers(-64, 65, shape) if problem.a == "f16" else random_values(problem.a, shape, rng)
+    a = rng.integers(-64, 65, shape) if format_of(problem.a).kind == "float" else random_values(problem.a, shape, rng)
     fill = conv.fill if conv is not None and format_of(problem.a).kind == "sign" else 0
     taps = w.reshape(len(w), -1, conv.c if conv else w.shape[1])
     unsigned = format_of(problem.a).kind == "unsigned"
@@ -178,7 +178,7 @@ def _exact_side(
 
     Halves are drawn as integers, so that any order of the sums is exact in float32.
     """
-    float_side = problem.a == "f16"
+    float_side = format_of(problem.a).kind == "float"
     a = (
         rng.integers(-64, 65, (problem.m, problem.k))
         if float_side
@@ -186,10 +186,7 @@ def _exact_side(
     )
     size = 2 if float_side else 1
     row = ceil(problem.k * size / 16)
-    dtype = np.float16 if float_side else (np.uint8 if format_of(problem.a).kind == "unsigned" else np.int8)
-    padded = np.zeros((problem.m, row * 16 // size), dtype)
-    padded[:, : problem.k] = a
-    inputs["a"] = padded
+    inputs["a"] = _padded(a, problem.a if float_side else "s8", format_of(problem.a).kind == "unsigned")
     numbers |= {"lda": row, "a_chunks": row}
     return exact_product(a, w)
 

@@ -109,6 +109,8 @@ def _library(text: str, library: str) -> ctypes.CDLL:
 _KERNELS = {
     "pack": {"pack": "Pack"},
     "compare": {"compare": "Compare"},
+    "unpack": {"unpack": "Unpack"},
+    "binarize": {"binarize": "Binarize"},
     "cutlass_b1": {"cutlass_b1_params": "Setup", "cutlass_b1": "bw::Gemm::Params"},
 }
 """Of files with other kernels than the one `Product` kernel of their name: each kernel's arguments."""

@@ -59,6 +59,7 @@ BW_DEVICE void store_shared(T* p, T value) {
   m().note_write(p, sizeof(T));
   *p = value;
 }
+BW_DEVICE void stop() { m().block.fail_thread("the kernel refuses its input"); }
 BW_DEVICE void copy16(void* to, const void* from, bool valid) { m().copy16(to, valid ? from : nullptr); }
 BW_DEVICE void copy_commit() { m().commit(); }
 template <int N>
@@ -206,6 +207,13 @@ BW_DEVICE void mma_f16(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2]) {
   mma("mma.m16n8k16.f16", a, b, c, [](auto& all, int r, int n) {
     double sum = *c_of<float>(all, r, n);  // the order of the hardware's sums is not specified
     for (int k = 0; k < 16; ++k) sum += double(half_to_float(u16(a_of(all, r, k, 16)))) * half_to_float(u16(b_of(all, n, k, 16)));
+    *c_of<float>(all, r, n) = float(sum);
+  });
+}
+BW_DEVICE void mma_bf16(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2]) {
+  mma("mma.m16n8k16.bf16", a, b, c, [](auto& all, int r, int n) {
+    double sum = *c_of<float>(all, r, n);
+    for (int k = 0; k < 16; ++k) sum += double(of_bits(u32(a_of(all, r, k, 16)) << 16)) * of_bits(u32(b_of(all, n, k, 16)) << 16);
     *c_of<float>(all, r, n) = float(sum);
   });
 }

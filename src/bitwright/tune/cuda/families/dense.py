@@ -25,7 +25,7 @@ def why_not_type(kind: str, problem: Problem) -> str | None:
     """The reason why numbers of a type do not give a problem's exact product."""
     a = format_of(problem.a)
     if a.kind == "float":
-        if kind != "f16":
+        if kind != problem.a:
             return f"{problem.a} activations are no numbers of type {kind}"
         if problem.out in ("s32", "bits"):
             return f"sums of {problem.a} activations are no integers: {problem.out} has no meaning"

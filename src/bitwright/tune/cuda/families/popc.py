@@ -107,5 +107,7 @@ class Gemv(CudaTemplate):
         defines["a_bits"] = {"planes": 1, "bytes": 8, "halves": 16}[form]
         defines["unsigned"] = int(form == "bytes" and format_of(problem.a).kind == "unsigned")
         shared = defines["tm"] * (32 * 4 + 8)
+        if form == "halves":
+            defines["bfloat"] = int(problem.a == "bf16")
         logic = "and" if form == "planes" else "exact"
         return Build("gemv", tuple(sorted(defines.items())), defines["threads"], shared, logic)

@@ -49,6 +49,8 @@ class MmaWide(TiledTemplate):
     def why_not_at_all(self, problem: Problem, device: Device) -> str | None:
         if format_of(problem.a).kind == "float" and problem.out in ("s32", "bits"):
             return f"sums of {problem.a} activations are no integers: {problem.out} has no meaning"
+        if problem.a == "bf16" and device.number("cc") < 80:
+            return f"sm_{device['cc']} has no products of bfloat16"
         return super().why_not_at_all(problem, device)
 
     def why_never(self, config: Config, problem: Problem, device: Device) -> str | None:
@@ -82,6 +84,8 @@ class MmaWide(TiledTemplate):
         defines |= {"threads": self.threads(config), "a_bits": _BITS[form], **flags}
         # bytes 0 and 1 of planes are both signed and unsigned
         defines["unsigned"] = int(form == "planes" or format_of(problem.a).kind == "unsigned")
+        if form == "halves":
+            defines["bfloat"] = int(problem.a == "bf16")
         shared = self.shared_bytes(config, problem)
         logic = "and" if form == "planes" else "exact"
         return Build("mma_wide", tuple(sorted(defines.items())), defines["threads"], shared, logic)

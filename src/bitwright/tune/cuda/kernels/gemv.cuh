@@ -1,8 +1,8 @@
 // Products with few rows: weights are read once, straight to registers, by whole warps along K; no shared-memory tiles.
 //
 // Costs: memory. Each lane has a 16-byte chunk of weights and of every row of activations in flight; activations come
-// from L1 and L2. BW_A_BITS 1: popcounts of bit planes; 8: dp4a with weights spread to +-1 bytes; 16: halves whose sign
-// bit is turned where the weight is -1, added in float32.
+// from L1 and L2. BW_A_BITS 1: popcounts of bit planes; 8: dp4a with weights spread to +-1 bytes; 16: halves (BW_BFLOAT: bfloats)
+// whose sign bit is turned where the weight is -1, added in float32.
 //
 // A block makes 32 columns (one word of packed outputs) of up to BW_TM rows; its warps share the columns. Compiled for
 // BW_TM, BW_THREADS, BW_A_BITS, BW_XOR, BW_UNSIGNED (8-bit activations), BW_PLANES, BW_SIGNED, BW_OUT.
@@ -47,8 +47,13 @@ BW_DEVICE void add_word(Sum& sum, const Quad& a, u32 bits, int first) {
 #else
   BW_UNROLL for (int i = 0; i < 4; ++i) {
     u32 two = (&a.x)[i] ^ sign_halves(bits >> (first + 2 * i));
+#if BW_BFLOAT
+    sum = add(sum, of_bits(two << 16));
+    sum = add(sum, of_bits(two & 0xffff0000u));
+#else
     sum = add(sum, half_to_float(u16(two)));
     sum = add(sum, half_to_float(u16(two >> 16)));
+#endif
   }
 #endif
 }

@@ -2,7 +2,7 @@
 // in registers, right before the product.
 //
 // BW_A_BITS 1: bit planes of both sides as bytes 0 and 1 through m16n8k32 u8 x s8; gives the sums of `and`, for GPUs whose
-// 1-bit instructions are emulated. 8: 8-bit activations by weights +-1. 16: halves by weights +-1 through m16n8k16 f16,
+// 1-bit instructions are emulated. 8: 8-bit activations by weights +-1. 16: halves by weights +-1 through m16n8k16 f16 (BW_BFLOAT: bf16),
 // summed in float32. Costs: 3 integer operations for every 4 (2) weights of a lane, beside 1/BW_WM of a product.
 //
 // Compiled for BW_BM x BW_BN x BW_BK, BW_WM x BW_WN, BW_STAGES, BW_A_BITS, BW_UNSIGNED, and as mma_b1 for the rest.
@@ -53,12 +53,22 @@ BW_DEVICE void fragment_b(u32 (&b)[2], const char* tile, int column, int step) {
   b[0] = sign_bytes(word), b[1] = sign_bytes(word >> 16);
 #else
   word >>= step % 2 * 16 + 2 * (lane % 4);
+#if BW_BFLOAT
+  b[0] = bfloats(word), b[1] = bfloats(word >> 8);
+#else
   b[0] = halves(word), b[1] = halves(word >> 8);
+#endif
 #endif
 }
 
 BW_DEVICE void product(int (&c)[4], const u32 (&a)[4], const u32 (&b)[2]) { mma_s8<!BW_UNSIGNED>(c, a, b); }
-BW_DEVICE void product(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2]) { mma_f16(c, a, b); }
+BW_DEVICE void product(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2]) {
+#if BW_A_BITS == 16 && BW_BFLOAT
+  mma_bf16(c, a, b);
+#else
+  mma_f16(c, a, b);
+#endif
+}
 
 // All K of one stage.
 BW_DEVICE void multiply(Sum (&acc)[kMT][kNT][4], const char* stage, int warp_row, int warp_column) {

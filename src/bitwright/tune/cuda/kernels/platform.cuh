@@ -57,6 +57,7 @@ BW_DEVICE void store(T* p, T value) {
   *p = value;
 }
 BW_DEVICE void atomic_add(int* p, int value) { atomicAdd(p, value); }
+BW_DEVICE void stop() { asm volatile("trap;"); }  // the input is wrong: the launch fails
 template <class T>
 BW_DEVICE T load_shared(const T* p) {
   return *p;
@@ -165,6 +166,11 @@ BW_DEVICE void mma_f16(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2]) {
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a[2 * half]), "r"(a[2 * half + 1]), "r"(b[half]));
 #endif
 }
+#if __CUDA_ARCH__ >= 800
+BW_DEVICE void mma_bf16(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2]) {
+  BW_MMA16("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32", "f");
+}
+#endif
 
 // ---- wgmma (sm_90a): generated for each N by wgmma.py, because a PTX operand list names every register
 #ifdef BW_WGMMA_N

@@ -13,7 +13,8 @@ BW_DEVICE u32 sign_bytes(u32 bits) { return ~(bit_bytes(bits) * 0xfeu); }
 // The sign bits of two halves for the low 2 bits: set where the bit is 0.
 BW_DEVICE u32 sign_halves(u32 bits) { return (~bits & 1) << 15 | (~bits & 2) << 30; }
 
-// The low 2 bits as halves -1 or 1.
+// The low 2 bits as halves, or bfloats, -1 or 1.
 BW_DEVICE u32 halves(u32 bits) { return 0x3c003c00u ^ sign_halves(bits); }
+BW_DEVICE u32 bfloats(u32 bits) { return 0x3f803f80u ^ sign_halves(bits); }
 
 }  // namespace bw
