@@ -63,6 +63,12 @@ ELEMENTWISE = [
     *((f"pool_{isa}", 704, 256, "mean 7x7, int16") for isa in ISAS),
     *((f"pool_{isa}", 305, 256, "maximum 3x3, uint8") for isa in ISAS),
     *((f"pool_{isa}", 706, 256, "mean 7x7, uint8") for isa in ISAS),
+    *((f"bmatmul_{isa}", 0, 64, "end of a tile, 16 bits into 16") for isa in ISAS),
+    *((f"bmatmul_{isa}", 1, 64, "end of a tile, 16 bits into 32") for isa in ISAS),
+    *((f"bmatmul_{isa}", 2, 64, "end of a tile, halved, 16 bits into 16") for isa in ISAS),
+    *((f"bmatmul_{isa}", 3, 64, "end of a tile, halved, 16 bits into 32") for isa in ISAS),
+    *((f"bmatmul_{isa}", 4, 64, "plane of a tile, 16 bits") for isa in ISAS),
+    *((f"bmatmul_{isa}", 5, 64, "transpose, 256 rows x 32 bits") for isa in ISAS),
 ]
 
 _VECTOR = re.compile(r"\b[vqd]\d+\b|\bv\d+\.")

@@ -1,4 +1,4 @@
-// Ends of matrix products, bit planes and transposed bits: the loops of bmatmul_loops.h compiled for this instruction set.
+// Ends of matrix products, bit planes and transposed bits: the loops of bmatmul_loops.h and bmatmul_transpose.h compiled for this instruction set.
 #include "isa.h"
 
 #include "entries.h"
@@ -9,7 +9,10 @@
 namespace bitwright {
 namespace {
 
+constexpr uint32_t kWhole = 64;
+
 #include "bmatmul_loops.h"
+#include "bmatmul_transpose.h"
 
 const ProductKernel kernel = {
     "bmatmul_avx512", "avx512", "loops compiled for AVX-512", kRankAvx512, supports_avx512,

@@ -1,4 +1,4 @@
-// Ends of matrix products, bit planes and transposed bits: the loops of bmatmul_loops.h compiled for this instruction set.
+// Ends of matrix products, bit planes and transposed bits: the loops of bmatmul_loops.h and bmatmul_transpose.h compiled for this instruction set.
 #include "isa.h"
 
 #include "entries.h"
@@ -7,7 +7,10 @@
 namespace bitwright {
 namespace {
 
+constexpr uint32_t kWhole = 32;
+
 #include "bmatmul_loops.h"
+#include "bmatmul_transpose.h"
 
 const ProductKernel kernel = {
     "bmatmul_portable", "portable", "C++17", kRankPortable, supports_portable,

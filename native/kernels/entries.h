@@ -72,6 +72,7 @@ extern const PackKernel* const pack_neon;
 extern const ProductKernel* const bmatmul_portable;
 extern const ProductKernel* const bmatmul_avx2;
 extern const ProductKernel* const bmatmul_avx512;
+extern const ProductKernel* const bmatmul_neon;
 
 extern const PoolKernel* const pool_portable;
 extern const PoolKernel* const pool_avx2;

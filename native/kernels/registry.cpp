@@ -125,7 +125,7 @@ const PackKernel* const* pack_kernels() {
 }
 
 const ProductKernel* const* product_kernels() {
-  static const ProductKernel* const all[] = {bmatmul_portable, bmatmul_avx2, bmatmul_avx512};
+  static const ProductKernel* const all[] = {bmatmul_portable, bmatmul_avx2, bmatmul_avx512, bmatmul_neon};
   static const List<ProductKernel, std::size(all)> list(all);
   return list.entries;
 }

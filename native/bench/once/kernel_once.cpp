@@ -5,7 +5,7 @@
 //
 // bconv_*, fconv_* and qconv_*: a full tile of TAPS taps and CHANNELS input channels (qconv_*, 0: a depthwise one). bdepthwise_*: 16 pixels, below 16
 // TAPS into bits, else TAPS - 16 taps into counts. epilogue_* and pack_*: 48 pixels of CHANNELS channels, TAPS chooses the chain (see below). pool_*:
-// TAPS = 100 * windows' width + function (see below). Prints the multiply-accumulates, or elements, of one repetition.
+// TAPS = 100 * windows' width + function (see below). bmatmul_*: TAPS chooses the function (see below). Prints the multiply-accumulates, or elements, of one repetition.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -78,7 +78,7 @@ size_t depthwise(const DepthwiseKernel& k, const Shape& s) {
   std::vector<int32_t> offsets(taps);
   for (uint32_t tap = 0; tap < taps; ++tap) offsets[tap] = static_cast<int32_t>(tap * words);
   const DepthwiseRun run{aligned<uint32_t>(size_t{pixels + taps} * words), offsets.data(), pixels, taps, words, aligned<uint32_t>(size_t{taps} * lanes)};
-  const DepthwiseBits bits{aligned<uint32_t>(size_t{5} * lanes), aligned<uint32_t>(lanes), aligned<uint32_t>(lanes)};
+  const DepthwiseBits bits{aligned<uint32_t>(size_t{5} * lanes), aligned<uint32_t>(lanes), aligned<uint32_t>(lanes), nullptr};
   for (uint32_t i = 0; i < s.repeats; ++i)
     if (s.taps < 16)
       k.bits(reinterpret_cast<uint32_t*>(out), words, run, bits);
@@ -187,6 +187,29 @@ size_t pools(const PoolKernel& k, const Shape& s) {
   return row * width;
 }
 
+// 0 to 3: the end of a tile of the count kernels' 12 x 32, into 16 bits, into 32, halved with columns into 16 and into 32. 4: a plane of such a tile. 5:
+// transposes 32 of the columns of 256 rows of CHANNELS bits; its work is the bits.
+size_t product(const ProductKernel& k, const Shape& s) {
+  constexpr uint32_t rows = 12, columns = 32, tokens = 256;
+  const size_t words = s.channels / 32;
+  auto* counts = aligned<uint16_t>(rows * columns);
+  auto* sums = aligned<uint32_t>(rows * columns);
+  auto* out = aligned<int32_t>(rows * columns);
+  auto* bits = aligned<uint32_t>(tokens * words);
+  const auto* constants = aligned<int32_t>(columns);
+  const bool half = s.taps >= 2;
+  const ProductTile t{counts, columns, rows, columns, half ? constants : nullptr, half ? constants : nullptr, 9, half ? 1 : 2, half, out, columns};
+  if (s.taps > 5) return 0;
+  for (uint32_t i = 0; i < s.repeats; ++i)
+    switch (s.taps) {
+      case 0: case 2: k.finish16_16(t); break;
+      case 1: case 3: k.finish16_32(t); break;
+      case 4: k.add_plane16(sums, counts, 1, rows * columns); break;
+      default: k.transpose(sums, tokens / 32, bits, words, tokens, columns);
+    }
+  return s.taps == 5 ? size_t{tokens} * columns : size_t{rows} * columns;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -211,6 +234,8 @@ int main(int argc, char** argv) {
     work = pack(*p, s);
   else if (const PoolKernel* l = find_pool_kernel(name))
     work = pools(*l, s);
+  else if (const ProductKernel* m = find_product_kernel(name))
+    work = product(*m, s);
   else
     std::fprintf(stderr, "this CPU has no kernel '%s'\n", name);
   std::printf("%zu\n", work);
