@@ -52,6 +52,7 @@ extern const FloatKernel* const fconv_neon;
 
 extern const MinimalKernel* const fconv_minimal_avx2;
 extern const MinimalKernel* const fconv_minimal_avx512;
+extern const MinimalKernel* const fconv_minimal_neon;
 
 extern const Int8Kernel* const qconv_portable;
 extern const Int8Kernel* const qconv_avx2;

@@ -1,7 +1,7 @@
 // Minimal filtering of the SIMD instruction sets. Included by one translation unit per instruction set, inside namespace bitwright and an unnamed
 // namespace, after it has defined the vector F of kLanes floats, load (unaligned), load_first(p, n) (n < kLanes floats, the other lanes 0, nothing
-// past them read), store (unaligned), set, zero, add, sub, mul, fma, add_product(acc, w, x), broadcast, transpose(F (&)[kLanes]), kVectors (of a
-// panel) and kTiles.
+// past them read), store (unaligned), set, zero, add, sub, mul, fma, transpose(F (&)[kLanes]), kVectors (of a panel), kTiles, and either next(p) (loads
+// weights), broadcast and add_product(acc, w, x), or BITWRIGHT_OWN_PRODUCT and product.
 
 constexpr uint32_t kPanel = kVectors * kLanes;
 constexpr uint32_t kMaxRowPoints = kMinimalRows + kMinimalTaps - 1, kMaxColumnPoints = kMinimalColumns + kMinimalTaps - 1;
@@ -69,6 +69,19 @@ void transpose_all(const MinimalTranspose& job) {
     }
 }
 
+#ifndef BITWRIGHT_OWN_PRODUCT
+// acc[i][v] += x[i] * vector v of w
+template <int P, int V>
+BITWRIGHT_INLINE void product(F (&acc)[P][V], const float* x, const float* w) {
+  F b[V];
+  BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) b[v] = next(w + v * kLanes);
+  BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) {
+    const F a = broadcast(x + i);
+    BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) add_product(acc[i][v], b[v], a);
+  }
+}
+#endif
+
 // The products of one pair of points, summed: [P][V] vectors.
 template <int P, int V>
 BITWRIGHT_INLINE void products(float* sums, const float* x, size_t stride, const float* w, uint32_t depth) {
@@ -76,12 +89,7 @@ BITWRIGHT_INLINE void products(float* sums, const float* x, size_t stride, const
   BITWRIGHT_UNROLL for (int i = 0; i < P; ++i)
     BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) acc[i][v] = zero();
   do {
-    F b[V];
-    BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) b[v] = next(w + v * kLanes);
-    BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) {
-      const F a = broadcast(x + i);
-      BITWRIGHT_UNROLL for (int v = 0; v < V; ++v) add_product(acc[i][v], b[v], a);
-    }
+    product<P, V>(acc, x, w);
     x += stride;
     w += V * kLanes;
   } while (--depth != 0);

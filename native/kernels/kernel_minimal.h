@@ -26,7 +26,7 @@ struct MinimalTranspose {
 
 // Up to `mr` tiles x one panel of channels.
 struct MinimalBlock {
-  const float* input;      // transformed: that of tile i for product k at k*input_stride + i
+  const float* input;      // transformed: that of tile i for product k at k*input_stride + i; up to 3 floats past the last tile's are read
   size_t input_stride;
   const float* weights;    // transformed: [products][vectors of the panel]
   const uint32_t* depth;   // [column points][row points]: how many products are summed at each pair of points; they come in this order

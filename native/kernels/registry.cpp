@@ -101,7 +101,7 @@ const FloatKernel* const* float_kernels() {
 }
 
 const MinimalKernel* const* minimal_kernels() {
-  static const MinimalKernel* const all[] = {fconv_minimal_avx2, fconv_minimal_avx512};
+  static const MinimalKernel* const all[] = {fconv_minimal_avx2, fconv_minimal_avx512, fconv_minimal_neon};
   static const List<MinimalKernel, std::size(all)> list(all);
   return list.entries;
 }
