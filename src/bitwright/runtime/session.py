@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,22 +15,13 @@ from bitwright.runtime._active import ACTIVE
 from bitwright.runtime._load import native
 from bitwright.runtime.container import is_container
 from bitwright.runtime.errors import InputError, ModelError
+from bitwright.runtime.inputs import DTYPES, TensorInfo, bits_type, check_inputs, check_values, in_order
 from bitwright.runtime.profiling import Machine, Peak, Profile, account, wishes
 
 if TYPE_CHECKING:
     from bitwright.runtime.tuning import Entry, TunableOp, TunedOp
 
 __all__ = ["Session", "TensorInfo"]
-
-_DTYPES: dict[str, type[np.generic]] = {"f32": np.float32, "i32": np.int32, "u8": np.uint8, "i16": np.int16}
-
-
-class TensorInfo(NamedTuple):
-    """An input or output of a model. ``shape`` begins with "N", the batch size, which is free."""
-
-    name: str
-    shape: tuple[int | str, ...]
-    dtype: np.dtype[Any]
 
 
 class Session:
@@ -106,7 +97,7 @@ class Session:
 
     def _describe(self, value: int) -> TensorInfo:
         facts = self._values[value]
-        return TensorInfo(facts["name"], ("N", *facts["shape"]), np.dtype(_DTYPES[facts["dtype"]]))
+        return TensorInfo(facts["name"], ("N", *facts["shape"]), np.dtype(DTYPES[facts["dtype"]]))
 
     @property
     def inputs(self) -> list[TensorInfo]:
@@ -370,30 +361,16 @@ class Session:
         if not 0 <= index < len(ops):
             raise InputError(f"op {index}: the model has ops 0 to {len(ops) - 1}")
         op = ops[index]
-        arrays: dict[int, npt.NDArray[Any]] = {}
-        samples: int | None = None
-        for key in op["reads"]:
-            if key not in values:
-                raise InputError(f"op {index} ({op['kind']}) reads the values {op['reads']}; value {key} is missing")
-            array = np.asarray(values[key])
-            facts = self._values[key]
-            kind = np.dtype(_bits_type(facts) if facts["dtype"] == "bits" else _DTYPES[facts["dtype"]])
-            if array.dtype != kind:
-                raise TypeError(f"value {key} ({facts['dtype']}) is {array.dtype}; {kind} is expected")
-            if array.ndim != 5 or array.shape[1:] != tuple(facts["dims"]) or samples not in (None, array.shape[0]):
-                expected = (samples or "N", *facts["dims"])
-                raise InputError(f"value {key} has the shape {array.shape}; (N, D, H, W, C) = {expected} is expected")
-            samples = array.shape[0]
-            array = np.ascontiguousarray(array)
-            arrays[key] = array.view(np.uint8) if facts["dtype"] == "bits" else array
+        arrays = check_values(op, self._values, values)
+        samples = len(arrays[op["reads"][0]]) if op["reads"] else 0
         outputs: dict[int, npt.NDArray[Any]] = {}
         for key in op["writes"]:
             facts = self._values[key]
-            dtype = np.uint8 if facts["dtype"] == "bits" else _DTYPES[facts["dtype"]]
-            outputs[key] = np.empty((samples or 0, *facts["dims"]), dtype)
+            dtype = np.uint8 if facts["dtype"] == "bits" else DTYPES[facts["dtype"]]
+            outputs[key] = np.empty((samples, *facts["dims"]), dtype)
         self._native.run_op(index, arrays, outputs)
         return {
-            key: array.view(_bits_type(self._values[key])) if self._values[key]["dtype"] == "bits" else array
+            key: array.view(bits_type(self._values[key])) if self._values[key]["dtype"] == "bits" else array
             for key, array in outputs.items()
         }
 
@@ -401,61 +378,12 @@ class Session:
         return [np.empty((samples, *info.shape[1:]), np.float32) for info in self._outputs]  # type: ignore[arg-type]
 
     def _in_order(self, given: Sequence[Any]) -> Sequence[Any]:
-        """What `run` was given, one array an input, in the model's order."""
-        names = [info.name for info in self._inputs]
-        if len(given) == 1 and isinstance(given[0], Mapping):
-            unknown = [name for name in given[0] if name not in names]
-            missing = [name for name in names if name not in given[0]]
-            if unknown or missing:
-                raise InputError(f"inputs are named {names}; unknown: {unknown}, missing: {missing}")
-            given = [given[0][name] for name in names]
-        if len(given) != len(names):
-            raise InputError(f"{len(given)} inputs were given; the model has {len(names)}: {names}")
-        return given
+        return in_order(self._inputs, given)
 
     def _check(self, given: Sequence[Any]) -> list[npt.NDArray[Any]]:
-        arrays = [_check_input(info, array) for info, array in zip(self._inputs, self._in_order(given), strict=True)]
-        for info, array in zip(self._inputs, arrays, strict=True):
-            if array.shape[0] != arrays[0].shape[0]:
-                first = self._inputs[0].name
-                raise InputError(
-                    f"input {info.name!r} has a batch of {array.shape[0]}, input {first!r} of {arrays[0].shape[0]}"
-                )
-        return arrays
+        return check_inputs(self._inputs, given)
 
     def __repr__(self) -> str:
         inputs = ", ".join(f"{i.name}: {list(i.shape)}" for i in self._inputs)
         outputs = ", ".join(f"{o.name}: {list(o.shape)}" for o in self._outputs)
         return f"Session({inputs} -> {outputs}; {len(self._native.ops())} ops, {self.threads} threads)"
-
-
-def _bits_type(facts: Mapping[str, Any]) -> type[np.bool_] | type[np.uint8]:
-    """Elements of a bits value: bits, or levels."""
-    return np.bool_ if facts["planes"] == 1 else np.uint8
-
-
-def _check_input(info: TensorInfo, given: Any) -> npt.NDArray[Any]:
-    array = np.asarray(given)
-    if info.dtype == np.float32:
-        if array.dtype != np.float32:
-            raise TypeError(
-                f"input {info.name!r} is {array.dtype}; float32 is expected: pass x.astype(numpy.float32), scaled as "
-                "in training"
-            )
-    elif info.dtype == np.uint8:
-        if array.dtype != np.uint8:
-            raise TypeError(
-                f"input {info.name!r} is {array.dtype}; uint8 is expected: pass the pixels, 0 to 255, as they are (the "
-                "model scales them)"
-            )
-    elif array.dtype not in (np.int32, np.int64):
-        raise TypeError(
-            f"input {info.name!r} is {array.dtype}; int32 or int64 ids are expected: pass x.astype(numpy.int64)"
-        )
-    expected = info.shape[1:]
-    if array.ndim != len(info.shape) or array.shape[1:] != expected:
-        hint = " (a batch dimension is missing: pass x[None])" if array.shape == expected else ""
-        raise InputError(f"input {info.name!r} has the shape {list(array.shape)}; {list(info.shape)} is expected{hint}")
-    if not array.dtype.isnative or not array.flags.aligned or any(stride % array.itemsize for stride in array.strides):
-        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
-    return array
