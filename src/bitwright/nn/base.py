@@ -12,14 +12,14 @@ from torch.nn import functional as F
 
 from bitwright.binarize.activations import ActivationBinarizer, PreparedTerm
 from bitwright.binarize.codes import ActivationCode, LevelsCode, WeightCode
-from bitwright.binarize.inits import INITS
-from bitwright.binarize.method import Method, get_method, method_info
+from bitwright.binarize.method import Method, get_method
 from bitwright.binarize.outputs import OutputRule
 from bitwright.binarize.part import LayerShape
 from bitwright.binarize.precision import no_autocast
 from bitwright.binarize.regularizers import Regularizer
 from bitwright.binarize.sign import at_least_float32
-from bitwright.binarize.verbs import BinaryModule
+from bitwright.nn import refusals
+from bitwright.nn.latent import LatentLayer
 from bitwright.nn.packing import pack_filters
 from bitwright.nn.spec import BinarySpec, BinaryTerms, NotPackableError, WeightPlane
 
@@ -39,7 +39,7 @@ class ReadyWeight(NamedTuple):
     exact: ExactPlanes | None
 
 
-class BinaryLayer(BinaryModule):
+class BinaryLayer(LatentLayer):
     """Base of the binary layers: latent weight `weight`, `weight_binarizer`, `activation` (or None), `output` rule (or
     None), `regularizer` (or None), `bias`.
 
@@ -52,7 +52,6 @@ class BinaryLayer(BinaryModule):
     gradient is the method's.
     """
 
-    bias: nn.Parameter | None
     activation: ActivationBinarizer | None
     output: OutputRule | None
     regularizer: Regularizer | None
@@ -106,101 +105,10 @@ class BinaryLayer(BinaryModule):
                     "pad_value must be 0"
                 )
 
-    def reset_parameters(self) -> None:
-        """Draws the latent weight anew by the method's rule and sets the bias to 0."""
-        with torch.no_grad():
-            filters = torch.empty(
-                self.weight_binarizer.latent_shape(), device=self.weight.device, dtype=self.weight.dtype
-            )
-            self.weight_binarizer.initialize(filters, INITS.get(self._initializer))
-            self.set_latent(self._from_latent(filters))
-            if self.bias is not None:
-                self.bias.zero_()
-
-    @torch.no_grad()
-    def set_latent(self, weight: Tensor) -> None:
-        """Copies `weight` (the shape of `self.weight`) into the latent weight and lets the parts that derive values
-        from it do so.
-        """
-        if weight.shape != self.weight.shape:
-            raise ValueError(f"the latent weight has shape {tuple(self.weight.shape)}, got {tuple(weight.shape)}")
-        self.weight.copy_(weight)
-        self._tell_latent()
-
-    def adopt(self, weight: nn.Parameter, bias: nn.Parameter | None) -> None:
-        """Makes another layer's parameters this layer's own: the same objects, so optimizers and tied weights stay
-        valid. Where the method's latent weight is something else it starts from `weight`, or stays if it is fixed.
-
-        Raises:
-            ValueError: shapes that do not fit, or a latent weight that a float weight does not determine.
-        """
-        if (bias is None) != (self.bias is None):
-            raise ValueError("adopt: the layer and the adopted parameters disagree about having a bias")
-        binarizer = self.weight_binarizer
-        if binarizer.trainable and binarizer.adopts and self._latent_is_filters():
-            if weight.shape != self.weight.shape:
-                raise ValueError(f"the latent weight has shape {tuple(self.weight.shape)}, got {tuple(weight.shape)}")
-            self.weight = weight
-        elif binarizer.trainable:
-            with torch.no_grad():
-                self.weight.copy_(self._from_latent(binarizer.latent_from(self._to_filters(weight.detach()))))
-        self.bias = bias
-        self._tell_latent()
-
-    def _tell_latent(self) -> None:
-        latent = self.latent_filters().detach()
-        for part in self.own_parts():
-            part.on_latent(latent)
-
-    # The two shapes of a weight. Only the transposed convolution has different ones.
-    def _to_filters(self, weight: Tensor) -> Tensor:
-        return weight
-
-    def _from_filters(self, filters: Tensor) -> Tensor:
-        return filters
-
-    def _latent_is_filters(self) -> bool:
-        """Whether the latent weight is an ordinary weight; a method may choose another shape."""
-        return tuple(self.weight_binarizer.latent_shape()) == self.shape.filter_shape
-
-    def _from_latent(self, latent: Tensor) -> Tensor:
-        return self._from_filters(latent) if self._latent_is_filters() else latent
-
-    def latent_filters(self) -> Tensor:
-        """The latent weight in filter form `[O, I/groups, *kernel]` (or in the shape that the method chose),
-        differentiable.
-        """
-        return self._to_filters(self.weight) if self._latent_is_filters() else self.weight
-
     @torch.no_grad()
     def real_result(self, x: Tensor) -> Tensor:
         latent = self.weight_binarizer.normalize(self.latent_filters())
         return self._apply_weight(x, self._from_filters(latent).to(x.dtype))
-
-    @torch.no_grad()
-    def before_step(self) -> None:
-        if self.weight.grad is None:
-            return
-        own = self._latent_is_filters()
-        for part in self.own_parts():
-            gradient = self._to_filters(self.weight.grad) if own else self.weight.grad
-            changed = part.on_gradient(self.latent_filters().detach(), gradient)
-            if changed is not None:
-                self.weight.grad.copy_(self._from_latent(changed))
-
-    @torch.no_grad()
-    def after_step(self) -> None:
-        for part in self.own_parts():
-            changed = part.on_step(self.latent_filters().detach())
-            if changed is not None:
-                self.weight.copy_(self._from_latent(changed))
-        self.clip_latent_()
-
-    @torch.no_grad()
-    def clip_latent_(self) -> None:
-        limits = self.weight_binarizer.latent_range
-        if limits is not None:
-            self.weight.clamp_(*limits)
 
     # ------------------------------------------------------------ forward
     def _apply_weight(self, a: Tensor, weight: Tensor) -> Tensor:
@@ -405,11 +313,6 @@ class BinaryLayer(BinaryModule):
 
     # ------------------------------------------------------------ views
     @property
-    def latent(self) -> nn.Parameter:
-        """The float weight that the optimizer moves."""
-        return self.weight
-
-    @property
     def binary(self) -> Tensor:
         """The weight that the layer computes with in stage "full": scale times ±1, float, in the shape of `weight`; no
         gradient.
@@ -434,11 +337,13 @@ class BinaryLayer(BinaryModule):
             NotPackableError: the weight is not one bit plane.
         """
         if self.is_factored:
-            raise NotPackableError(self._two_factors())
+            raise NotPackableError(refusals.two_factors(self.method))
         if self.is_choosing:
-            raise NotPackableError(self._one_of_several())
+            raise NotPackableError(refusals.one_of_several(self.method))
         if self.weight_binarizer.planes != 1:
-            raise NotPackableError(self._many_planes("weight", self.weight_binarizer.planes))
+            raise NotPackableError(
+                refusals.many_planes(self.method, self.method_name, "weight", self.weight_binarizer.planes)
+            )
         return pack_filters(self.weight_binarizer.codes(self.latent_filters())[0].bits)
 
     def binary_terms(self) -> BinaryTerms:
@@ -453,10 +358,10 @@ class BinaryLayer(BinaryModule):
                 "(bitwright.binarize.set_stage(model, 'full'))"
             )
         if self.weight_binarizer.planes == 0 and not (self.is_factored or self.is_choosing):
-            raise NotPackableError(self._many_planes("weight", 0))
+            raise NotPackableError(refusals.many_planes(self.method, self.method_name, "weight", 0))
         a = self.activation
         if a is not None and a.planes == 0 and not a.weight_only and a.levels() is None:
-            raise NotPackableError(self._many_planes("activation", 0))
+            raise NotPackableError(refusals.many_planes(self.method, self.method_name, "activation", 0))
         planes, mixing, folded = self._weight_planes()
         weights = tuple(_plane(self._from_filters(p.bits), p.scale) for p in planes)
         mixed = None if mixing is None else _plane(mixing.bits, mixing.scale)
@@ -482,13 +387,15 @@ class BinaryLayer(BinaryModule):
         """
         terms = self.binary_terms()
         if terms.mixing is not None:
-            raise NotPackableError(self._two_factors())
+            raise NotPackableError(refusals.two_factors(self.method))
         if terms.chooser is not None:
-            raise NotPackableError(self._one_of_several())
+            raise NotPackableError(refusals.one_of_several(self.method))
         if len(terms.weights) != 1:
-            raise NotPackableError(self._many_planes("weight", len(terms.weights)))
+            raise NotPackableError(refusals.many_planes(self.method, self.method_name, "weight", len(terms.weights)))
         if terms.activations is not None and len(terms.activations) != 1:
-            raise NotPackableError(self._many_planes("activation", len(terms.activations)))
+            raise NotPackableError(
+                refusals.many_planes(self.method, self.method_name, "activation", len(terms.activations))
+            )
         if terms.prepares:
             raise NotPackableError(
                 f"method {self.method}: {type(self.activation).__name__} computes with the layer's real input before "
@@ -501,28 +408,6 @@ class BinaryLayer(BinaryModule):
             )
         activation = None if terms.activations is None else terms.activations[0]
         return BinarySpec(terms.weights[0].bits, terms.weights[0].scale, terms.bias, activation)
-
-    def _two_factors(self) -> str:
-        return (
-            f"method {self.method}: the weight is a product of two sign matrices, the packed format of one layer holds "
-            "one; binary_terms() gives both"
-        )
-
-    def _one_of_several(self) -> str:
-        return (
-            f"method {self.method}: every sample uses one of several sign tensors, the packed format of one layer "
-            "holds one; binary_terms() gives all of them"
-        )
-
-    def _many_planes(self, part: str, planes: int) -> str:
-        if planes == 0:
-            kind, _, why = method_info(self.method_name).packable.partition(": ")
-            return f"method {self.method}: the {part} cannot be expressed by bits" + (
-                f": {why}" if kind == "no" else ""
-            )
-        return (
-            f"method {self.method}: the {part} has {planes} bit planes, the packed format holds one; use a 1-bit {part}"
-        )
 
 
 def _plane(bits: Tensor, scale: Tensor) -> WeightPlane:
