@@ -8,6 +8,8 @@ repetitions has more than a run of one is two repetitions: start-up and packing 
 arithmetic (ALU pipes), loads and stores, and scalar instructions apart. A broadcast load (ld1r) takes a load pipe and
 on most cores a SIMD pipe too: it is counted apart.
 
+`fconv_minimal_neon` counts the multiply-accumulates of the plain sum, and its inputs apart.
+
 No clock is involved: the figures are exact and the same on every machine. What they mean for a core: a Cortex-A72 or
 A76 starts 2 SIMD operations a cycle, a Neoverse V1, Cortex-X or Apple core 4. The bound of eor + cnt + add is 128 MAC
 in 3 SIMD operations, 42.7 each.
@@ -40,6 +42,8 @@ CONVOLUTIONS = [
     ("fconv_neon", 49, 3, "7x7, 3 channels"),
     ("fconv_neon", 9, 64, "3x3, 64 channels"),
     ("fconv_neon", 1, 256, "1x1, 256 channels"),
+    ("fconv_minimal_neon", 16, 12, "sums of 4x4, 12 channels"),
+    *(("fconv_minimal_neon", 9, c, f"sums of 3x3, {c} channels") for c in (3, 16, 64)),
     ("qconv_neon", 1, 147, "7x7, 3 channels, gathered"),
     ("qconv_neon", 9, 64, "3x3, 64 channels"),
     ("qconv_neon", 1, 256, "1x1, 256 channels"),
@@ -57,6 +61,7 @@ ELEMENTWISE = [
     ("epilogue_neon", 3, 256, "int16: fixed, add, PReLU, store, bits"),
     ("epilogue_neon", 4, 256, "int8: affine, store"),
     ("pack_neon", 0, 256, "float32 by channel"),
+    ("fconv_minimal_neon", 1, 64, "inputs of 3x3, 64 channels"),
     *((f"pool_{isa}", 300, 256, "maximum 3x3, float32") for isa in ISAS),
     *((f"pool_{isa}", 701, 256, "mean 7x7, float32") for isa in ISAS),
     *((f"pool_{isa}", 302, 256, "maximum 3x3, int16") for isa in ISAS),
@@ -136,10 +141,10 @@ def main() -> None:
     kinds = disassembly()
     rows = [measure(kinds, *case, unit="MAC") for case in CONVOLUTIONS]
     rows += [measure(kinds, *case, unit="element") for case in ELEMENTWISE]
-    print(f"{'kernel':<16}{'what':<48}{'unit':<9}{'/instruction':>13}{'/SIMD op':>10}{'/SIMD+ld1r':>12}")
+    print(f"{'kernel':<20}{'what':<48}{'unit':<9}{'/instruction':>13}{'/SIMD op':>10}{'/SIMD+ld1r':>12}")
     for r in rows:
         print(
-            f"{r['kernel']:<16}{r['what']:<48}{r['unit']:<9}{r['per_instruction']:>13}{r['per_simd']:>10}"
+            f"{r['kernel']:<20}{r['what']:<48}{r['unit']:<9}{r['per_instruction']:>13}{r['per_simd']:>10}"
             f"{r['per_simd_and_broadcast']:>12}"
         )
     write_results(ROOT / out, "python benchmarks/arm_instructions.py", rows)

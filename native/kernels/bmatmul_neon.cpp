@@ -4,6 +4,7 @@
 // Transposed bits: 32 words a tile of 4 lanes, in five rounds of exchanging halves. Halves of words and of half words move by trn1 and trn2, nibbles by
 // sli and sri, pairs and bits by a shift and a bsl each: 15 operations for a pair of vectors, where shifts and masks take 30. The lanes are
 // filled whatever the shape: with 4 words of a row, or with 2 words or 1 of 2 or 4 blocks of 32 rows.
+// Counted (qemu, benchmarks/arm_instructions.py): 32 columns of 256 rows take 1784 instructions, 548 of them SIMD; bmatmul_portable takes 133149.
 #include "isa.h"
 
 #include "entries.h"

@@ -38,35 +38,44 @@ BITWRIGHT_INLINE void store_inputs(float* const* to, size_t i, const F (&x)[M + 
   }
 }
 
+// These two copy what they are told: the compiler takes stores of vectors for stores to anything.
 template <int M, int R>
 void input(const MinimalInput& job) {
   constexpr int n = M + R - 1;
+  const uint32_t count = job.count;
+  const size_t from_next = job.from_next, to_next = job.to_next;
+  const float* from[n];
   float* to[n];
-  BITWRIGHT_UNROLL for (int j = 0; j < n; ++j) to[j] = job.to[j];
-  size_t at = 0;
-  for (uint32_t c = 0; c < job.channels; ++c, at += job.from_next) {
+  BITWRIGHT_UNROLL for (int j = 0; j < n; ++j) from[j] = job.from[j], to[j] = job.to[j];
+  for (uint32_t c = job.channels; c != 0; --c) {
     F x[n];
     uint32_t i = 0;
-    for (; i + kLanes <= job.count; i += kLanes) {
-      BITWRIGHT_UNROLL for (int e = 0; e < n; ++e) x[e] = load(job.from[e] + at + i);
+    for (; i + kLanes <= count; i += kLanes) {
+      BITWRIGHT_UNROLL for (int e = 0; e < n; ++e) x[e] = load(from[e] + i);
       store_inputs<M, R>(to, i, x);
     }
-    if (i < job.count) {
-      BITWRIGHT_UNROLL for (int e = 0; e < n; ++e) x[e] = load_first(job.from[e] + at + i, job.count - i);
+    if (i < count) {
+      BITWRIGHT_UNROLL for (int e = 0; e < n; ++e) x[e] = load_first(from[e] + i, count - i);
       store_inputs<M, R>(to, i, x);
     }
-    BITWRIGHT_UNROLL for (int j = 0; j < n; ++j) to[j] += job.to_next;
+    BITWRIGHT_UNROLL for (int j = 0; j < n; ++j) from[j] += from_next, to[j] += to_next;
   }
 }
 
 void transpose_all(const MinimalTranspose& job) {
-  for (uint32_t j = 0; j < job.columns; j += kLanes)
-    for (uint32_t i = 0; i < job.rows; i += kLanes) {
+  const uint32_t rows = job.rows, columns = job.columns;
+  const size_t from_stride = job.from_stride, to_stride = job.to_stride;
+  const float* first = job.from;
+  float* line = job.to;
+  for (uint32_t j = 0; j < columns; j += kLanes, first += kLanes, line += kLanes * to_stride) {
+    const float* from = first;
+    for (uint32_t i = 0; i < rows; i += kLanes, from += kLanes * from_stride) {
       F x[kLanes];
-      BITWRIGHT_UNROLL for (int k = 0; k < kLanes; ++k) x[k] = load(job.from + (i + static_cast<uint32_t>(k)) * job.from_stride + j);
+      BITWRIGHT_UNROLL for (size_t k = 0; k < kLanes; ++k) x[k] = load(from + k * from_stride);
       transpose(x);
-      BITWRIGHT_UNROLL for (int k = 0; k < kLanes; ++k) store(job.to + (j + static_cast<uint32_t>(k)) * job.to_stride + i, x[k]);
+      BITWRIGHT_UNROLL for (size_t k = 0; k < kLanes; ++k) store(line + k * to_stride + i, x[k]);
     }
+  }
 }
 
 #ifndef BITWRIGHT_OWN_PRODUCT

@@ -5,7 +5,8 @@
 //
 // bconv_*, fconv_* and qconv_*: a full tile of TAPS taps and CHANNELS input channels (qconv_*, 0: a depthwise one). bdepthwise_*: 16 pixels, below 16
 // TAPS into bits, else TAPS - 16 taps into counts. epilogue_* and pack_*: 48 pixels of CHANNELS channels, TAPS chooses the chain (see below). pool_*:
-// TAPS = 100 * windows' width + function (see below). bmatmul_*: TAPS chooses the function (see below). Prints the multiply-accumulates, or elements, of one repetition.
+// TAPS = 100 * windows' width + function (see below). bmatmul_*: TAPS chooses the function (see below).
+// fconv_minimal_*: the sums of a block of tiles of a kernel of TAPS, 2x2 to 4x4, or for TAPS 1 the inputs of a row of tiles of 3x3. Prints the multiply-accumulates, or elements, of one repetition.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -16,6 +17,7 @@
 
 #include "chain.h"
 #include "kernel.h"
+#include "minimal_filter.h"
 
 using namespace bitwright;
 
@@ -57,6 +59,38 @@ size_t floats(const FloatKernel& k, const Shape& s) {
   const std::vector<const int32_t*> offset(k.mr, offsets.data());
   for (uint32_t i = 0; i < s.repeats; ++i) k.run(out, {base.data(), offset.data(), k.mr, s.taps, s.channels, panel});
   return size_t{k.mr} * k.panel * s.taps * s.channels;
+}
+
+// Counts the multiply-accumulates of the plain sum, or the elements of the map that a row of tiles is beyond the row before.
+size_t minimal(const MinimalKernel& k, const Shape& s) {
+  const uint32_t width = s.taps == 4 ? 2 : s.taps == 16 ? 4 : 3, tiles = 12;
+  const uint32_t row_points = kMinimalRows + width - 1, column_points = kMinimalColumns + width - 1, products = row_points * column_points * s.channels;
+  if (s.taps != 1 && s.taps != width * width) return 0;
+  if (s.taps == 1) {
+    const size_t step = size_t{kMinimalColumns} * s.channels, planes = tiles + 4, line = planes * step;
+    const auto *map = aligned<float>(row_points * line), *from_planes = aligned<float>(step * planes);
+    auto *lines = aligned<float>(row_points * line), *to_planes = aligned<float>(step * planes), *input = aligned<float>(size_t{products} * planes);
+    const float *rows[8], *columns[8];
+    float *rows_to[8], *columns_to[8];
+    for (uint32_t e = 0; e < row_points; ++e) rows[e] = map + e * line, rows_to[e] = lines + e * line;
+    for (uint32_t e = 0; e < column_points; ++e) {
+      columns[e] = from_planes + e % kMinimalColumns * s.channels * planes + e / kMinimalColumns;
+      columns_to[e] = input + size_t{e} * row_points * s.channels * planes;
+    }
+    for (uint32_t i = 0; i < s.repeats; ++i) {
+      k.rows[width - 1]({rows, rows_to, 0, 0, 1, (tiles * kMinimalColumns + 2) * s.channels});
+      for (uint32_t point = 0; point < row_points; ++point) {
+        k.transpose({to_planes, rows_to[point], planes, step, static_cast<uint32_t>(planes), static_cast<uint32_t>(step)});
+        k.columns[width - 1]({columns, columns_to, planes, planes, s.channels, tiles});
+      }
+    }
+    return size_t{tiles} * kMinimalRows * kMinimalColumns * s.channels;
+  }
+  const std::vector<uint32_t> depth(size_t{row_points} * column_points, s.channels);
+  const MinimalBlock job{aligned<float>(size_t{products} * k.mr), k.mr, aligned<float>(size_t{products} * k.panel), depth.data(), row_points, column_points, k.mr, k.panel,
+                         aligned<float>(k.spare_floats), aligned<float>(size_t{kMinimalRows} * kMinimalColumns * k.mr * k.panel), k.panel};
+  for (uint32_t i = 0; i < s.repeats; ++i) k.block(job);
+  return size_t{k.mr} * kMinimalRows * kMinimalColumns * k.panel * s.taps * s.channels;
 }
 
 size_t int8s(const Int8Kernel& k, const Shape& s) {
@@ -224,6 +258,8 @@ int main(int argc, char** argv) {
     work = binary(*b, s);
   else if (const FloatKernel* f = find_float_kernel(name))
     work = floats(*f, s);
+  else if (const MinimalKernel* w = find_minimal_kernel(name))
+    work = minimal(*w, s);
   else if (const Int8Kernel* q = find_int8_kernel(name))
     work = s.channels == 0 ? int8_depthwise(*q, s) : int8s(*q, s);
   else if (const DepthwiseKernel* d = find_depthwise_kernel(name))
