@@ -2,10 +2,10 @@
 
 namespace bitwright {
 
-// Popcount time / sliced time of ResNet-18's 3x3 layers on a Zen 5 server (L2 1 MB), medians of 5 runs like bitwright_bench --benchmark_filter=layer,
-// with a threshold: 56x56x64 1.22, 64 -> 128 with stride 2 1.09, 28x28x128 1.14, 128 -> 256 with stride 2 1.05, 14x14x256 1.06, 256 -> 512 with stride 2
-// (weights 0.6 MB) 0.96, 7x7x512 (1.2 MB) 0.95. With a chain of i16 steps in registers: 1.03, 0.93, 1.09, 1.0, 1.06,
-// 1.04, 0.91; of floats: 0.85, 0.80, 0.94, 0.92, 1.01, 0.98, 0.87 (docs/develop/gfni.md).
+// Popcount time / sliced time of ResNet-18's 3x3 layers on a Zen 5 server (L2 1 MB), medians of 4 runs of bitwright_bench --benchmark_filter=layer, with
+// a threshold: 56x56x64 1.40, 64 -> 128 with stride 2 1.27, 28x28x128 1.36, 128 -> 256 with stride 2 1.26, 14x14x256 1.31, 256 -> 512 with stride 2
+// (weights 0.6 MB) 1.18 (1.0 beside a busy neighbour), 7x7x512 (1.2 MB) 1.12. With a chain of i16 steps in registers, in their network: 1.13, 1.06, 1.16,
+// 1.04, 1.10, 0.99, 0.98; of floats: 0.88, 0.93, 1.04, 0.91, 0.97, 0.82, 0.81 (docs/develop/gfni.md).
 bool worth_slicing(const OpInfo& op, const PreparedOp& p, const BitSlice& slice) {
   const uint32_t outputs = op.out_channels / op.geometry.groups, panels = (outputs + 63) / 64;
   const uint64_t bits = uint64_t{slice.taps} * slice.channels;
@@ -16,7 +16,7 @@ bool worth_slicing(const OpInfo& op, const PreparedOp& p, const BitSlice& slice)
   const uint64_t stride = uint64_t{op.geometry.stride[0]} * op.geometry.stride[1] * op.geometry.stride[2];
   if (p.threshold) return outputs >= 16 * stride;  // features of all input pixels serve that many outputs
   const bool in_registers = p.plan && p.plan->fixed && p.plan->factor != nullptr && outputs % 64 == 0;  // see make_chain
-  return in_registers && stride == 1;
+  return in_registers && outputs >= 32 * stride;
 }
 
 }  // namespace bitwright

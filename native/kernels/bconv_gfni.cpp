@@ -4,11 +4,12 @@
 // them (xor, popcount, add per 512). Weights take 3 bytes per 6 weights and channel, 4 times the packed bits; the activations' features 2 bytes
 // per 6 channels and pixel, made once for all taps and output channels.
 //
-// Cost (Zen 5 server, 3.6 GHz, gcc 12): of 512-bit operations, vgf2p8affineqb 2 a cycle (latency 3), vpternlogd 3.6 to 4 with operands of long ago, but only 2
-// to 3 where several operands were written 8 to 24 operations ago, which 32 registers hardly allow otherwise. So tiles of 3 groups run faster than
-// tiles of 2 (less to load) and of 4 (spills): 916, 877 and 883 MAC/cycle in L1, and 590 of 1. So tiles have 3, the last one 4 rather than 1.
-// In a layer (56x56x64, i16 chain): counting 780 MAC/cycle, 40 of 62 us; planes to bytes and the chain 130 cycles a group, 13 us; features 2.5, the joint
-// chain 1.5, finding pixels and classes 3.5 (perf, the layer alone in a loop).
+// Cost (Zen 5 server, 3.65 GHz, gcc 12): of 512-bit operations, vgf2p8affineqb 2 a cycle (latency 3), vpternlogd 4 with operands of long ago, but 2 where
+// two of them are still to come: 2.5 cycles a step, 1228 MAC/cycle at best. Tiles of 3 groups, scheduled by hand (gfni_steps.py), reach 940 to 990 in L1;
+// by the compiler, those of 3 reach 890, of 2 910 to 1000 (but load more weights in layers), of 4 883 (spills), of 1 590. So tiles have 3, the last one 4
+// rather than 1.
+// In a layer (56x56x64, i16 chain): planes to bytes and the chain 130 cycles a group, 13 us; features 2.5, the joint chain 1.5, finding pixels and
+// classes 3.5 (perf, the layer alone in a loop), of 60.
 #include "isa.h"
 
 #include "entries.h"
