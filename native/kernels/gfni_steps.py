@@ -5,8 +5,8 @@
 Compilers put the instructions of a step one after the other. On Zen 5 a vpternlogd with operands that are still to come
 issues on two of the four pipes only, 2 a cycle, and vgf2p8affineqb on the other two. So the ternlogs of a step are
 spread evenly between the affine products of the next one: a list schedule by the keys of `schedule`. In L1 this block
-runs at 1250 MAC/cycle (without the upper planes), in the order of the dataflow at 1080 to 1120. A random search over all legal orders,
-hill-climbing on measured times, gained 4 % on that.
+runs at 1250 MAC/cycle (without the upper planes), in the order of the dataflow at 1080 to 1120. A random search over
+all legal orders, hill-climbing on measured times, gained 4 % on that.
 """
 
 from __future__ import annotations
