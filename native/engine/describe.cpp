@@ -4,6 +4,10 @@
 
 namespace bitwright {
 
+Choice choice_of(const PreparedModel& prepared, size_t op) {
+  return {facts_of(prepared, op).kernel, prepared.ops[op].item_pixels, prepared.ops[op].threads};
+}
+
 OpFacts facts_of(const PreparedModel& prepared, size_t index) {
   const Model& model = *prepared.model;
   const OpInfo& op = model.ops[index];

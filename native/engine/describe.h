@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "choice.h"
 #include "prepare.h"
 
 namespace bitwright {
@@ -18,6 +19,9 @@ struct OpFacts {
   const char* kernel = "";
   const char* epilogue = "";
 };
+
+// How an op runs; pixels and threads only where they are not as the rules have them.
+Choice choice_of(const PreparedModel& prepared, size_t op);
 
 OpFacts facts_of(const PreparedModel& prepared, size_t op);
 

@@ -26,6 +26,7 @@ StepList::StepList(const RunContext& run, const PreparedOp& op) : steps_(run.ste
 void run_op(const RunContext& run, size_t index) {
   const OpInfo& info = run.prepared->model->ops[index];
   const PreparedOp& op = run.prepared->ops[index];
+  const Pool::AtMost limit(op.threads);
   switch (info.opcode) {
     case Opcode::kBconv:
       if (op.bit_depthwise) return run_depthwise(run, info, op);

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "executor.h"
+#include "item_pixels.h"
 #include "split.h"
 
 namespace bitwright {
@@ -121,7 +122,7 @@ void for_items(const RunContext& run, const PreparedOp& op, uint32_t mr, const I
   // A pixel meets all packed weights, at 64 bytes a cycle or somewhat more.
   const uint64_t cycles = total * (op.cut.panels * op.panel_bytes / 64 + 1);
   const unsigned threads = !run.is_band() && run.pool->worth_sharing(cycles) ? run.pool->threads() : 1;
-  const Split split = split_work(total, op.cut.units, mr, cycles, threads);
+  const Split split = split_work(total, op.cut.units, mr, cycles, threads, item_pixels(op));
   const auto body = [&](size_t i, unsigned thread) {
     const Split::Item part = split.item(i);
     item(run.pixels_begin + part.first, part.pixels, part.unit_begin, part.unit_end, thread);

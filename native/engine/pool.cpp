@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <climits>
 
 #include "cpus.h"
 #include "error.h"
@@ -89,6 +90,8 @@ struct alignas(64) Pool::Seat {
   std::atomic<bool> asleep{false};
 };
 
+thread_local unsigned Pool::most_ = UINT_MAX;
+
 Pool::Pool(unsigned threads) : threads_(std::max(threads, 1u)), cpus_(available_cpus()) {
   watch_forks();
   process_ = process.load();
@@ -143,7 +146,7 @@ Pool::Busy::~Busy() {
 
 // How many workers a job may have now. Who uses the engine from one thread gets what they asked for.
 unsigned Pool::helpers() const {
-  const unsigned all = threads_ - 1;
+  const unsigned all = std::min(threads_, most_) - 1;
   const int now = callers.load(std::memory_order_relaxed);
   if (now <= 1 && !crowded_.load(std::memory_order_relaxed)) return all;
   const unsigned share = cpus_ / static_cast<unsigned>(std::max(now, 2));

@@ -42,6 +42,20 @@ class Pool {
                [](void* f, size_t item, unsigned thread) { (*static_cast<F*>(f))(item, thread); }, share);
   }
 
+  // While one exists, jobs of the thread that made it are shared by at most so many threads; 0: no limit.
+  class AtMost {
+   public:
+    explicit AtMost(unsigned threads) : before_(most_) {
+      if (threads != 0) most_ = threads;
+    }
+    ~AtMost() { most_ = before_; }
+    AtMost(const AtMost&) = delete;
+    AtMost& operator=(const AtMost&) = delete;
+
+   private:
+    const unsigned before_;
+  };
+
   // A caller that is about to run many jobs, one after the other. While one exists, the workers spin longer between jobs.
   class Busy {
    public:
@@ -59,6 +73,7 @@ class Pool {
   static constexpr uint64_t kWorthSharing = 3000;
   static constexpr double kBatchCycles = 1500;  // of the items taken at a time, at least
 
+  static thread_local unsigned most_;
   using Call = void (*)(void*, size_t, unsigned);
   struct Seat;  // where an idle worker sleeps
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "choice.h"
 #include "preparation.h"
 #include "prepare_layers.h"
 
@@ -76,11 +77,15 @@ void steps(Preparation& all, const OpInfo& op, PreparedOp& p) {
 }
 
 // A kernel of the op's own operation: its sum's kernel, not its epilogue.
-void choose_for(const Preparation& all, const OpInfo& op, PreparedOp& p, const std::string& name) {
+void choose_for(const Preparation& all, const OpInfo& op, PreparedOp& p, const std::string& text) {
+  const Choice choice = parse_choice(text);
+  const std::string& name = choice.kernel;
+  p.item_pixels = choice.pixels;
+  p.threads = choice.threads;
   const char* operation = operation_of(op, all.model().values[op.in]);
   if (!*operation) fail(Status::kKernel, all.where(), ": kernel '", name, "' is chosen, but this kind of op has no choice of kernels");
   for (const KernelFacts& k : list_kernels())
-    if (k.name == name && k.operation != operation)
+    if (k.name == name.substr(0, name.find('/')) && k.operation != operation)
       fail(Status::kKernel, all.where(), ": kernel '", name, "' is of the operation ", k.operation, "; one of ", operation, " is needed");
   choose_kernel(p.kernels, name);
 }

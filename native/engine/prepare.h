@@ -108,6 +108,8 @@ struct PreparedLines {
 
 struct PreparedOp {
   Kernels kernels;                // the model's, but for those chosen for this op
+  uint32_t item_pixels = 0;       // see Choice
+  unsigned threads = 0;
   std::vector<PreparedStep> steps;
   // Convolutions
   std::shared_ptr<const Table> table;
@@ -163,7 +165,7 @@ struct PreparedModel {
 // The operation of the kernels that compute an op's sums, as list_kernels() names it; "" where there is only one way.
 const char* operation_of(const OpInfo& op, const ValueInfo& input);
 
-// Kernels, by name, of single ops, by index, in place of those of the model's choice.
+// How single ops, by index, are to run: texts of choice.h.
 using Choices = std::map<size_t, std::string>;
 
 std::shared_ptr<const PreparedModel> prepare(std::shared_ptr<const Model> model, const Kernels& kernels, const Choices& choices = {});

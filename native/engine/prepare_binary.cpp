@@ -16,6 +16,9 @@ uint32_t popcount(uint32_t v) {
   return (((v + (v >> 4)) & 0x0F0F0F0Fu) * 0x01010101u) >> 24;
 }
 
+// The tile that the kernel has for the layer.
+const BinaryKernel* fitting_tile(const BinaryKernel* kernel, const PreparedOp& p) { return kernel->tile_for ? kernel->tile_for(p.taps, p.depth) : kernel; }
+
 // The kernel, or its variant with a narrower panel where that leaves at least a quarter fewer lanes empty.
 const BinaryKernel* fitting(const BinaryKernel* kernel, uint32_t outputs) {
   const auto lanes = [&](const BinaryKernel* k) { return round_up(outputs, k->panel); };
@@ -122,7 +125,7 @@ void prepare_binary(Preparation& all, const OpInfo& op, PreparedOp& p) {
   auto sliced = make_sliced(op, p, in, dense, !exact_zero);
   const BinaryKernel* in_lanes = !sliced && suits_pixels_in_lanes(op, p, exact_zero ? p.table->classes() : 1) ? with_pixels_in_lanes(kernel) : nullptr;
   auto map = in_lanes ? map_of_pixels(op, p, in, dense) : nullptr;
-  if (map) p.binary = kernel = in_lanes;
+  p.binary = kernel = map ? in_lanes : fitting_tile(kernel, p);
   rows(all, op, p, int64_t{in.group_channels()} * (p.depth / in.words()), in.top(), [&](uint32_t c, uint32_t t) {
     const uint32_t* w = canonical + (size_t{c} * p.taps + t) * p.depth;
     return std::accumulate(w, w + p.depth, uint32_t{0}, [](uint32_t bits, uint32_t word) { return bits + popcount(word); });
@@ -150,11 +153,11 @@ void prepare_matmul(Preparation& all, const OpInfo& op, PreparedOp& p) {
   const BinaryKernel* kernel = fitting(p.kernels.binary, outputs);
   if (kernel->panel % 32 != 0) kernel = p.kernels.binary;  // B is transposed by whole words
   if (kernel->panel % 32 != 0) kernel = find_binary_kernel(kernel->isa);  // a narrow one was forced
-  p.binary = kernel;
   p.planes = in.planes;
   p.table = all.table(op, in, false, in.pixel_stride(), 0);
   p.taps = 1;
   p.depth = in.words();
+  p.binary = kernel = fitting_tile(kernel, p);
   p.wide = uint64_t{p.depth} * 32 > 65535 || p.planes != 1;
   p.slope = op.low == 1 ? 1 : 2;
   all.cut(op, p, kernel->panel, kernel->mr, op.geometry.groups);

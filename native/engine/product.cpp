@@ -49,7 +49,7 @@ ProductMatrix::ProductMatrix(const uint32_t* b, size_t batch, size_t rows, size_
   });
 }
 
-void ProductMatrix::multiply(const uint32_t* a, size_t m, Product product, size_t bits, const Output& out, Pool& pool) const {
+void ProductMatrix::multiply(const uint32_t* a, size_t m, Product product, size_t bits, const Output& out, Pool& pool, size_t item_rows) const {
   if (m == 0 || panels_per_matrix_ == 0 || batch_ == 0) return;
   const ProductKernel& end = *kernels_.product;
   const bool narrow = words_ * 32 <= 65535;
@@ -58,14 +58,15 @@ void ProductMatrix::multiply(const uint32_t* a, size_t m, Product product, size_
   if (sliced_)
     sliced_->multiply(a, rest, pool);
   else
-    by_popcount(a, rest, pool);
+    by_popcount(a, rest, pool, item_rows);
 }
 
-void ProductMatrix::by_popcount(const uint32_t* a, const ProductEnd& end, Pool& pool) const {
+void ProductMatrix::by_popcount(const uint32_t* a, const ProductEnd& end, Pool& pool, size_t item_rows) const {
   const BinaryKernel& kernel = *kernels_.binary;
   const size_t m = end.m, mr = kernel.mr, panels = panels_per_matrix_;
   const bool narrow = words_ * 32 <= 65535;
-  const size_t chunk = std::max<size_t>(std::clamp<size_t>(kChunkBytes / (words_ * 4), 32, 512) / mr, 1) * mr;
+  const size_t most = item_rows ? std::min(item_rows, m) : std::clamp<size_t>(kChunkBytes / (words_ * 4), 32, 512);
+  const size_t chunk = std::max<size_t>(most / mr, 1) * mr;
   const size_t chunks = (m + chunk - 1) / chunk;
   const size_t wanted = pool.threads() == 1 ? 1 : size_t{pool.threads()} * 4;
   const size_t slices = std::clamp<size_t>((wanted + chunks * batch_ - 1) / (chunks * batch_), 1, panels);

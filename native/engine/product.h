@@ -32,10 +32,11 @@ class ProductMatrix {
     bool wide;      // int32, else uint16
   };
   // a: [batch][M][words]. With a batch of 1 the same B meets all of a, so M may be any number of rows. bits: the true length (kSigns).
-  void multiply(const uint32_t* a, size_t m, Product product, size_t bits, const Output& out, Pool& pool) const;
+  // item_rows: rows of A that the panels of B pass together, at most; 0: by the caches. The sliced kernel cuts as it does.
+  void multiply(const uint32_t* a, size_t m, Product product, size_t bits, const Output& out, Pool& pool, size_t item_rows = 0) const;
 
  private:
-  void by_popcount(const uint32_t* a, const ProductEnd& end, Pool& pool) const;
+  void by_popcount(const uint32_t* a, const ProductEnd& end, Pool& pool, size_t item_rows) const;
 
   Kernels kernels_;
   size_t batch_, rows_, words_, panel_bytes_, panels_per_matrix_;

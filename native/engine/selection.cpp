@@ -44,8 +44,14 @@ Kernels best_of(const char* isa) {
 }
 
 void choose_name(Kernels& kernels, const std::string& name, const std::string& origin) {
+  const size_t slash = std::min(name.find('/'), name.size());
   for (const KernelFacts& k : list_kernels()) {
-    if (k.name != name || k.operation == "pack") continue;
+    if (k.name != name.substr(0, slash) || k.operation == "pack") continue;
+    if (slash < name.size() && std::find(k.tiles.begin(), k.tiles.end(), name.substr(slash + 1)) == k.tiles.end()) {
+      std::string tiles;
+      for (const std::string& tile : k.tiles) tiles += (tiles.empty() ? "" : ", ") + tile;
+      fail(Status::kKernel, "kernel '", name, "'", origin, ": ", k.name, " has ", tiles.empty() ? "no tiles to choose from" : "the tiles " + tiles);
+    }
     if (!k.supported) fail(Status::kKernel, "kernel '", name, "'", origin, " needs the instruction set ", k.isa, ", which this CPU does not support");
     if (k.operation == "bconv") {
       kernels.sliced = find_sliced_kernel(name.c_str());
@@ -83,6 +89,9 @@ void choose(Kernels& kernels, const std::string& name, const std::string& origin
 std::vector<KernelFacts> list_kernels() {
   std::vector<KernelFacts> facts;
   add_facts(facts, "bconv", binary_kernels(), find_binary_kernel(nullptr));
+  for (size_t i = 0; i < facts.size(); ++i)
+    for (const BinaryKernel* const* tile = binary_kernels()[i]->tiles; tile && *tile; ++tile)
+      facts[i].tiles.push_back(std::string((*tile)->name).substr(facts[i].name.size() + 1));
   add_facts<SlicedKernel>(facts, "bconv", sliced_kernels(), nullptr);  // never for all layers: see worth_slicing
   add_facts(facts, "bdepthwise", depthwise_kernels(), find_depthwise_kernel(nullptr));
   add_facts(facts, "fconv", float_kernels(), find_float_kernel(nullptr));

@@ -24,16 +24,18 @@ struct Kernels {
 };
 
 // `request`: empty for the environment variable BITWRIGHT_KERNEL or, without it, the best. Else the name of an instruction set ("avx2": no
-// kernel uses more than that) or kernel names separated by commas ("bconv_avx2,epilogue_portable"; other operations keep the best).
+// kernel uses more than that) or kernel names, perhaps with a tile, separated by commas ("bconv_avx2/3x64,epilogue_portable"; other operations keep the
+// best).
 // Throws Error(kKernel) for an unknown name or one that this CPU cannot run.
 Kernels select_kernels(const std::string& request);
 
-// Puts one kernel in the place of those of its operation. `name`: as in list_kernels(), but none of "pack". Throws as select_kernels does.
+// Puts one kernel in the place of those of its operation. `name`: as in list_kernels(), perhaps with a tile, but none of "pack". Throws as select_kernels does.
 void choose_kernel(Kernels& kernels, const std::string& name);
 
 struct KernelFacts {
   std::string name, operation, isa, about;
   bool supported, is_default;
+  std::vector<std::string> tiles = {};  // "6x64": pixels x channels; the kernel's name, a slash and one of them force it. Empty: the kernel has one
 };
 std::vector<KernelFacts> list_kernels();
 

@@ -42,8 +42,8 @@ Split::Item Split::item(size_t i) const {
           static_cast<uint32_t>((slice + 1) * units_ / round.slices)};
 }
 
-Split split_work(size_t pixels, uint32_t units, uint32_t mr, uint64_t cycles, unsigned threads) {
-  const size_t largest = std::max(kChunk / mr, 1u), tiles = ceil_div(pixels, mr);
+Split split_work(size_t pixels, uint32_t units, uint32_t mr, uint64_t cycles, unsigned threads, uint32_t chunk_pixels) {
+  const size_t largest = std::max(chunk_pixels / mr, 1u), tiles = ceil_div(pixels, mr);
   Split split;
   split.pixels_ = pixels;
   split.units_ = units;

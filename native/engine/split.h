@@ -6,7 +6,7 @@
 
 namespace bitwright {
 
-constexpr uint32_t kChunk = 128;  // pixels of a work item, at most
+constexpr uint32_t kChunk = 128;  // pixels of a work item, at most, unless another number is asked for
 
 // Work is a grid of pixels x units of output channels. Items are taken by whoever is free, in order.
 //
@@ -27,7 +27,7 @@ class Split {
   Item item(size_t i) const;
 
  private:
-  friend Split split_work(size_t pixels, uint32_t units, uint32_t mr, uint64_t cycles, unsigned threads);
+  friend Split split_work(size_t pixels, uint32_t units, uint32_t mr, uint64_t cycles, unsigned threads, uint32_t chunk);
   struct Round {
     size_t end_item, first_pixel;
     uint32_t chunk;           // pixels
@@ -42,7 +42,8 @@ class Split {
   Round round_[kRounds];
 };
 
-// `pixels`: of all samples; `units`: of output channels; `mr`: pixels of a tile; `cycles`: of the whole op, roughly. One thread gets the fewest items.
-Split split_work(size_t pixels, uint32_t units, uint32_t mr, uint64_t cycles, unsigned threads);
+// `pixels`: of all samples; `units`: of output channels; `mr`: pixels of a tile; `cycles`: of the whole op, roughly; `chunk`: pixels of an item, at most,
+// but one tile at least. One thread gets the fewest items.
+Split split_work(size_t pixels, uint32_t units, uint32_t mr, uint64_t cycles, unsigned threads, uint32_t chunk = kChunk);
 
 }  // namespace bitwright

@@ -1,5 +1,6 @@
-// Choosing the kernel of an op by timing: the layer as it is, on made-up values, with the session's threads. Only among kernels that give the same
-// result bit for bit: float convolutions, whose kernels add in different orders, are left as they are.
+// Choosing by timing how an op runs: the layer as it is, on made-up values, with the session's threads. What is chosen is a text of choice.h: a kernel, or
+// one of its register tiles; the pixels of a work item; the number of threads. Only among ways that give the same result bit for bit: float
+// convolutions, whose kernels add in different orders, are left as they are.
 #pragma once
 
 #include <string>
@@ -10,21 +11,25 @@
 namespace bitwright {
 
 struct KernelTime {
-  std::string kernel;
+  std::string choice;
   uint64_t ns = 0;  // median
 };
 
 struct TunedOp {
-  std::string standard;           // the kernel without tuning
+  std::string standard;           // without tuning
   std::string chosen;
+  double gain = 1;                // standard time / chosen time, measured again after the choice
   std::vector<KernelTime> times;  // of those that were timed, the standard one first; none if there is no choice
 };
 
-// The names of the kernels that can run the op on this CPU, without variants that come to the same; empty where there is no choice of kernels.
+// The kernels and tiles that can run the op on this CPU, by name, without those that come to the same, the standard one first; empty where there is no
+// choice.
 std::vector<std::string> kernels_for(const Session& session, size_t op);
 
-// Times the kernels that can run the op, in turn, and chooses the fastest; the standard one unless another is faster by more than 3 % in the median of
-// the rounds' ratios, so that noise changes nothing. Throws Error(kArgument) if the session's kernels are forced. Kernels that take more than three times the best one's time are timed once only.
+// Times, in turn, the kernels and tiles that can run the op; then, with the fastest, items of other sizes and fewer threads. What wins is timed once more
+// against the standard, and stays the choice if it is faster by more than 2 % in the median of the rounds' ratios and in three rounds of four: so
+// neither noise nor the luck of the best of many changes anything. Throws Error(kArgument) if the session's kernels are forced. What takes more than three times
+// the best one's time is timed once only.
 TunedOp tune_op(Session& session, size_t op, uint32_t samples);
 
 // All that the time of an op depends on but the machine, the batch and the threads: ops with the same text share a choice.

@@ -71,11 +71,11 @@ BITWRIGHT_API bitwright_status bitwright_model_output(const bitwright_model* mod
 BITWRIGHT_API const char* bitwright_model_meta(const bitwright_model* model);
 
 /* threads: 0 means as many as the process may use. kernel: NULL or "" for the environment variable BITWRIGHT_KERNEL or else the best; or an
- * instruction set ("avx2"), or kernel names separated by commas ("bconv_avx2,epilogue_portable"). */
+ * instruction set ("avx2"), or kernel names, perhaps with a register tile, separated by commas ("bconv_avx2/3x64,epilogue_portable"). */
 BITWRIGHT_API bitwright_status bitwright_session_create(const bitwright_model* model, unsigned threads, const char* kernel,
                                                         bitwright_session** session);
-/* Times the kernels that this CPU has for each layer, with this batch size and the session's threads, and keeps the fastest ones for this session's
- * further runs: some 20 ms a layer. The results of runs do not change. Not while another thread uses the session; not if kernels are forced. Since 1.2. */
+/* Times what this CPU can do for each layer (kernels, their register tiles, sizes of work items, fewer threads), with this batch size and the session's
+ * threads, and keeps what is fastest for this session's further runs: some 80 ms a layer. The results of runs do not change. Not while another thread uses the session; not if kernels are forced. Since 1.2. */
 BITWRIGHT_API bitwright_status bitwright_session_tune(bitwright_session* session, size_t batch);
 BITWRIGHT_API void bitwright_session_close(bitwright_session* session); /* NULL is allowed */
 

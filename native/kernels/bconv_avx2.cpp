@@ -1,73 +1,52 @@
 // Binary convolution for AVX2: nibble tables (nibble_table.h).
 //
 // The row of an activation's nibble is broadcast from memory, the nibbles of 32 channels' weights index it by vpshufb. Lane = output channel in 8
-// bits, tile 4 pixels x 64 channels: 8 ymm accumulators of byte sums, which hold 7 words (56 nibbles of at most 4) and are then widened into 16-bit
+// bits, tile 5 pixels x 64 channels: 10 ymm accumulators of byte sums, which hold 7 words (56 nibbles of at most 4) and are then widened into 16-bit
 // sums in L1.
 //
 // Cost per 128 MAC (one nibble of 32 channels): vpshufb + vpaddb, and half of (vbroadcasti128 load + half of a byte load and shift).
 //   Intel before Ice Lake (analysis): one shuffle port, 128 MAC/cycle. Ice Lake and later, Zen: two shuffle ports, front-end bound at about 200.
 // Measured (Zen 5 server, 3.6 GHz, gcc 12, one core, bitwright_bench counts, ResNet-18's 3x3 layers): 620 to 710 GMAC/s, 175 to 195 MAC/cycle.
-#include "isa.h"
+//
+// Tiles (Zen 5 server, bitwright_tiles_bench avx2, speed over 4x64): 5x64 1.00 to 1.04 nearly everywhere; 3x64 1.02 where a tap is two words and the map
+// large; 2x128 1.04 to 1.16 in 1x1 layers of 64 -> 128 and in dense layers of one sample, whose rows it loads for twice the channels, 0.91 to
+// 0.95 elsewhere. What lost: 6x64 (0.9 to 1.0), 3x96 (0.6 to 0.97 unless there are 96 outputs).
+#include "bconv_nibbles_avx2.h"
 
 #include "entries.h"
 #include "kernel_binary.h"
 
+namespace bitwright {
+
 #if BITWRIGHT_AVX2
 
-#include <immintrin.h>
-
-namespace bitwright {
 namespace {
 
-using V = __m256i;
-constexpr uint32_t kBytes = 32, kPanel = 64;
-constexpr int kVectors = kPanel / kBytes;
-BITWRIGHT_INLINE V zero() { return _mm256_setzero_si256(); }
-BITWRIGHT_INLINE V load(const uint8_t* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
-BITWRIGHT_INLINE void store(uint16_t* p, V x) { _mm256_store_si256(reinterpret_cast<__m256i*>(p), x); }
-BITWRIGHT_INLINE void store_unaligned(uint16_t* p, V x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x); }
+using Family = Nibbles<2, 5>;
+using Wide = Nibbles<4, 2>;
 
-// acc += table row looked up by the weights' nibbles. Inline assembly keeps the accumulators in their registers.
-BITWRIGHT_INLINE void add_lookup(__m256i& acc, __m256i row, __m256i w) {
-#if BITWRIGHT_GNU_ASM
-  __m256i t;
-  __asm__("vpshufb %2, %3, %1\n\tvpaddb %1, %0, %0" : "+x"(acc), "=&x"(t) : "x"(w), "x"(row));
-#else
-  acc = _mm256_add_epi8(acc, _mm256_shuffle_epi8(row, w));
-#endif
-}
-
-BITWRIGHT_INLINE __m256i broadcast_row(const uint8_t* row) {
-  return _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(row)));
-}
-
-BITWRIGHT_INLINE void add_lookups(V (&acc)[kVectors], const uint8_t* row, const V (&nibbles)[kVectors]) {
-  const V both = broadcast_row(row);
-  BITWRIGHT_UNROLL for (int v = 0; v < kVectors; ++v) add_lookup(acc[v], both, nibbles[v]);
-}
-
-BITWRIGHT_INLINE void add_bytes(V (&sums)[2], V acc) {
-  sums[0] = _mm256_add_epi16(sums[0], _mm256_cvtepu8_epi16(_mm256_castsi256_si128(acc)));
-  sums[1] = _mm256_add_epi16(sums[1], _mm256_cvtepu8_epi16(_mm256_extracti128_si256(acc, 1)));
-}
-
-#include "bconv_nibbles.h"
-
-const BinaryKernel kernel = {
-    "bconv_avx2", "avx2", "nibble tables by vpshufb, channels in 8-bit lanes, tile 4x64",
-    kRankAvx2, supports_avx2, kPanel, kPixels, panel_bytes, pack_nibbles<kPanel>, count16, count32,
+constexpr BinaryKernel family = {
+    "bconv_avx2", "avx2", "nibble tables by vpshufb, channels in 8-bit lanes, tile 5x64",
+    kRankAvx2, supports_avx2, Family::kPanel, 5, Family::panel_bytes, pack_nibbles<Family::kPanel>, Family::count16, Family::count32, nullptr, &bconv32_avx2,
 };
+
+constexpr BinaryKernel tile3 = with_tile(family, "bconv_avx2/3x64", 3);
+constexpr BinaryKernel tile5 = with_tile(family, "bconv_avx2/5x64", 5);
+constexpr BinaryKernel wide = {
+    "bconv_avx2/2x128", "avx2", "", kRankAvx2, supports_avx2, Wide::kPanel, 2, Wide::panel_bytes, pack_nibbles<Wide::kPanel>, Wide::count16, Wide::count32,
+};
+const BinaryKernel* const tiles[] = {&tile5, &tile3, &wide, nullptr};
+
+const BinaryKernel kernel = with_tiles(family, tiles);
 
 }  // namespace
 
 const BinaryKernel* const bconv_avx2 = &kernel;
 
-}  // namespace bitwright
-
 #else
 
-namespace bitwright {
 const BinaryKernel* const bconv_avx2 = nullptr;
-}  // namespace bitwright
 
 #endif
+
+}  // namespace bitwright

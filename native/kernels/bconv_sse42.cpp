@@ -15,12 +15,13 @@
 
 #include <nmmintrin.h>
 
+#include <utility>
+
 namespace bitwright {
 namespace {
 
 using V = __m128i;
-constexpr uint32_t kBytes = 16, kPanel = 32;
-constexpr int kVectors = kPanel / kBytes;
+constexpr uint32_t kBytes = 16;
 BITWRIGHT_INLINE V zero() { return _mm_setzero_si128(); }
 BITWRIGHT_INLINE V load(const uint8_t* p) { return _mm_load_si128(reinterpret_cast<const __m128i*>(p)); }
 BITWRIGHT_INLINE void store(uint16_t* p, V x) { _mm_store_si128(reinterpret_cast<__m128i*>(p), x); }
@@ -37,6 +38,7 @@ BITWRIGHT_INLINE void add_lookup(__m128i& acc, const uint8_t* row, __m128i w) {
 #endif
 }
 
+template <int kVectors>
 BITWRIGHT_INLINE void add_lookups(V (&acc)[kVectors], const uint8_t* row, const V (&nibbles)[kVectors]) {
   BITWRIGHT_UNROLL for (int v = 0; v < kVectors; ++v) add_lookup(acc[v], row, nibbles[v]);
 }
@@ -48,9 +50,11 @@ BITWRIGHT_INLINE void add_bytes(V (&sums)[2], V acc) {
 
 #include "bconv_nibbles.h"
 
+using Family = Nibbles<2, 4>;
+
 const BinaryKernel kernel = {
     "bconv_sse42", "sse42", "nibble tables by pshufb, channels in 8-bit lanes, tile 4x32",
-    kRankSse42, supports_sse42, kPanel, kPixels, panel_bytes, pack_nibbles<kPanel>, count16, count32,
+    kRankSse42, supports_sse42, Family::kPanel, 4, Family::panel_bytes, pack_nibbles<Family::kPanel>, Family::count16, Family::count32,
 };
 
 }  // namespace

@@ -30,6 +30,7 @@ constexpr int kRankNeondot = 20;
 extern const BinaryKernel* const bconv_portable;
 extern const BinaryKernel* const bconv_sse42;
 extern const BinaryKernel* const bconv_avx2;
+extern const BinaryKernel* const bconv32_avx2;
 extern const BinaryKernel* const bconv_avx512;
 extern const BinaryKernel* const bconv_avx512vpopcnt;
 extern const BinaryKernel* const bconv32_avx512vpopcnt;

@@ -22,6 +22,7 @@ namespace bitwright {
 
 // The lists, in no particular order, ended by a null pointer. Kernels of instruction sets this binary was not built for are absent.
 const BinaryKernel* const* binary_kernels();
+const BinaryKernel* const* binary_tiles();  // all of all kernels
 const SlicedKernel* const* sliced_kernels();
 const DepthwiseKernel* const* depthwise_kernels();
 const FloatKernel* const* float_kernels();

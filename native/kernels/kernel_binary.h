@@ -77,6 +77,23 @@ struct BinaryKernel {
   void (*pack_in_order)(void* panels, const uint32_t* weights, uint32_t outputs, uint32_t taps, uint32_t words) = nullptr;
   void (*floats)(const BinaryTile& tile, const FloatsTile& to) = nullptr;
   void (*shorts)(const BinaryTile& tile, const ShortsTile& to) = nullptr;
+  // Register tiles that may be asked for, ended by a null pointer; or null. Each is a kernel whose name ends in "/<pixels>x<channels>".
+  const BinaryKernel* const* tiles = nullptr;
+  // Of them, the one for a layer of so many taps, of so many words each, that nobody has timed; null: the kernel as it is.
+  const BinaryKernel* (*tile_for)(uint32_t taps, uint32_t words) = nullptr;
 };
+
+// The kernel with tiles of at most so many pixels.
+constexpr BinaryKernel with_tile(BinaryKernel kernel, const char* name, uint32_t pixels) {
+  kernel.name = name;
+  kernel.mr = pixels;
+  return kernel;
+}
+
+constexpr BinaryKernel with_tiles(BinaryKernel kernel, const BinaryKernel* const* tiles, const BinaryKernel* (*tile_for)(uint32_t, uint32_t) = nullptr) {
+  kernel.tiles = tiles;
+  kernel.tile_for = tile_for;
+  return kernel;
+}
 
 }  // namespace bitwright

@@ -1,6 +1,7 @@
 #include <climits>
 #include <cstring>
 #include <iterator>
+#include <vector>
 
 #include "cpu.h"
 #include "entries.h"
@@ -76,10 +77,21 @@ const Kernel* find(const Kernel* const* list, const char* name_or_isa) {
 // The lists are built on first use: the entries live in other translation units, whose constants are set before any code runs.
 const BinaryKernel* const* binary_kernels() {
   // Of one rank, the first is the default.
-  static const BinaryKernel* const all[] = {bconv_portable,        bconv_sse42,           bconv_avx2, bconv_avx512,  bconv_avx512vpopcnt,
-                                            bconv32_avx512vpopcnt, bconv16_avx512vpopcnt, bconv_neon, bconv_neondot};
+  static const BinaryKernel* const all[] = {bconv_portable,      bconv_sse42,           bconv_avx2,            bconv32_avx2, bconv_avx512,
+                                            bconv_avx512vpopcnt, bconv32_avx512vpopcnt, bconv16_avx512vpopcnt, bconv_neon,   bconv_neondot};
   static const List<BinaryKernel, std::size(all)> list(all);
   return list.entries;
+}
+
+const BinaryKernel* const* binary_tiles() {
+  static const std::vector<const BinaryKernel*> all = [] {
+    std::vector<const BinaryKernel*> found;
+    for (const BinaryKernel* const* k = binary_kernels(); *k != nullptr; ++k)
+      for (const BinaryKernel* const* tile = (*k)->tiles; tile != nullptr && *tile != nullptr; ++tile) found.push_back(*tile);
+    found.push_back(nullptr);
+    return found;
+  }();
+  return all.data();
 }
 
 const SlicedKernel* const* sliced_kernels() {
@@ -151,7 +163,10 @@ bool isa_supported(const char* name) {
   return isa != nullptr && isa->supported();
 }
 
-const BinaryKernel* find_binary_kernel(const char* name_or_isa) { return find(binary_kernels(), name_or_isa); }
+const BinaryKernel* find_binary_kernel(const char* name_or_isa) {
+  if (name_or_isa != nullptr && std::strchr(name_or_isa, '/') != nullptr) return find(binary_tiles(), name_or_isa);
+  return find(binary_kernels(), name_or_isa);
+}
 const SlicedKernel* find_sliced_kernel(const char* name_or_isa) { return find(sliced_kernels(), name_or_isa); }
 const DepthwiseKernel* find_depthwise_kernel(const char* name_or_isa) { return find(depthwise_kernels(), name_or_isa); }
 const FloatKernel* find_float_kernel(const char* name_or_isa) { return find(float_kernels(), name_or_isa); }

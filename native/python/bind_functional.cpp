@@ -64,7 +64,7 @@ std::shared_ptr<ProductMatrix> product_matrix(const nb::ndarray<const uint32_t, 
 }
 
 void multiply(const ProductMatrix& b, const nb::ndarray<const uint32_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>& a, uint32_t product, size_t bits,
-              const nb::ndarray<nb::c_contig, nb::ndim<3>, nb::device::cpu>& out, unsigned threads) {
+              const nb::ndarray<nb::c_contig, nb::ndim<3>, nb::device::cpu>& out, unsigned threads, size_t rows) {
   const bool wide = out.dtype() == nb::dtype<int32_t>();
   if (product > 4 || bits > b.words() * 32 || a.shape(0) != b.batch() || a.shape(2) != b.words() || out.shape(0) != b.batch() ||
       out.shape(1) != a.shape(1) || out.shape(2) != b.rows() || !(wide || out.dtype() == nb::dtype<uint16_t>()))
@@ -72,7 +72,7 @@ void multiply(const ProductMatrix& b, const nb::ndarray<const uint32_t, nb::ndim
   nb::gil_scoped_release release;
   const auto pool = shared_pool(threads);
   Pool::Busy busy(*pool);
-  b.multiply(a.data(), a.shape(1), static_cast<Product>(product), bits, {out.data(), wide}, *pool);
+  b.multiply(a.data(), a.shape(1), static_cast<Product>(product), bits, {out.data(), wide}, *pool, rows);
 }
 
 }  // namespace
@@ -80,7 +80,7 @@ void multiply(const ProductMatrix& b, const nb::ndarray<const uint32_t, nb::ndim
 void bind_functional(nb::module_& m) {
   m.def("pack_bits", &pack_bits, "x"_a, "threshold"_a, "words"_a.noconvert(), "threads"_a);
   nb::class_<ProductMatrix>(m, "ProductMatrix")
-      .def("multiply", &multiply, "a"_a, "product"_a, "bits"_a, "out"_a.noconvert(), "threads"_a)
+      .def("multiply", &multiply, "a"_a, "product"_a, "bits"_a, "out"_a.noconvert(), "threads"_a, "rows"_a)
       .def_prop_ro("nbytes", &ProductMatrix::bytes)
       .def_prop_ro("kernel", [](const ProductMatrix& b) { return std::string(b.kernel()); });
   m.def("product_matrix", &product_matrix, "b"_a, "kernel"_a, "threads"_a);

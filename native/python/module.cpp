@@ -207,7 +207,9 @@ nb::list ops(const Session& session) {
     d["index"] = i;
     d["name"] = op.name;
     d["kind"] = name_of(op.opcode);
-    d["kernel"] = f.kernel;
+    const std::string kernel = f.kernel;
+    d["kernel"] = kernel.substr(0, kernel.find('/'));  // the tile is the choice's
+    d["choice"] = text_of(choice_of(session.prepared(), i));
     d["epilogue"] = f.epilogue;
     d["steps"] = steps;
     d["in_shape"] = dims_of(model.values[op.in]);
@@ -253,7 +255,7 @@ nb::list machine_rates(Session& session, uint64_t bytes, const std::vector<std::
   return list;
 }
 
-// What Session::tune of Python keeps: {op: kernel}.
+// What Session::tune of Python keeps: {op: choice}.
 std::shared_ptr<Session> with_choices(const Session& session, const std::map<size_t, std::string>& choices) {
   SessionOptions options;
   options.threads = session.threads();
@@ -268,10 +270,11 @@ nb::dict tuned_dict(Session& session, size_t op, uint32_t samples) {
     tuned = tune_op(session, op, samples);
   }
   nb::dict ns;
-  for (const KernelTime& t : tuned.times) ns[nb::str(t.kernel.c_str())] = t.ns;
+  for (const KernelTime& t : tuned.times) ns[nb::str(t.choice.c_str())] = t.ns;
   nb::dict d;
   d["standard"] = tuned.standard;
   d["kernel"] = tuned.chosen;
+  d["gain"] = tuned.gain;
   d["ns"] = ns;
   return d;
 }
@@ -349,6 +352,9 @@ NB_MODULE(_native, m) {
       d["supported"] = k.supported;
       d["default"] = k.is_default;
       d["about"] = k.about;
+      nb::list tiles;
+      for (const std::string& tile : k.tiles) tiles.append(tile);
+      d["tiles"] = tiles;
       list.append(d);
     }
     return list;

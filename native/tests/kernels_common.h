@@ -53,9 +53,19 @@ std::vector<const Kernel*> supported(const Kernel* const* list) {
   return out;
 }
 
+// A tile's name has a slash.
 template <class Kernel>
 std::string kernel_name(const testing::TestParamInfo<const Kernel*>& info) {
-  return info.param->name;
+  std::string name = info.param->name;
+  std::replace(name.begin(), name.end(), '/', '_');
+  return name;
+}
+
+// The binary kernels that this CPU has, and their tiles.
+inline std::vector<const BinaryKernel*> kernels_and_tiles() {
+  std::vector<const BinaryKernel*> all = supported(binary_kernels()), tiles = supported(binary_tiles());
+  all.insert(all.end(), tiles.begin(), tiles.end());
+  return all;
 }
 
 // 64-byte aligned and exactly as long as asked for, so that the address sanitizer sees a read past the end.

@@ -54,6 +54,37 @@ TEST(Registry, EveryKernelIsFoundByItsNameAndItsInstructionSet) {
   check_list(pool_kernels(), find_pool_kernel);
 }
 
+TEST(Registry, TilesCarryTheirKernelsNameAndAreFoundByTheirs) {
+  size_t seen = 0;
+  for (const BinaryKernel* const* list = binary_kernels(); *list != nullptr; ++list) {
+    const BinaryKernel& k = **list;
+    EXPECT_EQ(std::string(k.name).find('/'), std::string::npos);
+    if (k.tiles == nullptr) continue;
+    bool own = false;
+    for (const BinaryKernel* const* tile = k.tiles; *tile != nullptr; ++tile, ++seen) {
+      const BinaryKernel& t = **tile;
+      EXPECT_EQ(t.name, std::string(k.name) + "/" + std::to_string(t.mr) + "x" + std::to_string(t.panel));
+      EXPECT_STREQ(t.isa, k.isa);
+      EXPECT_EQ(t.tiles, nullptr);
+      EXPECT_EQ(t.tile_for, nullptr);
+      EXPECT_EQ(find_binary_kernel(t.name), k.supported() ? &t : nullptr);
+      own |= t.mr == k.mr && t.panel == k.panel;
+    }
+    EXPECT_TRUE(own) << k.name << " is not among its tiles";
+    if (k.tile_for == nullptr) continue;
+    for (uint32_t taps : {1u, 9u, 49u})
+      for (uint32_t words : {1u, 2u, 100u}) {
+        const BinaryKernel* chosen = k.tile_for(taps, words);
+        EXPECT_NE(std::string(chosen->name).find(std::string(k.name) + "/"), std::string::npos);
+        EXPECT_EQ(chosen->panel, k.panel);
+      }
+  }
+  size_t listed = 0;
+  for (const BinaryKernel* const* tile = binary_tiles(); *tile != nullptr; ++tile) ++listed;
+  EXPECT_EQ(listed, seen);
+  EXPECT_EQ(find_binary_kernel("bconv_portable/4x64"), nullptr);
+}
+
 TEST(Registry, NarrowVariantsShareTheInstructionSet) {
   for (const BinaryKernel* const* list = binary_kernels(); *list != nullptr; ++list) {
     if ((*list)->narrow == nullptr) continue;

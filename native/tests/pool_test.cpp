@@ -45,6 +45,36 @@ TEST(Pool, ManyShortJobs) {
   EXPECT_EQ(total, size_t{20000} * 21);
 }
 
+TEST(Pool, ACallerMayAskForFewerThreads) {
+  Pool pool(3);
+  const auto most = [&] {
+    std::atomic<unsigned> last{0};
+    for (int job = 0; job < 200; ++job)
+      pool.run(50, [&](size_t, unsigned thread) {
+        unsigned seen = last.load();
+        while (seen < thread && !last.compare_exchange_weak(seen, thread)) {
+        }
+      });
+    return last.load();
+  };
+  EXPECT_TRUE(pool.worth_sharing(UINT64_MAX));
+  {
+    const Pool::AtMost two(2);
+    EXPECT_LT(most(), 2u);
+    {
+      const Pool::AtMost one(1);
+      EXPECT_FALSE(pool.worth_sharing(UINT64_MAX));
+      EXPECT_EQ(most(), 0u);
+      const Pool::AtMost as_before(0);
+      EXPECT_EQ(most(), 0u);
+      std::thread([&] { EXPECT_TRUE(pool.worth_sharing(UINT64_MAX)); }).join();  // the limit is this thread's
+    }
+    EXPECT_TRUE(pool.worth_sharing(UINT64_MAX));
+    EXPECT_LT(most(), 2u);
+  }
+  EXPECT_LT(most(), 3u);
+}
+
 TEST(Pool, ExceptionsReachTheCaller) {
   Pool pool(2);
   for (int repeat = 0; repeat < 50; ++repeat)

@@ -50,9 +50,10 @@ void check(const std::vector<std::string>& kernels, const Shape& s, Random& rand
   for (const std::string& kernel : kernels) {
     Pool pool(between(random, 1, 3));
     const ProductMatrix matrix(b.data(), s.batch, s.n, words, select_kernels(kernel), pool);
+    const size_t item_rows = below(random, 3) == 0 ? between(random, 1, 100) : 0;
     for (int again = 0; again < 2; ++again) {  // the second time with memory that has been used
       std::vector<int32_t> got(wanted.size() + 64, 0x5a5a5a5a);
-      matrix.multiply(a.data(), s.m, product, s.k, {got.data(), !narrow}, pool);
+      matrix.multiply(a.data(), s.m, product, s.k, {got.data(), !narrow}, pool, item_rows);
       const auto* few = reinterpret_cast<const uint16_t*>(got.data());
       const std::string what = (kernel.empty() ? "default" : kernel) + ": " + std::to_string(s.batch) + " x " + std::to_string(s.m) + " x " +
                                std::to_string(s.n) + " x " + std::to_string(s.k) + " product " + std::to_string(static_cast<int>(product)) + " threads " +
@@ -72,7 +73,10 @@ void check(const std::vector<std::string>& kernels, const Shape& s, Random& rand
 std::vector<std::string> all_kernels() {
   std::vector<std::string> names{""};
   for (const KernelFacts& k : list_kernels())
-    if (k.operation == "bconv" && k.supported) names.push_back(k.name);
+    if (k.operation == "bconv" && k.supported) {
+      names.push_back(k.name);
+      for (const std::string& tile : k.tiles) names.push_back(k.name + "/" + tile);
+    }
   return names;
 }
 

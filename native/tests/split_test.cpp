@@ -54,6 +54,23 @@ TEST(Split, CoversEverythingOnce) {
           }
 }
 
+TEST(Split, ItemsOfOtherSizesCoverEverythingOnce) {
+  for (size_t pixels : {size_t{1}, size_t{49}, size_t{3136}, size_t{20'003}})
+    for (uint32_t chunk : {1u, 12u, 50u, 1000u, 1u << 20})
+      for (uint32_t mr : {1u, 6u, 14u})
+        for (unsigned threads : {1u, 2u, 5u}) {
+          const Split s = split_work(pixels, 3, mr, uint64_t{1} << 40, threads, chunk);
+          std::vector<uint8_t> seen(pixels * 3);
+          for (size_t i = 0; i < s.items(); ++i) {
+            const Split::Item item = s.item(i);
+            ASSERT_LE(item.pixels, std::max(chunk, mr));
+            for (size_t p = item.first; p < item.first + item.pixels; ++p)
+              for (uint32_t u = item.unit_begin; u < item.unit_end; ++u) ++seen[p * 3 + u];
+          }
+          ASSERT_EQ(std::count(seen.begin(), seen.end(), 1), static_cast<std::ptrdiff_t>(seen.size())) << pixels << " pixels, items of " << chunk << ", mr " << mr;
+        }
+}
+
 TEST(Split, ManyPixelsTakeFewRounds) {
   const Split s = split_work(100'000'003, 3, 7, uint64_t{1} << 40, 2);
   EXPECT_LE(s.items(), 100'000'003u / 126 + 60);

@@ -89,7 +89,7 @@ TEST(Tune, EveryKernelOfEveryOpGivesTheSameBits) {
       }
       for (const std::string& name : names) {
         Session other = session_of(model, {{op, name}}, 2);
-        EXPECT_EQ(facts_of(other.prepared(), op).kernel, name) << path << " op " << op;
+        EXPECT_EQ(text_of(choice_of(other.prepared(), op)), name) << path << " op " << op;
         EXPECT_EQ(run(other, 3), expected) << path << " op " << op << " by " << name;
         ++tried;
       }
@@ -98,23 +98,69 @@ TEST(Tune, EveryKernelOfEveryOpGivesTheSameBits) {
   EXPECT_GT(tried, 20u);
 }
 
-TEST(Tune, TheChoiceIsOneOfTheTimedKernels) {
+TEST(Tune, ItemsAndThreadsGiveTheSameBits) {
+  if (environment_forces()) GTEST_SKIP();
+  size_t tried = 0;
+  for (const fs::path& path : models()) {
+    const std::shared_ptr<const Model> model = read_model_file(path.string());
+    Session standard = session_of(model);
+    const auto expected = run(standard, 5);
+    for (const uint32_t pixels : {1u, 7u, 40u, 300u, 100'000u}) {
+      Choices choices;
+      for (size_t op = 0; op < model->ops.size(); ++op) {
+        const std::string operation = operation_of(model->ops[op], model->values[model->ops[op].in]);
+        if (operation.empty()) continue;
+        choices[op] = std::string(facts_of(standard.prepared(), op).kernel) + " pixels=" + std::to_string(pixels) + (op % 2 ? " threads=2" : " threads=1");
+      }
+      Session other = session_of(model, choices, 3);
+      for (const auto& [op, text] : choices) EXPECT_EQ(text_of(choice_of(other.prepared(), op)), text);
+      EXPECT_EQ(run(other, 5), expected) << path << ", items of " << pixels;
+      tried += choices.size();
+    }
+  }
+  EXPECT_GT(tried, 20u);
+}
+
+TEST(Tune, TheChoiceWasTimed) {
   if (environment_forces()) GTEST_SKIP();
   const std::shared_ptr<const Model> model = read_model_file(models().front().string());
-  Session session = session_of(model);
-  for (size_t op = 0; op < model->ops.size(); ++op) {
-    const TunedOp tuned = tune_op(session, op, 2);
-    EXPECT_EQ(tuned.standard, facts_of(session.prepared(), op).kernel);
-    const std::vector<std::string> names = kernels_for(session, op);
-    ASSERT_EQ(tuned.times.size(), names.size());
-    if (names.empty()) {
-      EXPECT_EQ(tuned.chosen, tuned.standard);
-      continue;
+  for (const unsigned threads : {1u, 3u}) {
+    Session session = session_of(model, {}, threads);
+    const auto expected = run(session, 2);
+    for (size_t op = 0; op < model->ops.size(); ++op) {
+      const TunedOp tuned = tune_op(session, op, 2);
+      EXPECT_EQ(tuned.standard, facts_of(session.prepared(), op).kernel);
+      const std::vector<std::string> names = kernels_for(session, op);
+      ASSERT_GE(tuned.times.size(), names.size());
+      ASSERT_EQ(tuned.times.empty(), names.empty());
+      const auto timed = [&](const std::string& choice) {
+        return std::any_of(tuned.times.begin(), tuned.times.end(), [&](const KernelTime& t) { return t.choice == choice; });
+      };
+      if (names.empty()) {
+        EXPECT_EQ(tuned.chosen, tuned.standard);
+        continue;
+      }
+      EXPECT_EQ(tuned.times.front().choice, tuned.standard);
+      EXPECT_TRUE(timed(tuned.chosen));
+      for (const std::string& name : names) EXPECT_TRUE(timed(name)) << name;
+      if (threads > 1) EXPECT_TRUE(std::any_of(tuned.times.begin(), tuned.times.end(), [](const KernelTime& t) { return parse_choice(t.choice).threads == 1; }));
+      for (const KernelTime& t : tuned.times) EXPECT_GT(t.ns, 0u) << t.choice;
+      EXPECT_EQ(tuned.chosen == tuned.standard, tuned.gain == 1);
+      Session other = session_of(model, {{op, tuned.chosen}}, threads);
+      EXPECT_EQ(run(other, 2), expected);
     }
-    EXPECT_EQ(tuned.times.front().kernel, tuned.standard);
-    EXPECT_NE(std::find(names.begin(), names.end(), tuned.chosen), names.end());
-    for (const KernelTime& t : tuned.times) EXPECT_GT(t.ns, 0u) << t.kernel;
   }
+}
+
+TEST(Tune, ChoicesAreTexts) {
+  for (const char* text : {"bconv_avx2", "bconv_avx2/3x64", "k pixels=1", "k threads=65536", "k pixels=1048576 threads=3"}) EXPECT_EQ(text_of(parse_choice(text)), text);
+  const Choice choice = parse_choice("k threads=2 pixels=64");
+  EXPECT_EQ(choice.kernel, "k");
+  EXPECT_EQ(choice.pixels, 64u);
+  EXPECT_EQ(choice.threads, 2u);
+  for (const char* text : {"", " pixels=1", "k ", "k  pixels=1", "k pixels", "k pixels=", "k pixels=0", "k pixels=1048577", "k pixels=-1", "k pixels=1x", "k pixels=99999999999",
+                           "k threads=65537", "k pixels=1 pixels=2", "k rows=4", "k pixels=1,threads=1"})
+    EXPECT_THROW(parse_choice(text), Error) << text;
 }
 
 TEST(Tune, LayersAreToldApart) {
@@ -148,6 +194,8 @@ TEST(Tune, RefusesWhatCannotBe) {
   while (std::string(operation_of(model->ops[op], model->values[model->ops[op].in])) != "bconv") ++op;
   EXPECT_NE(message([&] { session_of(model, {{count, "bconv_portable"}}); }).find("the model has " + std::to_string(count)), std::string::npos);
   EXPECT_NE(message([&] { session_of(model, {{op, "bconv_nowhere"}}); }).find("unknown kernel 'bconv_nowhere'"), std::string::npos);
+  EXPECT_NE(message([&] { session_of(model, {{op, "bconv_portable/4x64"}}); }).find("bconv_portable has no tiles"), std::string::npos);
+  EXPECT_NE(message([&] { session_of(model, {{op, "bconv_portable pixels=none"}}); }).find("'none' is not a number"), std::string::npos);
   EXPECT_NE(message([&] { session_of(model, {{op, "fconv_portable"}}); }).find("of the operation fconv; one of bconv is needed"), std::string::npos);
   Session forced = session_of(model, {}, 1, "portable");
   EXPECT_NE(message([&] { tune_op(forced, op, 1); }).find("forced"), std::string::npos);

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitwright.runtime import Session, kernels, tuning
+from bitwright.runtime import errors as bw_errors
 
 from . import builder as b
 from .builder import Builder, Geometry
@@ -60,11 +61,15 @@ def test_every_kernel_gives_the_same_answers(threads: int) -> None:
         for kernel in session._native.kernels_for(op["index"]):
             other = Session(network(), threads)
             other._native = other._native.with_choices({op["index"]: kernel})
-            assert other.ops()[op["index"]]["kernel"] == kernel
+            assert other.ops()[op["index"]]["choice"] == kernel
+            assert other.ops()[op["index"]]["kernel"] == kernel.partition("/")[0]
             np.testing.assert_array_equal(other.run(x), expected)
             tried.add(kernel)
     usable = {k["name"] for k in kernels() if k["supported"] and k["operation"] == "bconv"}
-    assert tried <= usable
+    assert {name.partition("/")[0] for name in tried} <= usable
+    tiles = {f"{k['name']}/{t}" for k in kernels() for t in k["tiles"]}
+    assert {name for name in tried if "/" in name} <= tiles
+    assert "bconv_avx2" not in usable or "bconv_avx2/3x64" in tried
     assert "bconv_portable" in tried
     assert ("bconv_gfni" in tried) == ("bconv_gfni" in usable)
 
@@ -77,8 +82,9 @@ def test_tune_keeps_answers_and_results(tmp_path: Path) -> None:
     assert [t["source"] for t in tuned] == ["measured"] * 3
     assert tuned[0]["ns"] == tuned[1]["ns"]  # alike: timed once
     for entry, op in zip(tuned, session.ops()[1:], strict=True):
-        assert op["kernel"] == entry["kernel"]
+        assert op["choice"] == entry["kernel"]
         assert {entry["standard"], entry["kernel"]} <= set(entry["ns"])
+        assert entry["gain"] == 1 if entry["kernel"] == entry["standard"] else entry["gain"] > 1.02
         assert all(ns > 0 for ns in entry["ns"].values())
     np.testing.assert_array_equal(session.run(images()), before)
 
@@ -94,7 +100,7 @@ def test_tune_keeps_answers_and_results(tmp_path: Path) -> None:
     assert {t["source"] for t in Session(network(32)).tune(batch=2)} == {"measured"}
     assert {t["source"] for t in Session(network()).tune(batch=2, again=True)} == {"measured"}
     content = json.loads(tuning.default_cache_path().read_text())
-    assert content["format"] == 1
+    assert content["format"] == 2
     assert list(content["machines"]) == [tuning.machine()]
     assert len(content["machines"][tuning.machine()]) == 2 * 4
     assert [p.name for p in (tmp_path / "cache").iterdir()] == ["tuning.json"]  # no temporary files
@@ -120,12 +126,53 @@ def test_a_known_choice_is_taken() -> None:
     session = Session(network())
     layers = {f"{session._native.layer_text(i)} | batch 1 | threads 1" for i in (1, 2, 3)}
     tuning.TuningCache(tuning.default_cache_path()).put(
-        {layer: {"kernel": "bconv_portable", "ns": {"bconv_portable": 1}} for layer in layers}
+        {layer: {"kernel": "bconv_portable", "gain": 1.5, "ns": {"bconv_portable": 1}} for layer in layers}
     )
     tuned = session.tune()
     assert {t["kernel"] for t in tuned} == {"bconv_portable"}
     assert [op["kernel"] for op in session.ops()][1:] == ["bconv_portable"] * 3
     np.testing.assert_array_equal(session.run(images()), Session(network()).run(images()))
+
+
+@pytest.mark.parametrize("settings", ["", " pixels=24", " threads=1", " pixels=100000 threads=2"])
+def test_settings_of_a_choice_are_kept_and_used(settings: str) -> None:
+    session = Session(network(), 2)
+    keys = {layer["key"] for layer in session.tunable()}
+    choice = session.tunable()[0]["kernels"][-1] + settings
+    tuning.TuningCache(tuning.default_cache_path()).put(
+        {key: {"kernel": choice, "gain": 1.1, "ns": {}} for key in keys}
+    )
+    tuning._known.clear()
+    assert {(t["kernel"], t["source"]) for t in session.tune()} == {(choice, "cache")}
+    assert [op["choice"] for op in session.ops()[1:]] == [choice] * 3
+    np.testing.assert_array_equal(session.run(images()), Session(network()).run(images()))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [" pixels=0", " pixels=x", " rows=4", " threads=1 pixels=2", "  pixels=1", " ", " pixels=9999999", "/1x1"],
+)
+def test_choices_that_cannot_be_are_not_taken_from_a_cache(settings: str) -> None:
+    session = Session(network())
+    layer = session.tunable()[0]
+    choice = layer["kernels"][0] + settings
+    tuning.TuningCache(tuning.default_cache_path()).put({layer["key"]: {"kernel": choice, "gain": 1.1, "ns": {}}})
+    assert {t["source"] for t in session.tune()} == {"measured"}
+    if not settings.startswith(" threads"):  # in any order
+        with pytest.raises(bw_errors.KernelError):
+            session.use_kernels({1: choice})
+
+
+def test_a_cache_of_the_older_form_is_dropped_without_a_word() -> None:
+    path = tuning.default_cache_path()
+    path.parent.mkdir()
+    entry = {"kernel": "bconv_portable", "ns": {"bconv_portable": 1}}
+    key = Session(network(32, 4)).tunable()[0]["key"]
+    path.write_text(json.dumps({"format": 1, "machines": {tuning.machine(): {key: entry}}}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert {t["source"] for t in Session(network(32, 4)).tune()} == {"measured"}
+    assert json.loads(path.read_text())["format"] == 2
 
 
 def test_forced_kernels_are_not_tuned(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,10 +196,10 @@ HOSTILE = [
     b"[" * 100_000,
     b"[]",
     b"null",
-    b'{"format": 2, "machines": {}}',
-    b'{"format": 1}',
-    b'{"format": 1, "machines": []}',
-    b'{"format": 1, "machines": {"x": NaN',
+    b'{"format": 3, "machines": {}}',
+    b'{"format": 2}',
+    b'{"format": 2, "machines": []}',
+    b'{"format": 2, "machines": {"x": NaN',
 ]
 
 
@@ -173,7 +220,7 @@ def test_damaged_files_are_ignored_with_one_warning_and_replaced(content: bytes)
 ENTRIES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("bconv_gfni"),
     lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["kernel", "ns", "x"]), inner, max_size=3)
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["kernel", "gain", "ns", "x"]), inner, max_size=3)
     ),
     max_leaves=6,
 )
@@ -186,7 +233,7 @@ def test_entries_of_any_kind_do_no_harm(entry: object) -> None:
     layer = f"{session._native.layer_text(1)} | batch 1 | threads 1"
     path = tuning.default_cache_path()
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"format": 1, "machines": {tuning.machine(): {layer: entry}, "other": entry}}))
+    path.write_text(json.dumps({"format": 2, "machines": {tuning.machine(): {layer: entry}, "other": entry}}))
     found = tuning.TuningCache(path).get(layer, session._native.kernels_for(1))
     if found is not None:
         assert found[0]["kernel"] in session._native.kernels_for(1)

@@ -12,7 +12,7 @@ from tests.runtime.test_tuning import images, network
 import bitwright as bw
 from bitwright import cli
 from bitwright.runtime import Session, tuning
-from bitwright.tune import ModelReport, Store, TuneError, tune_session
+from bitwright.tune import Config, ModelReport, Store, TuneError, tune_session
 
 
 @pytest.fixture(autouse=True)
@@ -34,9 +34,16 @@ def test_answers_stay_and_every_timing_is_kept(tmp_path: Path) -> None:
     assert all(layer.after is not None and layer.before is not None for layer in report.layers)
     assert report.speedup >= 0.97
     records = store.records()
-    kept = [{c["kernel"] for c in r.history.samples} for r in records]
+    kept = [{_text(c) for c in r.history.samples} for r in records]
     assert len(records) == len({layer["key"] for layer in session.tunable()})
     assert {frozenset(layer.ns) for layer in report.layers} == {frozenset(k) for k in kept}
+
+
+def _text(config: Config) -> str:
+    """The choice that the store's config stands for."""
+    known = config.parameters
+    kernel = f"{known['kernel']}/{known['tile']}" if "tile" in known else str(known["kernel"])
+    return " ".join([kernel, *(f"{key}={known[key]}" for key in ("pixels", "threads") if key in known)])
 
 
 def test_a_second_time_nothing_is_measured(tmp_path: Path) -> None:
@@ -121,7 +128,7 @@ def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["tune", str(model), "--budget", "30s", "--store", str(store), "--t4", str(tmp_path / "t4")]
     assert cli.main([*command, "--export", str(tmp_path / "all.jsonl")]) == 0
     text = capsys.readouterr().out
-    assert "layers with a choice of kernels" in text
+    assert "layers with a choice, " in text
     assert "bconv_" in text
     documents = [json.loads(p.read_text()) for p in (tmp_path / "t4").iterdir()]
     assert documents

@@ -9,7 +9,8 @@ from bitwright.cli._command import print_table, run_command
 
 
 def kernels(*, json: bool = False) -> int:
-    """List the native kernels, and which of them this CPU runs. Force one with `--kernel NAME` or BITWRIGHT_KERNEL.
+    """List the native kernels, and which of them this CPU runs. Force one with `--kernel NAME` or BITWRIGHT_KERNEL,
+    one of its register tiles with `NAME/TILE`.
 
     Args:
         json: print JSON instead of a table.
@@ -26,9 +27,16 @@ def kernels(*, json: bool = False) -> int:
 
     print_table(
         "Native kernels",
-        ["name", "operation", "instruction set", "runs here", "about"],
+        ["name", "operation", "instruction set", "runs here", "tiles", "about"],
         [
-            [row["name"], row["operation"], row["isa"], mark(row["default"], row["supported"]), row["about"]]
+            [
+                row["name"],
+                row["operation"],
+                row["isa"],
+                mark(row["default"], row["supported"]),
+                " ".join(row["tiles"]),
+                row["about"],
+            ]
             for row in rows
         ],
     )

@@ -95,7 +95,7 @@ def _row(op: dict[str, Any]) -> list[str]:
         ]  # fmt: skip
     macs, rate = (f"{op['macs'] / 1e6:.2f}", f"{op['mac_per_cycle']:.1f}") if op["macs"] else ("", "")
     return [
-        op["layer"], op["kind"], op["kernel"], _epilogue(op), "x".join(map(str, op["out_shape"])),
+        op["layer"], op["kind"], op.get("choice", op["kernel"]), _epilogue(op), "x".join(map(str, op["out_shape"])),
         f"{op['ns'] / 1e3:.1f}", f"{op['share']:.1%}", macs, rate, _size(op["read_bytes"]), _size(op["write_bytes"]),
         f"{op['roofline_share']:.0%}", op["bound"],
     ]  # fmt: skip
@@ -174,7 +174,7 @@ def _page(model: str, result: Profile) -> Any:
             continue
         facts = {
             "op": f"{op['kind']} {op['name']}",
-            "kernel": op["kernel"],
+            "kernel": op.get("choice", op["kernel"]),
             "epilogue": values["epilogue"] or "-",
             "output D×H×W×C": values["output D×H×W×C"],
             "time": f"{values['µs']} µs ({values['share']})",

@@ -28,7 +28,8 @@ def tune(
     strategy: str = "two_stage",
     dry_run: bool = False,
 ) -> int:
-    """Choose the kernel of each layer of a .bwm by timing on this machine; keep every timing.
+    """Choose how each layer of a .bwm runs by timing on this machine (kernel, register tile, size of work items,
+    threads); keep every timing.
 
     Answers stay the same bit for bit. Afterwards `Session(..., tune=True)` and `bitwright profile --tune` take the
     choices without timing anything; with --device cuda:0 the packed operators of torch (a frozen model on that GPU)
@@ -36,7 +37,7 @@ def tune(
 
     Args:
         model: the .bwm file.
-        budget: for all layers: 30s, 2m, ... ; without it as long as it takes (some 20 ms a layer).
+        budget: for all layers: 30s, 2m, ... ; without it as long as it takes (some 80 ms a layer).
         batch: samples of the runs to come.
         threads: threads of the engine; 0 for as many as the process may use.
         again: time layers too whose times are known.

@@ -118,12 +118,25 @@ class PackedMatrix:
         dtype: npt.DTypeLike = np.int32,
         out: npt.NDArray[Any] | None = None,
         threads: int = 1,
+        rows: int = 0,
     ) -> npt.NDArray[Any]:
-        """a times this matrix, transposed: as `binary_matmul`, whose ``b`` and ``bits`` are fixed here."""
-        return self._multiply(_words("a", a), _code(product), dtype, out, threads)
+        """a times this matrix, transposed: as `binary_matmul`, whose ``b`` and ``bits`` are fixed here.
+
+        ``rows``: of a, that this matrix passes together, at most; 0 for as many as the caches suggest. "bconv_gfni"
+        divides the work as it does.
+        """
+        if not 0 <= rows < 2**31:
+            raise ValueError(f"rows is {rows}; 0 (by a rule) or more is expected")
+        return self._multiply(_words("a", a), _code(product), dtype, out, threads, rows)
 
     def _multiply(
-        self, a: npt.NDArray[np.uint32], code: int, dtype: npt.DTypeLike, out: npt.NDArray[Any] | None, threads: int
+        self,
+        a: npt.NDArray[np.uint32],
+        code: int,
+        dtype: npt.DTypeLike,
+        out: npt.NDArray[Any] | None,
+        threads: int,
+        item_rows: int = 0,
     ) -> npt.NDArray[Any]:
         batch, (rows, words) = self._shape[:-2], self._shape[-2:]
         if a.shape[-1] != words:
@@ -136,7 +149,7 @@ class PackedMatrix:
         if result.size:
             count = math.prod(batch)
             flat, to = a.reshape(count, -1, words), result.reshape(count, -1, rows)
-            self._native.multiply(flat, code, self._bits, to, threads)
+            self._native.multiply(flat, code, self._bits, to, threads, item_rows)
         return result
 
 

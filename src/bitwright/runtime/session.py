@@ -230,10 +230,11 @@ class Session:
     ) -> list[TunedOp]:
         """Chooses the kernel of each op by timing, for this session's further runs.
 
-        Each kernel that can run an op is timed on it (real shape, made-up values, this session's threads), in turn; the
-        one that rules choose stays unless another is faster by more than 3 % in the median, so that noise changes
-        nothing. Takes some 20 ms a layer. Outputs stay the same bit for bit: float convolutions, whose kernels add in
-        different orders, are left as they are.
+        Each kernel that can run an op, and each of its register tiles, is timed on it (real shape, made-up values, this
+        session's threads), in turn; then, with the fastest, work items of other sizes and fewer threads. What wins is
+        timed again against what rules choose, and taken if it is faster by more than 2 % in the median, so that neither
+        noise nor the luck of the best of many changes anything. Takes some 80 ms a layer. Outputs stay the same bit for
+        bit: float convolutions, whose kernels add in different orders, are left as they are.
 
         Args:
             batch: samples that go through a layer together, as in the runs to come.
@@ -271,6 +272,7 @@ class Session:
                     "kind": layer["kind"],
                     "standard": layer["kernels"][0],
                     "kernel": entry["kernel"],
+                    "gain": entry["gain"],
                     "ns": dict(entry["ns"]),
                     "source": source,
                 }
@@ -283,8 +285,8 @@ class Session:
         """The ops with a choice of kernels that does not change a bit of the answer.
 
         Returns:
-            Dicts of ``index``, ``name``, ``kind``, ``kernels`` (names; the first runs without tuning) and ``key``: what
-            a timing holds for (shapes, geometry, epilogue, batch, threads). Equal keys have equal times.
+            Dicts of ``index``, ``name``, ``kind``, ``kernels`` (with tiles; the first runs without tuning) and ``key``:
+            what a timing holds for (shapes, geometry, epilogue, batch, threads). Equal keys have equal times.
 
         Raises:
             ValueError: the kernels are forced (``kernel=`` or ``BITWRIGHT_KERNEL``).
@@ -300,24 +302,26 @@ class Session:
         return found
 
     def time_kernels(self, index: int, *, batch: int = 1) -> Entry:
-        """Times every kernel that can run an op, on its real shape and made-up values, in turn.
+        """Times what can run an op, on its real shape and made-up values, in turn: see `tune`.
 
         Args:
             index: the op's index; one of `tunable`.
             batch: samples that go through the layer together.
 
         Returns:
-            ``ns``: the median nanoseconds of each kernel; ``kernel``: the standard one, or the fastest if that is
-            faster by more than 3 %.
+            ``ns``: the median nanoseconds of each choice; ``kernel``: the standard one, or the fastest if that is
+            faster by more than 2 % when both are timed again; ``gain``: how much, in that last comparison.
         """
         result = self._native.tune_op(index, batch)
-        return {"kernel": result["kernel"], "ns": dict(result["ns"])}
+        return {"kernel": result["kernel"], "gain": result["gain"], "ns": dict(result["ns"])}
 
     def use_kernels(self, choices: Mapping[int, str]) -> None:
-        """Runs the given ops by the given kernels from now on, all others by their standard ones.
+        """Runs the given ops by the given choices from now on, all others by the rules.
 
         Args:
-            choices: kernel names by the index of the op.
+            choices: by the index of the op: a kernel's name, perhaps with a tile, and behind it ``pixels=N``, of a work
+                item at most, and ``threads=N``, at most, where the rules are not to decide:
+                "bconv_avx512vpopcnt/7x64 pixels=512 threads=1".
 
         Raises:
             KernelError, ValueError: the kernel is unknown, or does not take the op.
@@ -328,10 +332,11 @@ class Session:
         """Facts about each op, in the order of execution.
 
         Returns:
-            Dicts of ``index``, ``name``, ``kind`` ("BCONV", …), ``kernel`` and ``epilogue`` (that run it), ``steps``
-            (kinds, in order), ``in_shape`` and ``out_shape`` ((D, H, W, C) of one sample), ``groups``,
-            ``kernel_shape``, ``reads`` and ``writes`` (value ids), ``binary_macs``, ``float_macs`` and ``int8_macs``
-            (of one sample; taps in the padding count), ``weight_bytes`` and ``constant_bytes`` (in the file).
+            Dicts of ``index``, ``name``, ``kind`` ("BCONV", …), ``kernel`` and ``epilogue`` (that run it), ``choice``
+            (the kernel and what was chosen beside it: see `use_kernels`), ``steps`` (kinds, in order), ``in_shape`` and
+            ``out_shape`` ((D, H, W, C) of one sample), ``groups``, ``kernel_shape``, ``reads`` and ``writes`` (value
+            ids), ``binary_macs``, ``float_macs`` and ``int8_macs`` (of one sample; taps in the padding count),
+            ``weight_bytes`` and ``constant_bytes`` (in the file).
         """
         return list(self._native.ops())
 

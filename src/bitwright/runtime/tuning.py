@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
+import re
 import threading
 import warnings
 import zlib
@@ -18,14 +20,16 @@ from bitwright.runtime._load import native
 __all__ = ["TunableOp", "TunedOp", "TuningCache", "default_cache_path", "machine"]
 
 ENVIRONMENT = "BITWRIGHT_CACHE"
-_FORMAT = 1
+_FORMAT = 2  # 1 had kernels only; its results, all of older builds, are dropped
 _MOST_BYTES = 16 << 20  # a file of more is not ours
 
 
 class Entry(TypedDict):
-    """The result of timing one layer."""
+    """The result of timing one layer: the choice, the time of the standard one over its time, measured again after the
+    choice, and the median nanoseconds of each that was timed."""
 
     kernel: str
+    gain: float
     ns: dict[str, int]
 
 
@@ -36,9 +40,11 @@ _lock = threading.Lock()
 class TunedOp(TypedDict):
     """What `Session.tune` found out about one op.
 
-    ``standard`` is the kernel that runs without tuning, ``kernel`` the chosen one, ``ns`` the median nanoseconds of
-    those that were timed, and ``source`` says where it comes from: "measured", "process" (measured before in this
-    process), or "cache" (the file).
+    ``standard`` is the kernel that runs without tuning, ``kernel`` the choice: a kernel, perhaps with a register tile,
+    and where they differ from the rules the pixels of a work item and the threads, as in
+    "bconv_avx512vpopcnt/7x64 pixels=512 threads=1". ``ns`` are the median nanoseconds of those that were timed,
+    ``gain`` is the standard time over the chosen one's, measured again after the choice (1 if nothing changed), and
+    ``source`` says where it comes from: "measured", "process" (measured before in this process), or "cache" (the file).
     """
 
     index: int
@@ -46,6 +52,7 @@ class TunedOp(TypedDict):
     kind: str
     standard: str
     kernel: str
+    gain: float
     ns: dict[str, int]
     source: str
 
@@ -93,7 +100,7 @@ def machine() -> str:
     """What a result holds for: the CPU's model, its instruction sets that kernels use, and this build's kernels."""
     kernels = native.kernels()
     isas = sorted({k["isa"] for k in kernels if k["supported"]})
-    build = zlib.crc32(json.dumps([(k["name"], k["about"]) for k in kernels]).encode())
+    build = zlib.crc32(json.dumps([(k["name"], k["about"], k["tiles"]) for k in kernels]).encode())
     return f"{_cpu_model()} | {' '.join(isas)} | engine {native.__version__} {build:08x}"
 
 
@@ -115,7 +122,7 @@ class TuningCache:
             entry, source = _known.get((self._machine, layer)), "process"
         if entry is None:
             entry, source = self._file.get(self._machine, {}).get(layer), "cache"
-        return None if entry is None or entry["kernel"] not in set(possible) else (entry, source)
+        return None if entry is None or not _can_be(entry["kernel"], possible) else (entry, source)
 
     def put(self, results: Mapping[str, Entry]) -> None:
         """Keeps results in the process and, if there is a file, in it, beside what others wrote there meanwhile."""
@@ -140,6 +147,8 @@ class TuningCache:
             if len(data) > _MOST_BYTES:
                 raise ValueError(f"more than {_MOST_BYTES} bytes")
             content = json.loads(data)
+            if isinstance(content, dict) and content.get("format") == 1:
+                return {}
             if not isinstance(content, dict) or content.get("format") != _FORMAT:
                 raise ValueError(f"not a file of tuning results of format {_FORMAT}")
             machines = content.get("machines")
@@ -158,11 +167,23 @@ class TuningCache:
         }
 
 
+_SETTINGS = re.compile(r"( pixels=[1-9][0-9]{0,5})?( threads=[1-9][0-9]{0,3})?")
+
+
+def _can_be(choice: str, kernels: Iterable[str]) -> bool:
+    """Whether it is one of the kernels, perhaps with settings."""
+    kernel, space, settings = choice.partition(" ")
+    return kernel in set(kernels) and _SETTINGS.fullmatch(space + settings) is not None
+
+
 def _is_entry(entry: object) -> bool:
     return (
         isinstance(entry, dict)
-        and entry.keys() == {"kernel", "ns"}
+        and entry.keys() == {"kernel", "gain", "ns"}
         and isinstance(entry["kernel"], str)
+        and isinstance(entry["gain"], float | int)
+        and not isinstance(entry["gain"], bool)
+        and 1 <= entry["gain"] < math.inf
         and isinstance(entry["ns"], dict)
         and all(isinstance(ns, int) and not isinstance(ns, bool) and ns >= 0 for ns in entry["ns"].values())
     )

@@ -1,4 +1,4 @@
-"""Tuning a compiled model: the kernel of each layer, within a budget, every timing kept."""
+"""Tuning a compiled model: how each layer runs, within a budget, every timing kept."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ if TYPE_CHECKING:
 
     from .cuda.tuning import GpuReport
 
-FAMILY, VERSION = "engine_layer", 1
+FAMILY, VERSION = "engine_layer", 2
 Progress = Callable[[int, int, str], None]
 """Gets the layers done, their number, the name of the one that comes."""
 
 
 @dataclass(frozen=True)
 class LayerResult:
-    """One layer with a choice of kernels. Times are nanoseconds, medians."""
+    """One layer with a choice. Times are nanoseconds, medians."""
 
     index: int
     name: str
     kind: str
     standard: str  # the kernel that rules choose
-    kernel: str  # the chosen one
-    ns: dict[str, int]  # of each kernel that was timed; empty if the budget ended before
+    kernel: str  # the choice: kernel, tile, items, threads; see `bitwright.runtime.Session.use_kernels`
+    gain: float  # standard time / chosen time, measured again after the choice
+    ns: dict[str, int]  # of each choice that was timed; empty if the budget ended before
     source: str  # "measured", "same" (an equal layer was), "known" (before), or "budget"
 
     @property
@@ -46,7 +47,8 @@ class LayerResult:
 
     @property
     def after(self) -> int | None:
-        return self.ns.get(self.kernel)
+        """By the gain, so that it is not the luckiest of many timings."""
+        return None if self.before is None else round(self.before / self.gain)
 
 
 @dataclass
@@ -60,12 +62,12 @@ class ModelReport:
 
     @property
     def changed(self) -> int:
-        """Layers that run by another kernel than the standard one."""
+        """Layers that do not run as by the rules."""
         return sum(layer.kernel != layer.standard for layer in self.layers)
 
     @property
     def speedup(self) -> float:
-        """Sum of the standard kernels' times over that of the chosen ones, over all layers with a choice."""
+        """Sum of the standard times over that of the chosen ones, over all layers with a choice."""
         timed = [(layer.before, layer.after) for layer in self.layers]
         before = sum(b for b, a in timed if b is not None and a is not None)
         after = sum(a for b, a in timed if b is not None and a is not None)
@@ -74,7 +76,7 @@ class ModelReport:
     def __str__(self) -> str:
         end = "" if self.complete else ", interrupted" if self.interrupted else ", the budget ended"
         return (
-            f"{len(self.layers)} layers with a choice of kernels, {self.changed} changed, these layers together "
+            f"{len(self.layers)} layers with a choice, {self.changed} changed, these layers together "
             f"{self.speedup:.2f}x as fast as by the built-in rules ({self.spent:.1f} s{end})"
         )
 
@@ -88,10 +90,11 @@ def tune_session(
     again: bool = False,
     progress: Progress | None = None,
 ) -> ModelReport:
-    """Chooses the kernel of each layer by timing, heaviest layer first, and makes the session use the choices.
+    """Chooses how each layer runs by timing (kernel, register tile, size of work items, threads), heaviest layer first,
+    and makes the session use the choices.
 
-    Answers stay the same bit for bit. A kernel replaces the standard one only if it is faster by more than 3 %. Timings
-    go to `store`, decisions also to the cache that `Session(tune=True)` reads.
+    Answers stay the same bit for bit. What wins is timed again against the rules' choice, and taken if it is faster by
+    more than 2 %. Timings go to `store`, decisions also to the cache that `Session(tune=True)` reads.
 
     Args:
         session: of a compiled model.
@@ -146,6 +149,7 @@ def tune_session(
                 layer["kind"],
                 layer["kernels"][0],
                 layer["kernels"][0] if entry is None else entry["kernel"],
+                1.0 if entry is None else entry["gain"],
                 {} if entry is None else dict(entry["ns"]),
                 source,
             )
@@ -162,13 +166,21 @@ def _macs(op: Mapping[str, Any]) -> int:
     return int(op["binary_macs"] + op["int8_macs"] + op["float_macs"])
 
 
+def _config(choice: str) -> Config:
+    """Of a text such as "bconv_avx2/3x64 pixels=64 threads=1"; what is not in it is as by the rules."""
+    kernel, *settings = choice.split(" ")
+    name, _, tile = kernel.partition("/")
+    run = {key: int(value) for key, _, value in (setting.partition("=") for setting in settings)}
+    return Config.of(FAMILY, {"kernel": name, **({"tile": tile} if tile else {})}, **run)
+
+
 def _record(environment: str, layer: TunableOp, op: Mapping[str, Any], batch: int, entry: Entry) -> Record:
     """The timings of one layer for the store."""
     depth, height, width, channels = op["out_shape"]
     pixels = depth * height * width
     length = max(1, _macs(op) // max(1, pixels * channels))
     problem = Problem("layer", batch * pixels, channels, length, detail=layer["key"])
-    history = History({Config.of(FAMILY, {"kernel": name}): [ns / 1e9] for name, ns in entry["ns"].items()})
+    history = History({_config(choice): [ns / 1e9] for choice, ns in entry["ns"].items()})
     today = datetime.date.today().isoformat()
     return Record(environment, problem.bucketed, ((FAMILY, VERSION),), history, (), today)
 

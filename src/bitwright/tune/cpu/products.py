@@ -12,24 +12,30 @@ from ..problem import Problem
 from ..template import Template
 
 ROWS = (0, 16, 64, 256)
-"""Rows of A that one call takes; 0: all of them. B's panels stay in the cache while a block of A passes."""
+"""Rows of A that pass B's panels together; 0: as the caches suggest. A panel stays in L1 meanwhile, the rows in L2."""
 _SLICED_BITS = 65535
 
 
 @cache
 def _kernels() -> tuple[str, ...]:
-    """Kernels of binary products on this CPU, the default one first. A narrow variant counts as a kernel."""
+    """Kernels of binary products on this CPU with their register tiles, the default one first. A narrow variant counts
+    as a kernel; a kernel's first tile is what it does anyway."""
     from bitwright.runtime import kernels
 
     found = [k for k in kernels() if k["operation"] == "bconv" and k["supported"]]
-    return tuple(k["name"] for k in sorted(found, key=lambda k: not k["default"]))
+    return tuple(
+        name
+        for k in sorted(found, key=lambda k: not k["default"])
+        for name in (k["name"], *(f"{k['name']}/{tile}" for tile in k["tiles"][1:]))
+    )
 
 
 class EngineProducts(Template):
     """`bitwright.runtime.products`: XNOR + popcount, or bit-sliced counting, by kernel name.
 
-    compiled: `kernel` (micro-kernel, with its own register tile and panel width) and `side`, the operand that is laid
-    out in panels once: "w", or "a" for products with few outputs. run: `threads`, `rows` (blocking of M).
+    compiled: `kernel` (micro-kernel and panel width, and the register tile if it is not the kernel's own) and `side`,
+    the operand that is laid out in panels once: "w", or "a" for products with few outputs. run: `threads`, `rows`
+    (blocking of M).
     """
 
     name: ClassVar[str] = "engine"
@@ -60,6 +66,8 @@ class EngineProducts(Template):
             return "{0,1} activations are laid out as rows, not as panels"
         if config["side"] == "a" and problem.n >= 2 * problem.m:
             return "laying out the activations pays only for few outputs"
+        if config["kernel"] == "bconv_gfni" and rows:
+            return "the bit-sliced kernel divides the rows as it does"
         if config["kernel"] == "bconv_gfni" and problem.k > _SLICED_BITS:
             return f"bit-sliced counts hold {_SLICED_BITS} bits, a row has {problem.k}"
         return None

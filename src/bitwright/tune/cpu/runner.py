@@ -116,15 +116,7 @@ class CpuRunner:
             raise TuneError(f"{config['kernel']} does not take this product; {matrix.kernel} would run")
         if side == "w":
             a = self._packed("a")
-            step = rows or self.problem.m
-            parts = [(a[i : i + step], out[i : i + step]) for i in range(0, self.problem.m, step)]
-
-            def blocks() -> NDArray[Any]:
-                for part, to in parts:
-                    matrix.multiply(part, product=product, out=to, threads=threads)
-                return out
-
-            return blocks
+            return lambda: matrix.multiply(a, product=product, out=out, threads=threads, rows=rows)
         w = self._packed("w")
         turned = np.empty((self.problem.n, self.problem.m), np.int32)
 
