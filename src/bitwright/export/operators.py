@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.library import CustomOpDef
 
 from bitwright.compiler.dialect import (
     BinarizeAttrs,
@@ -41,178 +42,78 @@ EMBEDDING_SCHEMA = "(Tensor ids, Tensor weight, Tensor scale, int channels) -> T
 BINARIZE_SCHEMA = "(Tensor x, Tensor threshold, float low, int axis) -> Tensor"
 UNPACK_SCHEMA = "(Tensor weight, int[] shape) -> Tensor"
 
-Five = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+
+def _product(
+    name: str,
+    schema: str,
+    tensors: int,
+    attributes: Callable[..., Any],
+    shape: Callable[..., Any],
+    empty: Callable[[Tensor, Any], Tensor],
+) -> CustomOpDef:
+    """The operator `bitwright::<name>` with its kernels.
+
+    Args:
+        name: also of its functions in `reference_ops`, `native` and `bitwright.export.cuda`.
+        schema: of its arguments.
+        tensors: how many of them are tensors, the input first; the rest are attributes.
+        attributes: their class.
+        shape: checks tensors and attributes, gives the shape of the output.
+        empty: an output like the input, of such a shape.
+    """
+
+    def checked(args: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any, Any]:
+        attrs = attributes(*args[tensors:])
+        return args[:tensors], attrs, shape(*args[:tensors], attrs)
+
+    def plain(*args: Any) -> Tensor:
+        given, attrs, _ = checked(args)
+        result: Tensor = getattr(reference_ops, name)(*given, attrs)
+        return result
+
+    def on_cpu(*args: Any) -> Tensor:
+        given, attrs, _ = checked(args)
+        kernels = reference_ops if native.reference_ops_enabled() else native
+        result: Tensor = getattr(kernels, name)(*given, attrs)
+        return result
+
+    def on_cuda(*args: Any) -> Tensor:
+        from bitwright.export import cuda
+
+        (x, weight, *vectors), attrs, _ = checked(args)
+        return cuda.run(name, x, weight, vectors, attrs)
+
+    def fake(*args: Any) -> Tensor:
+        given, _, size = checked(args)
+        return empty(given[0], size)
+
+    op = torch.library.custom_op(f"bitwright::{name}", plain, mutates_args=(), schema=schema)
+    op.register_kernel("cpu", on_cpu)
+    op.register_kernel("cuda", on_cuda)
+    op.register_fake(fake)
+    return op
 
 
-def _five(args: tuple[Any, ...]) -> tuple[Five, tuple[Any, ...]]:
-    x, weight, threshold, scale, bias, *rest = args
-    return (x, weight, threshold, scale, bias), tuple(rest)
+def _rows(x: Tensor, shape: Any) -> Tensor:
+    return x.new_empty(shape)
 
 
-Six = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+# x `[N, C, *S]`, weight uint8 `[O, T, B]`, threshold `[C]` or `[1]`, scale `[O]`, bias `[O]` to `[N, O, *S']`
+binary_conv = _product("binary_conv", CONV_SCHEMA, 5, BinaryConvAttrs, checks.conv_shape, empty_map)
 
+# as `binary_conv`, transposed; weight in gather form: a row of C/groups channels for every output channel
+binary_conv_transpose = _product(
+    "binary_conv_transpose", CONV_TRANSPOSE_SCHEMA, 5, BinaryConvTransposeAttrs, checks.conv_shape, empty_map
+)
 
-def _six(args: tuple[Any, ...]) -> tuple[Six, tuple[Any, ...]]:
-    x, weight, gain, offset, scale, bias, *rest = args
-    return (x, weight, gain, offset, scale, bias), tuple(rest)
+# x `[..., F]`, weight uint8 `[O, B]`, threshold `[F]` or `[1]`, scale `[O]`, bias `[O]` to `[..., O]`
+binary_linear = _product("binary_linear", LINEAR_SCHEMA, 5, BinaryLinearAttrs, checks.linear_shape, _rows)
 
+# x `[N, C, *S]`, weight uint8 `[O, T, B]`, gain, offset `[C]` or `[1]`, scale, bias `[O]` to `[N, O, *S']`
+level_conv = _product("level_conv", LEVEL_CONV_SCHEMA, 6, LevelConvAttrs, checks.level_conv_shape, empty_map)
 
-def _on_cuda(op: str, tensors: tuple[Tensor, ...], attrs: Any, check: Callable[..., Any]) -> Tensor:
-    from bitwright.export import cuda
-
-    check(*tensors, attrs)
-    x, weight, *vectors = tensors
-    return cuda.run(op, x, weight, vectors, attrs)
-
-
-@torch.library.custom_op("bitwright::binary_conv", mutates_args=(), schema=CONV_SCHEMA)
-def binary_conv(*args: Any) -> Tensor:
-    """x `[N, C, *S]`, weight uint8 `[O, T, B]`, threshold `[C]` or `[1]`, scale `[O]`, bias `[O]` to `[N, O, *S']`."""
-    tensors, rest = _five(args)
-    attrs = BinaryConvAttrs(*rest)
-    checks.conv_shape(*tensors, attrs)
-    return reference_ops.binary_conv(*tensors, attrs)
-
-
-@binary_conv.register_kernel("cpu")
-def _binary_conv_cpu(*args: Any) -> Tensor:
-    tensors, rest = _five(args)
-    attrs = BinaryConvAttrs(*rest)
-    checks.conv_shape(*tensors, attrs)
-    if native.reference_ops_enabled():
-        return reference_ops.binary_conv(*tensors, attrs)
-    return native.binary_conv(*tensors, attrs)
-
-
-@binary_conv.register_kernel("cuda")
-def _binary_conv_cuda(*args: Any) -> Tensor:
-    return _on_cuda("binary_conv", _five(args)[0], BinaryConvAttrs(*_five(args)[1]), checks.conv_shape)
-
-
-@binary_conv.register_fake
-def _binary_conv_fake(*args: Any) -> Tensor:
-    tensors, rest = _five(args)
-    return empty_map(tensors[0], checks.conv_shape(*tensors, BinaryConvAttrs(*rest)))
-
-
-@torch.library.custom_op("bitwright::binary_conv_transpose", mutates_args=(), schema=CONV_TRANSPOSE_SCHEMA)
-def binary_conv_transpose(*args: Any) -> Tensor:
-    """As `binary_conv`, transposed; weight in gather form: a row of C/groups channels for every output channel."""
-    tensors, rest = _five(args)
-    attrs = BinaryConvTransposeAttrs(*rest)
-    checks.conv_shape(*tensors, attrs)
-    return reference_ops.binary_conv_transpose(*tensors, attrs)
-
-
-@binary_conv_transpose.register_kernel("cpu")
-def _binary_conv_transpose_cpu(*args: Any) -> Tensor:
-    tensors, rest = _five(args)
-    attrs = BinaryConvTransposeAttrs(*rest)
-    checks.conv_shape(*tensors, attrs)
-    if native.reference_ops_enabled():
-        return reference_ops.binary_conv_transpose(*tensors, attrs)
-    return native.binary_conv_transpose(*tensors, attrs)
-
-
-@binary_conv_transpose.register_kernel("cuda")
-def _binary_conv_transpose_cuda(*args: Any) -> Tensor:
-    return _on_cuda(
-        "binary_conv_transpose", _five(args)[0], BinaryConvTransposeAttrs(*_five(args)[1]), checks.conv_shape
-    )
-
-
-@binary_conv_transpose.register_fake
-def _binary_conv_transpose_fake(*args: Any) -> Tensor:
-    tensors, rest = _five(args)
-    return empty_map(tensors[0], checks.conv_shape(*tensors, BinaryConvTransposeAttrs(*rest)))
-
-
-@torch.library.custom_op("bitwright::binary_linear", mutates_args=(), schema=LINEAR_SCHEMA)
-def binary_linear(*args: Any) -> Tensor:
-    """x `[..., F]`, weight uint8 `[O, B]`, threshold `[F]` or `[1]`, scale `[O]`, bias `[O]` to `[..., O]`."""
-    tensors, rest = _five(args)
-    attrs = BinaryLinearAttrs(*rest)
-    checks.linear_shape(*tensors, attrs)
-    return reference_ops.binary_linear(*tensors, attrs)
-
-
-@binary_linear.register_kernel("cpu")
-def _binary_linear_cpu(*args: Any) -> Tensor:
-    tensors, rest = _five(args)
-    attrs = BinaryLinearAttrs(*rest)
-    checks.linear_shape(*tensors, attrs)
-    if native.reference_ops_enabled():
-        return reference_ops.binary_linear(*tensors, attrs)
-    return native.binary_linear(*tensors, attrs)
-
-
-@binary_linear.register_kernel("cuda")
-def _binary_linear_cuda(*args: Any) -> Tensor:
-    return _on_cuda("binary_linear", _five(args)[0], BinaryLinearAttrs(*_five(args)[1]), checks.linear_shape)
-
-
-@binary_linear.register_fake
-def _binary_linear_fake(*args: Any) -> Tensor:
-    tensors, rest = _five(args)
-    return tensors[0].new_empty(checks.linear_shape(*tensors, BinaryLinearAttrs(*rest)))
-
-
-@torch.library.custom_op("bitwright::level_conv", mutates_args=(), schema=LEVEL_CONV_SCHEMA)
-def level_conv(*args: Any) -> Tensor:
-    """x `[N, C, *S]`, weight uint8 `[O, T, B]`, gain, offset `[C]` or `[1]`, scale, bias `[O]` to `[N, O, *S']`."""
-    tensors, rest = _six(args)
-    attrs = LevelConvAttrs(*rest)
-    checks.level_conv_shape(*tensors, attrs)
-    return reference_ops.level_conv(*tensors, attrs)
-
-
-@level_conv.register_kernel("cpu")
-def _level_conv_cpu(*args: Any) -> Tensor:
-    tensors, rest = _six(args)
-    attrs = LevelConvAttrs(*rest)
-    checks.level_conv_shape(*tensors, attrs)
-    run = reference_ops.level_conv if native.reference_ops_enabled() else native.level_conv
-    return run(*tensors, attrs)
-
-
-@level_conv.register_kernel("cuda")
-def _level_conv_cuda(*args: Any) -> Tensor:
-    return _on_cuda("level_conv", _six(args)[0], LevelConvAttrs(*_six(args)[1]), checks.level_conv_shape)
-
-
-@level_conv.register_fake
-def _level_conv_fake(*args: Any) -> Tensor:
-    tensors, rest = _six(args)
-    return empty_map(tensors[0], checks.level_conv_shape(*tensors, LevelConvAttrs(*rest)))
-
-
-@torch.library.custom_op("bitwright::level_linear", mutates_args=(), schema=LEVEL_LINEAR_SCHEMA)
-def level_linear(*args: Any) -> Tensor:
-    """x `[..., F]`, weight uint8 `[O, B]`, gain, offset `[F]` or `[1]`, scale, bias `[O]` to `[..., O]`."""
-    tensors, rest = _six(args)
-    attrs = LevelLinearAttrs(*rest)
-    checks.level_linear_shape(*tensors, attrs)
-    return reference_ops.level_linear(*tensors, attrs)
-
-
-@level_linear.register_kernel("cpu")
-def _level_linear_cpu(*args: Any) -> Tensor:
-    tensors, rest = _six(args)
-    attrs = LevelLinearAttrs(*rest)
-    checks.level_linear_shape(*tensors, attrs)
-    run = reference_ops.level_linear if native.reference_ops_enabled() else native.level_linear
-    return run(*tensors, attrs)
-
-
-@level_linear.register_kernel("cuda")
-def _level_linear_cuda(*args: Any) -> Tensor:
-    return _on_cuda("level_linear", _six(args)[0], LevelLinearAttrs(*_six(args)[1]), checks.level_linear_shape)
-
-
-@level_linear.register_fake
-def _level_linear_fake(*args: Any) -> Tensor:
-    tensors, rest = _six(args)
-    return tensors[0].new_empty(checks.level_linear_shape(*tensors, LevelLinearAttrs(*rest)))
+# x `[..., F]`, weight uint8 `[O, B]`, gain, offset `[F]` or `[1]`, scale, bias `[O]` to `[..., O]`
+level_linear = _product("level_linear", LEVEL_LINEAR_SCHEMA, 6, LevelLinearAttrs, checks.level_linear_shape, _rows)
 
 
 # The three below only compare or unpack bits: plain torch on the CPU, small kernels on CUDA.
