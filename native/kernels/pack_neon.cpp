@@ -66,21 +66,7 @@ BITWRIGHT_INLINE uint32_t ge(const T* x, const Threshold<T>& t) { return ge32(x,
 template <class T>
 BITWRIGHT_INLINE uint32_t ge(const T* x, const T* t) { return ge32(x, PerChannel<T>{t}); }
 
-template <class T>
-struct Block {
-  T x[32] = {};
-  BITWRIGHT_INLINE Block(const T* from, uint32_t n) { std::memcpy(x, from, n * sizeof(T)); }
-};
-template <class T>
-BITWRIGHT_INLINE uint32_t ge_tail(const T* x, const Threshold<T>& t, uint32_t n) {
-  return ge32(Block<T>(x, n).x, t) & ((1u << n) - 1u);
-}
-template <class T>
-BITWRIGHT_INLINE uint32_t ge_tail(const T* x, const T* t, uint32_t n) {
-  const Block<T> thresholds(t, n);
-  return ge32(Block<T>(x, n).x, PerChannel<T>{thresholds.x}) & ((1u << n) - 1u);
-}
-
+#include "pack_tails.h"
 #include "pack_rows.h"
 
 const PackKernel kernel = {
