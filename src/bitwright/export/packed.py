@@ -22,7 +22,7 @@ from bitwright.compiler.dialect import (
     LevelConvAttrs,
     LevelLinearAttrs,
 )
-from bitwright.export import half_linear, operators  # noqa: F401  (registers torch.ops.bitwright)
+from bitwright.export import half_linear, operators, packed_edges  # noqa: F401  (registers torch.ops.bitwright)
 
 L = TypeVar("L", bound="FrozenModule")
 

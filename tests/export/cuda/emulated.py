@@ -70,9 +70,9 @@ class Forced(Chooser):
         super().__init__(model(device), Store(Path(__file__).parent / "no store"), shipped=[])
         self._config_given = config
 
-    def choose(self, problem: Problem) -> Choice:
+    def choose(self, problem: Problem, packed: bool = False) -> Choice:
         if self._config_given is None:
-            return super().choose(problem)
+            return super().choose(problem, packed)
         family = self._templates[self._config_given.template]
         # a grid too small to be worth its while computes the same
         why = getattr(family, "why_never", family.why_invalid)(self._config_given, problem, self.device)

@@ -17,6 +17,7 @@ from __future__ import annotations
 from .calls import Call, call_of
 from .executor import Executor, NotPreparedError
 from .explaining import Explained, explain
+from .fusing import FuseError, PackedEdge, fuse
 from .operators import PlainTorchWarning, run, run_elementwise
 from .tuning import tune_module
 
@@ -24,10 +25,13 @@ __all__ = [
     "Call",
     "Executor",
     "Explained",
+    "FuseError",
     "NotPreparedError",
+    "PackedEdge",
     "PlainTorchWarning",
     "call_of",
     "explain",
+    "fuse",
     "run",
     "run_elementwise",
     "tune_module",

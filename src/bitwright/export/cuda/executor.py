@@ -5,22 +5,24 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bitwright.compiler.dialect import BinaryConvAttrs
 from bitwright.export import reference_ops
 from bitwright.tune import Problem, Store, TuneError
-from bitwright.tune.cuda import Chooser, GpuReport, tune_problems
+from bitwright.tune.cuda import Choice, Chooser, GpuReport, tune_problems
 from bitwright.tune.cuda.arguments import Product
 from bitwright.tune.cuda.families import Build, TorchDense
 from bitwright.tune.cuda.gpu import Machine
 from bitwright.tune.cuda.meeting import MEETING
 from bitwright.tune.cuda.packing import Pack, PackBuild
 
-from .calls import Call
+from .calls import Call, call_of
 from .weights import DENSE, WORDS, TermTensors, WeightCache, chunked, row_words
 
 _OUTPUTS = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
@@ -108,34 +110,97 @@ class Executor:
         else:
             a, sums = self._packed(pack, x, strides, first, call)
             numbers["a_plane"] = a[0].numel() // 4
+        out = torch.empty((call.problem.m, call.problem.n), dtype=_OUTPUTS[call.problem.out], device=x.device)
+        self._multiply(call, choice, rows, terms, a, sums, numbers, {"scale": scale, "bias": bias}, {"out": out})
+        shaped = out.view(call.shape)
+        return shaped.movedim(-1, 1) if call.maps else shaped
+
+    def pack_map(self, x: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
+        """`bitwright::pack_map` of checked tensors, at least one number."""
+        size, channels = (x.shape[0], *x.shape[2:]), x.shape[1]
+        problem = Problem("gemm", x.numel() // channels, 1, channels)
+        maps = x if x.ndim > 2 else x.unsqueeze(-1)
+        call = Call("pack_map", problem, channels, 1, False, True, None, None, ())
+        build, given, strides = _packing(maps, call)
+        self._ready([build], "pack_map")
+        bits, sums = self._packed(build, given, strides, [threshold], call)
+        return bits.view(*size, -1), sums.view(size)
+
+    def packed_conv(
+        self, bits: Tensor, sums: Tensor, weight: Tensor, side: dict[str, Tensor], attrs: BinaryConvAttrs
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """A convolution of a packed map, checked and with something to compute.
+
+        Args:
+            bits, sums: the map (`bitwright.export.packed_edges`).
+            weight: packed.
+            side: scale and bias, to a float32 map; or thresholds and flips (words), to a packed map.
+            attrs: of the convolution.
+
+        Raises: as `run`.
+        """
+        thresholded = "thresholds" in side
+        shape = (bits.shape[0], attrs.group * attrs.channels, *bits.shape[1:-1])
+        call = call_of(shape, weight.shape[0], attrs)
+        assert call is not None
+        call = replace(call, problem=replace(call.problem, out="bits")) if thresholded else call
+        choice = self.chooser.choose(call.problem, packed=True)
+        builds = [choice.build, *([] if choice.finish is None else choice.finish[:1])]
+        rows, terms = self._prepare(call, weight, choice.build.logic, builds)
+        a, side = bits.contiguous(), {name: v.contiguous() for name, v in side.items()}
+        m, n = call.problem.m, call.problem.n
+        if not thresholded:
+            out = torch.empty((m, n), dtype=torch.float32, device=bits.device)
+            self._multiply(call, choice, rows, terms, a, sums.contiguous(), {}, side, {"out": out})
+            return out.view(call.shape).movedim(-1, 1)
+        out = torch.empty((m, row_words(n)), dtype=torch.int32, device=bits.device)
+        ones = torch.zeros((m,), dtype=torch.int32, device=bits.device)
+        to = {"out": out, "out_sums": ones}
+        self._multiply(call, choice, rows, terms, a, sums.contiguous(), {}, side, to)
+        return out.view(*call.shape[:-1], -1), ones.view(call.shape[:-1])
+
+    def _multiply(
+        self,
+        call: Call,
+        choice: Choice,
+        rows: Tensor,
+        terms: TermTensors,
+        a: Tensor,
+        sums: Tensor | None,
+        numbers: dict[str, int],
+        side: Mapping[str, Tensor],
+        to: Mapping[str, Tensor],
+    ) -> None:
+        """Starts the product, and what finishes it. `side` and `to` have the fields of `Product` that depend on the
+        output."""
+        logic, out = choice.build.logic, to["out"]
         row, taps = a.shape[-1] * a.element_size() // 16, call.conv.taps if call.conv else 1
         numbers |= {"lda": row, "a_chunks": row * taps}
         m, n = call.problem.m, call.problem.n
         chunks = rows.shape[1] * rows.element_size() // 16
-        out = torch.empty((m, n), dtype=_OUTPUTS[call.problem.out], device=x.device)
-        reads: dict[str, Tensor] = {"a": a, "w": rows, "w_terms": terms.w_terms, "scale": scale, "bias": bias}
+        reads: dict[str, Tensor] = {"a": a, "w": rows, "w_terms": terms.w_terms, **side}
         optional = {"a_sums": sums, "row_class": terms.row_class, "pad": terms.pad}
         reads |= {name: tensor for name, tensor in optional.items() if tensor is not None}
-        p = Product(**{name: tensor.data_ptr() for name, tensor in reads.items()}, **numbers, out=out.data_ptr())
-        p.m, p.n, p.k_chunks, p.ldo = m, n, chunks, n
+        p = Product(**{name: tensor.data_ptr() for name, tensor in reads.items()}, **numbers)
+        for name, tensor in to.items():
+            setattr(p, name, tensor.data_ptr())
+        p.m, p.n, p.k_chunks, p.ldo = m, n, chunks, out.shape[1]
         p.ldw = rows.shape[1] // 4 if logic == WORDS else chunks
         p.acc_mul, p.a_mul, p.pad_sum, p.swizzle = terms.acc_mul, terms.a_mul, terms.pad_sum, choice.launch.swizzle
         if call.conv is not None:
             p.set_geometry(call.conv, numbers["a_chunks"] // call.conv.taps)
-        touched = list(reads.values())
+        touched, written = list(reads.values()), list(to.values())
         if choice.config.template == TorchDense.name:
             partial = torch._int_mm(a, rows.T)
             p.partial = partial.data_ptr()
-            self._launch(choice.build, choice.launch.grid, p, [*touched, partial], [out])
+            self._launch(choice.build, choice.launch.grid, p, [*touched, partial], written)
         elif choice.finish is None:
-            self._launch(choice.build, choice.launch.grid, p, touched, [out])
+            self._launch(choice.build, choice.launch.grid, p, touched, written)
         else:
-            partial = torch.zeros((m, n), dtype=torch.int32, device=x.device)
+            partial = torch.zeros((m, n), dtype=torch.int32, device=a.device)
             p.partial = partial.data_ptr()
             self._launch(choice.build, choice.launch.grid, p, touched, [partial])
-            self._launch(*choice.finish, p, [*touched, partial], [out])
-        shaped = out.view(call.shape)
-        return shaped.movedim(-1, 1) if call.maps else shaped
+            self._launch(*choice.finish, p, [*touched, partial], written)
 
     def tune(
         self,
@@ -165,20 +230,25 @@ class Executor:
         reads: Sequence[Tensor],
         writes: Sequence[Tensor],
     ) -> None:
-        """A kernel that needs no choice: loaded at its first start, then started.
+        """A kernel that needs no choice: loaded at its first start, then started. Raises as `_ready`."""
+        self._ready([build], build.kernel)
+        self._launch(build, grid, arguments, reads, writes)
+
+    def _ready(self, builds: Sequence[Build], what: str) -> None:
+        """Loads kernels.
 
         Raises:
-            NotPreparedError: it is not loaded, and a graph is being captured.
+            NotPreparedError: one is not loaded, and a graph is being captured.
         """
         with self._lock:
-            if build not in self._kernels:
-                if self.launcher.capturing():
-                    raise NotPreparedError(
-                        f"{build.kernel} runs for the first time while a CUDA graph is captured. Run the model once "
-                        "before the capture"
-                    )
-                self._kernels[build] = self.launcher.load(build)
-        self._launch(build, grid, arguments, reads, writes)
+            for build in builds:
+                if build not in self._kernels:
+                    if self.launcher.capturing():
+                        raise NotPreparedError(
+                            f"{what} runs for the first time while a CUDA graph is captured. Run the model once "
+                            "before the capture"
+                        )
+                    self._kernels[build] = self.launcher.load(build)
 
     def _prepare(self, call: Call, weight: Tensor, logic: str, builds: Sequence[Build]) -> tuple[Tensor, TermTensors]:
         """Loads kernels and lays out weights that are not there yet, unless a graph is being captured."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -31,7 +31,7 @@ _ATTRS: dict[str, Callable[..., Attrs]] = {
     "level_conv": LevelConvAttrs,
     "level_linear": LevelLinearAttrs,
 }
-_KERNELS = {"binarize": "binarize", "binary_embedding": "unpack", "unpack_weight": "unpack"}
+_KERNELS = {"binarize": "binarize", "binary_embedding": "unpack", "unpack_weight": "unpack", "pack_map": "pack"}
 """Of operators with one kernel and nothing to choose."""
 
 
@@ -44,6 +44,7 @@ class Met:
     call: Call | None
     reason: str | None
     kernel: str | None = None  # of an operator that has only one
+    packed: bool = False  # whether the input is bits already
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def explain(
         choice, reason = None, met.reason
         if met.call is not None:
             try:
-                choice = chooser.choose(met.call.problem)
+                choice = chooser.choose(met.call.problem, met.packed)
             except RefusedError as error:
                 reason = str(error)
         found.append(Explained(met.layer, met.op, choice, reason, met.kernel))
@@ -146,9 +147,22 @@ def _met(layer: str, op: str, args: Any) -> Met:
         return Met(layer, op, None, None, _KERNELS[op])
     tensors = [a for a in args if isinstance(a, torch.Tensor)]
     rest = args[len(tensors) :]
+    if op in ("packed_conv", "packed_conv_bits"):
+        return _met_packed(layer, op, tensors, BinaryConvAttrs(*rest))
     try:
         attrs = HalfLinearAttrs(rest[0], FORMS[tensors[0].dtype]) if op == "half_linear" else _ATTRS[op](*rest)
         call = call_of(tensors[0].shape, tensors[1].shape[0], attrs)
     except RefusedError as error:
         return Met(layer, op, None, str(error))
     return Met(layer, op, call, None if call is not None else "nothing to compute")
+
+
+def _met_packed(layer: str, op: str, tensors: list[torch.Tensor], attrs: BinaryConvAttrs) -> Met:
+    bits, outputs = tensors[0], tensors[2].shape[0]
+    try:
+        call = call_of((bits.shape[0], attrs.group * attrs.channels, *bits.shape[1:-1]), outputs, attrs)
+    except RefusedError as error:
+        return Met(layer, op, None, str(error))
+    if call is not None and op == "packed_conv_bits":
+        call = replace(call, problem=replace(call.problem, out="bits"))
+    return Met(layer, op, call, None if call is not None else "nothing to compute", packed=True)

@@ -74,39 +74,46 @@ class Chooser:
         more = dense_families() if dense is None else dense
         self._templates = {t.name: t for t in (*self._own, *more)}
         self._measured: list[Record] | None = None
-        self._made: dict[Problem, Choice | RefusedError] = {}
+        self._made: dict[tuple[Problem, bool], Choice | RefusedError] = {}
 
     def forget(self) -> None:
         """Reads the store again at the next question: something was measured."""
         self._measured = None
         self._made = {}
 
-    def choose(self, problem: Problem) -> Choice:
+    def choose(self, problem: Problem, packed: bool = False) -> Choice:
         """The kernel that runs a problem.
+
+        Args:
+            problem: a product or a convolution.
+            packed: whether activations are bits already, so that no dense product can run it.
 
         Raises:
             RefusedError: none does; the message has the reasons.
         """
-        if problem not in self._made:
+        key = problem, packed
+        if key not in self._made:
             try:
-                self._made[problem] = self._choice(problem, *self._config(problem))
+                self._made[key] = self._choice(problem, *self._config(problem, packed))
             except RefusedError as error:
-                self._made[problem] = error
-        made = self._made[problem]
+                self._made[key] = error
+        made = self._made[key]
         if isinstance(made, RefusedError):
             raise made
         return made
 
-    def _config(self, problem: Problem) -> tuple[Config, str]:
+    def _config(self, problem: Problem, packed: bool) -> tuple[Config, str]:
         if self._measured is None:
             self._measured = self.store.records(self.device.environment)
         versions = {t.name: t.version for t in self._templates.values()}
+        names = {t.name for t in self._own}
 
         def valid(config: Config) -> bool:
             family = self._templates.get(config.template)
             # A stored config is text from a file: only what the family itself names may be built.
             return (
                 family is not None
+                and (config.template in names or not packed)
                 and runs(config)
                 and any(config == own for own in family.space(problem, self.device))
                 and family.why_invalid(config, problem, self.device) is None
@@ -119,7 +126,6 @@ class Chooser:
         found = fastest(self._shipped, problem, versions, valid)
         if found is not None:
             return found[0], "shipped"
-        names = {t.name for t in self._own}
         shipped = [config for config in bundled.portfolio("cuda") if valid(config)]
         best = cheapest(problem, self.device, self._own, [c for c in shipped if c.template in names])
         return best, "default"
