@@ -201,8 +201,10 @@ def test_networks_are_compared_with_their_twin(monkeypatch: pytest.MonkeyPatch) 
     found = networks.measured("vgg_small", 2, 3.0, "cpu")
     assert found["faster"] == 2.0
     assert found["samples_per_second"] == {"ours": 2000.0, "bf16": 1000.0}
-    assert tuned == [((2, 3, 32, 32), {"budget": 3.0, "strategy": "portfolio"})]
-    assert [r[0].shape for r in timed.results] == [(2, 10), (2, 10)]
+    assert list(found["ms"]) == ["ours", "bf16", "fused"]
+    assert tuned == 2 * [((2, 3, 32, 32), {"budget": 1.5, "strategy": "portfolio"})]
+    assert [r[0].shape for r in timed.results] == 3 * [(2, 10)]
+    assert torch.equal(timed.results[0][0], timed.results[2][0]), "the fused network is another one"
 
 
 def test_gemv_rotates_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
