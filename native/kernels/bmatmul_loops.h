@@ -20,7 +20,9 @@ template <class Count, class Out>
 void finish(const ProductTile& t) {
   const int32_t* __restrict column = t.column;
   const int32_t slope = t.slope, shift = t.half ? 1 : 0;
-  if (column != nullptr)
+  if (column != nullptr && slope == 1 && t.half)
+    finish_rows<Count, Out>(t, [=](int32_t origin, uint32_t j, int32_t count) { return (origin + column[j] - count) >> 1; });
+  else if (column != nullptr)
     finish_rows<Count, Out>(t, [=](int32_t origin, uint32_t j, int32_t count) { return (origin + column[j] - slope * count) >> shift; });
   else if (slope == 2)
     finish_rows<Count, Out>(t, [](int32_t origin, uint32_t, int32_t count) { return origin - 2 * count; });
