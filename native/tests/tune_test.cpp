@@ -143,7 +143,9 @@ TEST(Tune, TheChoiceWasTimed) {
       EXPECT_EQ(tuned.times.front().choice, tuned.standard);
       EXPECT_TRUE(timed(tuned.chosen));
       for (const std::string& name : names) EXPECT_TRUE(timed(name)) << name;
-      if (threads > 1) EXPECT_TRUE(std::any_of(tuned.times.begin(), tuned.times.end(), [](const KernelTime& t) { return parse_choice(t.choice).threads == 1; }));
+      if (threads > 1) {
+        EXPECT_TRUE(std::any_of(tuned.times.begin(), tuned.times.end(), [](const KernelTime& t) { return parse_choice(t.choice).threads == 1; }));
+      }
       for (const KernelTime& t : tuned.times) EXPECT_GT(t.ns, 0u) << t.choice;
       EXPECT_EQ(tuned.chosen == tuned.standard, tuned.gain == 1);
       Session other = session_of(model, {{op, tuned.chosen}}, threads);
