@@ -92,7 +92,7 @@ def main() -> None:
                     ]
             except TimeoutError:
                 print(f"  {strategy}: no end within {PATIENCE} s, left out", file=sys.stderr, flush=True)
-            except IndexError as error:  # of a population larger than the space
+            except (IndexError, TypeError) as error:  # too few configs or neighbours
                 print(f"  {strategy}: left out, it fails on a space of this size: {error}", file=sys.stderr, flush=True)
             else:
                 print(f"  {strategy}", file=sys.stderr, flush=True)
