@@ -93,9 +93,9 @@ def _accumulator(bits: Tensor, weight: Tensor, attrs: BinaryConvAttrs) -> Tensor
 
 
 def _on_cuda(name: str, *args: Any) -> Any:
-    from bitwright.export import cuda, native
+    from bitwright.export import cuda
 
-    found = None if native.reference_ops_enabled() else cuda.operators._executor(name, args[0].device)
+    found = cuda.operators.executor_for(name, args[0].device)
     if found is None:
         return None
     with torch.cuda.device(args[0].device):

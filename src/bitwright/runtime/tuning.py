@@ -107,8 +107,9 @@ def machine() -> str:
 class TuningCache:
     """Results of tuning on this machine: those of this process, and those of a file if one is given.
 
-    A damaged file, or one of another format, is ignored with one warning and replaced by the next result; entries in it
-    that are not as they should be are dropped. Kernels that cannot run a layer are never taken from it: see `get`.
+    A damaged file, or one of another format, is ignored with one warning (of format 1 without) and replaced by the next
+    result; entries in it that are not as they should be are dropped. Kernels that cannot run a layer are never taken
+    from it: see `get`.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None) -> None:

@@ -80,6 +80,12 @@ class Forced(Chooser):
         return self._choice(problem, self._config_given, "forced")
 
 
+def launched(run: Executor) -> list[str]:
+    """Kernels that an executor of the emulator started, in order; the list itself."""
+    assert isinstance(run.launcher, EmulatorLauncher)
+    return run.launcher.launched
+
+
 def executor(device: str = "orin", config: Config | None = None) -> Executor:
     return Executor(EmulatorLauncher(), Forced(device, config))
 

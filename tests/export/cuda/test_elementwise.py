@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.tune.cuda.harness import needs_compiler
 from torch import nn
 
 from bitwright.compiler.dialect import BinarizeAttrs, BinaryEmbeddingAttrs, UnpackWeightAttrs
@@ -21,12 +22,11 @@ from bitwright.nn import BinaryEmbedding
 from bitwright.nn.packing import pack_filters
 from bitwright.tune import Config, Problem
 from bitwright.tune.cuda import RefusedError
-from bitwright.tune.cuda.emulator import EmulatorError, compiler
+from bitwright.tune.cuda.emulator import EmulatorError
 from bitwright.tune.cuda.families import Gemv
 
-from .emulated import EmulatorLauncher, executor, same_bits
+from .emulated import EmulatorLauncher, executor, launched, same_bits
 
-needs_compiler = pytest.mark.skipif(compiler() is None, reason="no host C++ compiler")
 GEMV = Config.of("gemv", {"threads": 64, "tm": 2, "form": "halves"})
 TILE: dict[str, int | str] = {"bm": 64, "bn": 64, "bk": 128, "wm": 32, "wn": 32, "stages": 2, "form": "halves"}
 WIDE = Config.of("mma_wide", TILE, swizzle=1, split=1)
@@ -122,7 +122,7 @@ def test_half_linear_by_the_defaults(device: str, rows: int) -> None:
     found = with_executor(by, "half_linear", x, weight, vectors, attrs)
     sums = reference_ops.half_linear(x.double(), weight, vectors[0].double(), vectors[1].double(), attrs)
     torch.testing.assert_close(found.double(), sums, rtol=2e-3, atol=2e-3)
-    assert len(by.launcher.launched) == 1  # type: ignore[attr-defined]
+    assert len(launched(by)) == 1
     assert with_executor(by, "half_linear", x[:0], weight, vectors, attrs).shape == (0, 40)
 
 
@@ -195,8 +195,8 @@ def test_how_they_are_run(monkeypatch: pytest.MonkeyPatch) -> None:
         layer, halves = weight_only(), torch.ones(1, 40).half()
         found = run("half_linear", halves, layer.weight, [layer.scale, layer.bias], HalfLinearAttrs(40, "f16"))
         assert torch.equal(found, layer(halves))
-    assert by.launcher.launched[0] == "binarize"  # type: ignore[attr-defined]
-    assert by.launcher.launched[1] in ("gemv", "mma_wide")  # type: ignore[attr-defined]
+    assert launched(by)[0] == "binarize"
+    assert launched(by)[1] in ("gemv", "mma_wide")
 
 
 def test_explain_names_their_kernel() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.tune.cuda.harness import needs_compiler
 from torch import Tensor, nn
 
 from bitwright.compiler.dialect import BinaryConvAttrs
@@ -17,12 +18,10 @@ from bitwright.export.cuda import FuseError, PackedEdge, explain, fuse
 from bitwright.export.cuda.fusing import cut_of
 from bitwright.nn import BinaryConv2d, BinaryLinear
 from bitwright.nn.packing import pack_filters
-from bitwright.tune.cuda.emulator import compiler
 
-from .emulated import executor, same_bits
+from .emulated import executor, launched, same_bits
 from .test_operators import MMA, SPLIT, XOR, conv_attrs
 
-needs_compiler = pytest.mark.skipif(compiler() is None, reason="no host C++ compiler")
 many = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -202,7 +201,7 @@ def test_packed_convolutions_of_odd_geometries() -> None:
         expected = torch.ops.bitwright.packed_conv_bits(bits, sums, weight, thresholds, side["flips"], *rest)
         for one, other in zip(by.packed_conv(bits, sums, weight, side, attrs), expected, strict=True):
             assert torch.equal(one, other)
-        assert "direct" in by.launcher.launched  # type: ignore[attr-defined]
+        assert "direct" in launched(by)
 
 
 @needs_compiler

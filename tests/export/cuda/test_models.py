@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tests.tune.cuda.emulated_gpu import EmulatedGpu
+from tests.tune.cuda.harness import needs_compiler
 from torch import Tensor, nn
 
 import bitwright as bw
@@ -22,11 +23,8 @@ from bitwright.nn import BinaryConv2d, BinaryLinear
 from bitwright.nn.packing import pack_filters
 from bitwright.tune import Problem, Store, TuneError
 from bitwright.tune.cuda import Chooser, GpuReport, RefusedError, model
-from bitwright.tune.cuda.emulator import compiler
 
-from .emulated import EmulatorLauncher, executor
-
-needs_compiler = pytest.mark.skipif(compiler() is None, reason="no host C++ compiler")
+from .emulated import EmulatorLauncher, executor, launched
 
 
 def network() -> nn.Module:
@@ -67,11 +65,11 @@ def test_a_frozen_model_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     emulated(monkeypatch, by)
     with torch.no_grad(), use_reference_ops(False):
         assert torch.equal(net(x), expected)
-        launches = len(by.launcher.launched)  # type: ignore[attr-defined]
+        launches = len(launched(by))
         assert launches >= 4
         # torch.compile sees the operators as they are, with the layout of their outputs
         assert torch.allclose(torch.compile(net, backend="aot_eager")(x), expected, atol=1e-5)
-    assert len(by.launcher.launched) == 2 * launches  # type: ignore[attr-defined]
+    assert len(launched(by)) == 2 * launches
 
 
 def test_explain_needs_no_gpu(tmp_path: Path) -> None:

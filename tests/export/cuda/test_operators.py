@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.tune.cuda.harness import needs_compiler
 from torch import Tensor
 
 from bitwright.compiler.dialect import (
@@ -22,11 +23,10 @@ from bitwright.export.cuda.operators import with_executor
 from bitwright.nn.packing import pack_filters
 from bitwright.tune import Config
 from bitwright.tune.cuda import RefusedError
-from bitwright.tune.cuda.emulator import compiler
 
-from .emulated import EmulatorLauncher, executor, same_bits
+from .emulated import EmulatorLauncher, executor, launched, same_bits
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="no host C++ compiler")
+pytestmark = needs_compiler
 
 TILE: dict[str, int | str] = {"bm": 32, "bn": 32, "bk": 256, "wm": 32, "wn": 32, "stages": 2}
 MMA = Config.of("mma_b1", {**TILE, "instruction": "m16n8k256.and"}, swizzle=1, split=1)
@@ -89,7 +89,7 @@ def test_binary_linear(config: Config, low: float) -> None:
         x, weight, vectors = linear(rows, features, outputs, attrs, seed, many=seed % 2 == 0)
         y = check(run, "binary_linear", x, weight, vectors, attrs)
         assert y.shape == (*rows, outputs)
-    assert ("finish" in run.launcher.launched) == (config is SPLIT)  # type: ignore[attr-defined]
+    assert ("finish" in launched(run)) == (config is SPLIT)
 
 
 def test_rows_are_read_where_they_lie() -> None:
@@ -261,7 +261,7 @@ def test_nothing_to_compute() -> None:
     assert with_executor(run, "binary_linear", x[:0], weight, vectors, attrs).shape == (0, 5)
     x, weight, vectors = conv(conv_attrs())
     assert with_executor(run, "binary_conv", x[:0], weight, vectors, conv_attrs()).shape == (0, 20, 7, 6)
-    assert not run.launcher.launched  # type: ignore[attr-defined]
+    assert not launched(run)
 
 
 def test_weights_are_laid_out_once_and_freed_with_the_tensor() -> None:

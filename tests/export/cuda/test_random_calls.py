@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from tests.tune.cuda.harness import needs_compiler
 
 from bitwright.compiler.dialect import (
     BinaryConvAttrs,
@@ -21,12 +21,11 @@ from bitwright.export.cuda import call_of
 from bitwright.export.cuda.operators import with_executor
 from bitwright.nn.packing import pack_filters
 from bitwright.tune.cuda import RefusedError
-from bitwright.tune.cuda.emulator import compiler
 
 from .emulated import executor, same_bits
 from .test_operators import MMA, PLANES, SPLIT, XOR
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="no host C++ compiler")
+pytestmark = needs_compiler
 RUN = {config: executor(config=config) for config in (MMA, SPLIT, XOR, PLANES)}
 DEFAULT = executor("a100")
 SPECIAL = torch.tensor([0.0, -0.0, float("inf"), -float("inf"), float("nan"), 1e-45])

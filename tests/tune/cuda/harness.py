@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from bitwright.tune import Config, Device, Problem
 from bitwright.tune.cuda import CudaTemplate
-from bitwright.tune.cuda.emulator import Counts, Emulated, aligned
+from bitwright.tune.cuda.emulator import Counts, Emulated, aligned, compiler
 from bitwright.tune.cuda.families.base import finish_build, finish_grid
 from bitwright.tune.cuda.operands import difference, operands_of
+
+needs_compiler = pytest.mark.skipif(compiler() is None, reason="no host C++ compiler")
 
 
 def emulate(

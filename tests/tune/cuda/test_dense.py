@@ -9,17 +9,15 @@ import pytest
 from bitwright.tune import Config, Problem, Space, TuneError, search, space_of, strategy_of
 from bitwright.tune.cuda import Conv2d, all_families, candidates, library, model
 from bitwright.tune.cuda.compiler import available, compile_build
-from bitwright.tune.cuda.emulator import compiler
 from bitwright.tune.cuda.families import CutlassB1, MmaB1, MmaDense, TorchDense, WgmmaDense
 from bitwright.tune.cuda.runner import CudaRunner
 from bitwright.tune.cuda.sass import machine_code
 
 from .emulated_gpu import EmulatedGpu
-from .harness import emulate
+from .harness import emulate, needs_compiler
 from .test_emulated_b1 import mma
 
 A100, H100, ORIN, T4 = model("a100"), model("h100"), model("orin"), model("t4")
-needs_compiler = pytest.mark.skipif(compiler() is None, reason="no host C++ compiler")
 
 
 def dense(kind: str = "s8", swizzle: int = 1, split: int = 1, **values: int) -> Config:

@@ -6,12 +6,11 @@ import pytest
 
 from bitwright.tune import Config, Problem
 from bitwright.tune.cuda import Conv2d, model
-from bitwright.tune.cuda.emulator import compiler
 from bitwright.tune.cuda.families import MmaB1, WgmmaB1
 
-from .harness import emulate
+from .harness import emulate, needs_compiler
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="no host C++ compiler")
+pytestmark = needs_compiler
 
 A100, H100, T4 = model("a100"), model("h100"), model("t4")
 AND, XOR, TURING = "m16n8k256.and", "m16n8k256.xor", "m8n8k128.xor"

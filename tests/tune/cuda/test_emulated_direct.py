@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 
 from bitwright.tune import Config, Problem, TuneError
 from bitwright.tune.cuda import Conv2d, model
-from bitwright.tune.cuda.emulator import compiler
 from bitwright.tune.cuda.families import Direct
 
-from .harness import emulate
+from .harness import emulate, needs_compiler
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="no host C++ compiler")
+pytestmark = needs_compiler
 
 
 def direct(tm: int = 2, threads: int = 64) -> Config:

@@ -8,13 +8,13 @@ import pytest
 from bitwright.tune import Config, Device, Problem
 from bitwright.tune.cuda import Conv2d, model
 from bitwright.tune.cuda.algebra import pack_rows
-from bitwright.tune.cuda.emulator import Emulated, aligned, compiler
+from bitwright.tune.cuda.emulator import Emulated, aligned
 from bitwright.tune.cuda.families import Gemv, MmaWide, PopcGemm
 from bitwright.tune.cuda.packing import Pack, PackBuild, words_of
 
-from .harness import emulate
+from .harness import emulate, needs_compiler
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="no host C++ compiler")
+pytestmark = needs_compiler
 
 A100, B200 = model("a100"), model("b200")
 SIZES = [(1, 1, 1), (64, 64, 256), (70, 75, 300), (3, 200, 1100)]

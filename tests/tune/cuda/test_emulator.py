@@ -6,13 +6,13 @@ import pytest
 
 from bitwright.tune import Problem
 from bitwright.tune.cuda import emulator
-from bitwright.tune.cuda.emulator import Emulated, EmulatorError, compiler
+from bitwright.tune.cuda.emulator import Emulated, EmulatorError
 from bitwright.tune.cuda.families import Build, MmaB1, WgmmaB1
 
-from .harness import emulate
+from .harness import emulate, needs_compiler
 from .test_emulated_b1 import A100, H100, mma, wgmma
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="no host C++ compiler")
+pytestmark = needs_compiler
 
 CASES = [
     ("mma_b1", "sync_block();  // tile t has", "// tile t has", "race"),

@@ -6,14 +6,14 @@ import pytest
 
 from bitwright.tune import Config, Problem, TuneError, search, space_of, strategy_of
 from bitwright.tune.cuda import Conv2d, emulator, model
-from bitwright.tune.cuda.emulator import compiler
 from bitwright.tune.cuda.families import MmaB1
 from bitwright.tune.cuda.runner import CudaRunner
 
 from .emulated_gpu import EmulatedGpu
+from .harness import needs_compiler
 from .test_emulated_b1 import AND, TURING, mma
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="no host C++ compiler")
+pytestmark = needs_compiler
 
 ORIN = model("orin")  # few multiprocessors: small grids are worth their while
 

@@ -13,10 +13,10 @@ import pytest
 
 from bitwright.tune import Config, Problem, Space
 from bitwright.tune.cuda import model
-from bitwright.tune.cuda.emulator import compiler
 from bitwright.tune.history import History
 
 from .emulated_gpu import EmulatedGpu
+from .harness import needs_compiler
 from .test_emulated_b1 import mma
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "benchmarks" / "gpu"
@@ -46,7 +46,7 @@ def test_without_a_gpu(script: str, tmp_path: Path) -> None:
     assert "bitwright[cuda]" in done.stderr or "no CUDA device 0" in done.stderr
 
 
-@pytest.mark.skipif(compiler() is None, reason="no host C++ compiler")
+@needs_compiler
 def test_rivals(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison with the emulator in the GPU's place: who takes part, and that ratios are of the same unit."""
     monkeypatch.syspath_prepend(str(SCRIPTS))

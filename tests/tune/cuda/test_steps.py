@@ -12,15 +12,14 @@ import torch
 from bitwright.tune import Config, Problem, Record, space_of
 from bitwright.tune.cuda import families, model
 from bitwright.tune.cuda.compiler import available, compile_source
-from bitwright.tune.cuda.emulator import compiler
 from bitwright.tune.cuda.sass import machine_code
 from bitwright.tune.regret import compare
 
 from .emulated_gpu import EmulatedGpu
+from .harness import needs_compiler
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPTS = ROOT / "benchmarks" / "gpu"
-needs_compiler = pytest.mark.skipif(compiler() is None, reason="no host C++ compiler")
 needs_nvrtc = pytest.mark.skipif(available() is not None, reason=f"cannot compile: {available()}")
 
 

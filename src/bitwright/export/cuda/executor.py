@@ -20,10 +20,10 @@ from bitwright.tune.cuda.arguments import Product
 from bitwright.tune.cuda.families import Build, TorchDense
 from bitwright.tune.cuda.gpu import Machine
 from bitwright.tune.cuda.meeting import MEETING
-from bitwright.tune.cuda.packing import Pack, PackBuild
+from bitwright.tune.cuda.packing import Pack, PackBuild, words_of
 
 from .calls import Call, call_of
-from .weights import DENSE, WORDS, TermTensors, WeightCache, chunked, row_words
+from .weights import DENSE, WORDS, TermTensors, WeightCache, chunked
 
 _OUTPUTS = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
@@ -153,7 +153,7 @@ class Executor:
             out = torch.empty((m, n), dtype=torch.float32, device=bits.device)
             self._multiply(call, choice, rows, terms, a, sums.contiguous(), {}, side, {"out": out})
             return out.view(call.shape).movedim(-1, 1)
-        out = torch.empty((m, row_words(n)), dtype=torch.int32, device=bits.device)
+        out = torch.empty((m, words_of(n)), dtype=torch.int32, device=bits.device)
         ones = torch.zeros((m,), dtype=torch.int32, device=bits.device)
         to = {"out": out, "out_sums": ones}
         self._multiply(call, choice, rows, terms, a, sums.contiguous(), {}, side, to)
@@ -235,37 +235,33 @@ class Executor:
         self._launch(build, grid, arguments, reads, writes)
 
     def _ready(self, builds: Sequence[Build], what: str) -> None:
-        """Loads kernels.
+        """Loads kernels that are not there yet. Raises as `_load`."""
+        with self._lock:
+            self._load(builds, what)
+
+    def _load(self, builds: Sequence[Build], what: str, *, laid_out: bool = True) -> None:
+        """The same under the lock. `laid_out`: whether the weights are.
 
         Raises:
-            NotPreparedError: one is not loaded, and a graph is being captured.
+            NotPreparedError: something is missing, and a graph is being captured.
         """
-        with self._lock:
-            for build in builds:
-                if build not in self._kernels:
-                    if self.launcher.capturing():
-                        raise NotPreparedError(
-                            f"{what} runs for the first time while a CUDA graph is captured. Run the model once "
-                            "before the capture"
-                        )
-                    self._kernels[build] = self.launcher.load(build)
+        missing = [build for build in builds if build not in self._kernels]
+        if (missing or not laid_out) and self.launcher.capturing():
+            names = ", ".join(build.kernel for build in missing)
+            why = f"kernels are not loaded ({names})" if missing else "its weights are not laid out"
+            raise NotPreparedError(
+                f"{what} runs for the first time while a CUDA graph is captured: {why}. Run the model once with an "
+                "input of this shape before the capture; its weights must not be made in inference mode"
+            )
+        for build in missing:
+            self._kernels[build] = self.launcher.load(build)
 
     def _prepare(self, call: Call, weight: Tensor, logic: str, builds: Sequence[Build]) -> tuple[Tensor, TermTensors]:
         """Loads kernels and lays out weights that are not there yet, unless a graph is being captured."""
         form = call.problem.a
         with self._lock:
-            missing = [build for build in builds if build not in self._kernels]
             ready = self.weights.ready(weight, form, logic, call.conv)
-            if (missing or not ready) and self.launcher.capturing():
-                names = ", ".join(build.kernel for build in missing)
-                what = f"kernels are not loaded ({names})" if missing else "its weights are not laid out"
-                raise NotPreparedError(
-                    f"{call.op} ({call.problem}) runs for the first time while a CUDA graph is captured: {what}. Run "
-                    "the model once with an input of this shape before the capture; its weights must not be made in "
-                    "inference mode"
-                )
-            for build in missing:
-                self._kernels[build] = self.launcher.load(build)
+            self._load(builds, f"{call.op} ({call.problem})", laid_out=ready)
             channels = call.channels // (call.conv.groups if call.conv else 1)
             return self.weights.of(weight, channels, form, logic, call.conv)
 
@@ -283,7 +279,7 @@ class Executor:
         self, build: Build, x: Tensor, strides: dict[str, int], first: Sequence[Tensor], call: Call
     ) -> tuple[Tensor, Tensor]:
         """Bit planes int32 `[planes, rows, words]` of rows or pixels, and the sums of their bits."""
-        rows, words = x.numel() // call.channels, row_words(call.channels)
+        rows, words = x.numel() // call.channels, words_of(call.channels)
         bits = torch.empty((call.planes, rows, words), dtype=torch.int32, device=x.device)
         sums = torch.empty((rows,), dtype=torch.int32, device=x.device)
         # of levels both vectors run along the channels, or neither

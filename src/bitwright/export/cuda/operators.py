@@ -46,7 +46,7 @@ def run(op: str, x: Tensor, weight: Tensor, vectors: Sequence[Tensor], attrs: At
 
 def run_elementwise(op: str, *args: Any) -> Tensor:
     """`binarize`, `binary_embedding` or `unpack_weight` on CUDA tensors that were checked, with its attributes last."""
-    found = None if native.reference_ops_enabled() else _executor(op, args[0].device)
+    found = executor_for(op, args[0].device)
     if found is None:
         return elementwise_reference(op, *args)
     kernel: Callable[..., Tensor] = getattr(elementwise, op)
@@ -63,8 +63,10 @@ def elementwise_reference(op: str, *args: Any) -> Tensor:
     return compute(*args)
 
 
-def _executor(op: str, device: torch.device) -> Executor | None:
-    """Of a GPU; None, and said once, where there is none."""
+def executor_for(op: str, device: torch.device) -> Executor | None:
+    """Of a GPU; None where plain torch is asked for, or (said once) where nothing else can run."""
+    if native.reference_ops_enabled():
+        return None
     try:
         return executor_of(device)
     except RefusedError as error:

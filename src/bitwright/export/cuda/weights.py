@@ -12,7 +12,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from bitwright.export.bits import unpack_rows
 from bitwright.tune.cuda import Conv2d
-from bitwright.tune.cuda.algebra import CHUNK, Terms, chunks_of, pack_rows, terms_of
+from bitwright.tune.cuda.algebra import CHUNK, Terms, pack_rows, terms_of
 
 _BYTES = CHUNK // 8  # of a chunk
 DENSE = {"dense_s8": torch.int8, "dense_f16": torch.float16}
@@ -130,8 +130,3 @@ def _terms(weight: Tensor, channels: int, form: str, logic: str, conv: Conv2d | 
     row_class = None if terms.row_class is None else torch.from_numpy(terms.row_class).to(device)
     w_terms = torch.from_numpy(np.ascontiguousarray(terms.w_terms)).to(device)
     return TermTensors(terms.acc_mul, terms.a_mul, terms.pad_sum, w_terms, row_class, pad)
-
-
-def row_words(channels: int) -> int:
-    """32-bit words of a packed row or pixel."""
-    return CHUNK // 32 * chunks_of(channels)
