@@ -1,23 +1,47 @@
 #include "sliced_rule.h"
 
-namespace bitwright {
+#include <optional>
 
-// Popcount time / sliced time of ResNet-18's 3x3 layers on a Zen 5 server (L2 1 MB), medians of 4 runs of bitwright_bench --benchmark_filter=layer, with
-// a threshold: 56x56x64 1.40, 64 -> 128 with stride 2 1.27, 28x28x128 1.36, 128 -> 256 with stride 2 1.26, 14x14x256 1.31, 256 -> 512 with stride 2
-// (weights 0.6 MB) 1.18 (1.0 beside a busy neighbour), 7x7x512 (1.2 MB) 1.12. With a chain of i16 steps in registers, in their network: 1.13, 1.06, 1.16,
-// 1.04, 1.10, 0.99, 0.98; of floats: 0.88, 0.93, 1.04, 0.91, 0.97, 0.82, 0.81 (docs/develop/gfni.md).
-bool worth_slicing(const OpInfo& op, const PreparedOp& p, const BitSlice& slice) {
+namespace bitwright {
+namespace {
+
+// Cycles of a Zen 5 server: least squares over 204 layers (1x1 and 3x3, stride 1 and 2, maps of 7x7 to 56x56, 64 to 512 channels and outputs; thresholds,
+// float maps, blocks with float and i16 residual; each between its neighbours in a network), both kernels in turn, one thread. Each kernel's time
+// alone is predicted to 6 % (median) or 20 % (nine of ten). The choice was wrong by more than 2 % for 8 of the 204: at worst 10 % were left lying, or 2 % lost.
+constexpr double kCyclesPerStep = 3.1;       // of 8 pixels x 64 outputs
+constexpr double kCyclesPerFeature = 15;     // a step's two planes, 64 positions of a map
+constexpr double kCyclesPerJoint = 5;        // the same of the joint chain
+constexpr double kCyclesPerLayer = 350;      // more than the popcount kernel's
+constexpr double kPopcountBitsPerCycle = 667;
+
+// What the end of 8 pixels x 64 outputs costs more than it does in the popcount kernel; none where counts would go through memory.
+std::optional<double> end_cycles(const PreparedOp& p, uint32_t outputs) {
+  if (p.threshold) return 40;
+  if (!p.plan || outputs % 64 != 0) return std::nullopt;  // see make_chain
+  if (p.plan->fixed) return p.plan->factor != nullptr ? std::optional<double>(90) : std::nullopt;
+  if (!p.plan->usual()) return std::nullopt;
+  return p.plan->add == ChainPlan::kNoStep ? 70 : 160;
+}
+
+}  // namespace
+
+bool may_slice(const OpInfo& op, const PreparedOp& p, const BitSlice& slice) {
   const uint32_t outputs = op.out_channels / op.geometry.groups, panels = (outputs + 63) / 64;
-  const uint64_t bits = uint64_t{slice.taps} * slice.channels;
-  if (outputs * 4 < panels * 64 * 3) return false;      // more than a quarter of the lanes would be empty
-  if (slice.channels < 64 || bits < 512) return false;  // features and the last chain weigh too much
-  if (op.out_pixels() < 64) return false;               // 8 pixels at a time, gaps, weights 4 times as large
-  // Weights should stay in L2. With a threshold 0.6 MB still pay: VGG-small's 8x8, 256 -> 512, 1.33 on one thread, 1.22 on two (benchmarks/tune_cpu.py).
-  if (uint64_t{op.geometry.groups} * panels * slice.steps * 192 > (uint64_t{p.threshold ? 640u : 512u} << 10)) return false;
-  const uint64_t stride = uint64_t{op.geometry.stride[0]} * op.geometry.stride[1] * op.geometry.stride[2];
-  if (p.threshold) return outputs >= 16 * stride;  // features of all input pixels serve that many outputs
-  const bool in_registers = p.plan && p.plan->fixed && p.plan->factor != nullptr && outputs % 64 == 0;  // see make_chain
-  return in_registers && outputs >= 32 * stride;
+  if (outputs * 4 < panels * 64 * 3) return false;  // more than a quarter of the lanes would be empty
+  // Of one tap: features that nobody shares. Such layers were slower by 7 to 30 %.
+  if (slice.taps == 1 || slice.channels < 64) return false;
+  if (op.out_pixels() < 32) return false;  // a tile or two would read all weights, which are four times as large
+  return end_cycles(p, outputs).has_value();
+}
+
+bool worth_slicing(const OpInfo& op, const PreparedOp& p, const BitSlice& slice, const SlicedLayout& layout) {
+  const uint32_t outputs = op.out_channels / op.geometry.groups, panels = (outputs + 63) / 64;
+  const double tiles = static_cast<double>(layout.groups.size()) * panels;
+  const double features = static_cast<double>(layout.blocks) * layout.phases * slice.whole * kCyclesPerFeature +
+                          static_cast<double>(layout.output_blocks) * slice.joint * kCyclesPerJoint;
+  const double sliced = layout.channel_groups * (tiles * (slice.steps * kCyclesPerStep + *end_cycles(p, outputs)) + features) + kCyclesPerLayer;
+  const double bits = static_cast<double>(op.out_pixels()) * op.out_channels * slice.taps * slice.words * 32;
+  return sliced < bits / kPopcountBitsPerCycle;
 }
 
 }  // namespace bitwright

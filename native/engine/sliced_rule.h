@@ -3,9 +3,12 @@
 
 #include "model.h"
 #include "prepare.h"
+#include "sliced_layout.h"
 
 namespace bitwright {
 
-bool worth_slicing(const OpInfo& op, const PreparedOp& p, const BitSlice& slice);
+bool may_slice(const OpInfo& op, const PreparedOp& p, const BitSlice& slice);
+// Of a layer that may.
+bool worth_slicing(const OpInfo& op, const PreparedOp& p, const BitSlice& slice, const SlicedLayout& layout);
 
 }  // namespace bitwright
