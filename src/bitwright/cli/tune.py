@@ -65,7 +65,7 @@ def tune(
     given = None if store is None else timings
     with _Bar() as bar:
         report = tune_session(session, batch=batch, budget=budget, store=given, again=again, progress=bar.update)
-    title = f"{model}: batch {batch}, {session.threads} threads"
+    title = f"{model}: batch {batch}, {session.threads} thread{'s'[: session.threads - 1]}"
     print_table(title, _COLUMNS, list(map(_row, report.layers)), right=(4, 5, 6))
     print(report)
     if t4 is not None:
