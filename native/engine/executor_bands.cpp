@@ -11,7 +11,7 @@ namespace bitwright {
 namespace {
 
 constexpr size_t kReadPastMap = 64;  // kernels may
-constexpr unsigned kPartsOfThread = 4;  // of a batch: threads are never equally fast
+constexpr unsigned kCellsOfThread = 10;  // of a batch, at most
 
 uint64_t now_ns() {
   return static_cast<uint64_t>(
@@ -101,22 +101,28 @@ void Bands::run(const RunContext& run, size_t index, uint8_t* memory, uint64_t* 
     }
   };
 
-  // Threads take parts of a sample's rows; what two parts share is computed twice.
-  uint32_t parts = 1;
-  if (run.pool->worth_sharing(UINT64_MAX)) parts = std::min((run.pool->threads() * kPartsOfThread + run.samples - 1) / run.samples, height);
-  run.pool->run(size_t{run.samples} * parts, [&](size_t item, unsigned thread) {
+  // Threads take cells of a sample's rows, mostly many that follow each other; what two parts share is computed twice.
+  uint32_t cells = 1;
+  if (run.pool->worth_sharing(UINT64_MAX)) cells = std::min((run.pool->threads() * kCellsOfThread + run.samples - 1) / run.samples, height);
+  const auto part_of_sample = [&](size_t sample, uint32_t first, uint32_t last, unsigned thread) {
     RunContext part = run;
-    part.first = run.first + static_cast<uint32_t>(item / parts);
+    part.first = run.first + static_cast<uint32_t>(sample);
     part.samples = 1;
     part.scratch += thread * run.prepared->scratch_bytes;
     part.steps += thread * run.prepared->max_steps;
-    const auto k = static_cast<uint32_t>(item % parts);
-    const uint32_t begin = k * height / parts, end = (k + 1) * height / parts;
+    const uint32_t begin = first * height / cells, end = last * height / cells;
     if (!maxima) return rows(part, begin, end, memory + thread * thread_bytes_);
     const uint64_t from = ns ? now_ns() : 0;
     uint64_t steps = 0;
     run_maxima(part, index, begin, end, ns ? &steps : nullptr);
     if (ns) spent[0] += now_ns() - from - steps, spent[1] += steps;
+  };
+  run.pool->run_parts(size_t{run.samples} * cells, cells, [&](const Pool::Part& part) {
+    for (size_t at = part.begin, next; at < part.end; at = next) {
+      next = std::min(part.end, at / cells * cells + cells);
+      const auto first = static_cast<uint32_t>(at % cells);
+      part_of_sample(at / cells, first, first + static_cast<uint32_t>(next - at), part.thread);
+    }
   });
   if (!ns) return;
   const uint64_t all = now_ns() - start, sum = std::max<uint64_t>(spent[0] + spent[1], 1);

@@ -64,10 +64,7 @@ void run_depthwise(const RunContext& run, const OpInfo& info, const PreparedOp& 
   // A block of taps costs about three cycles, an element of the epilogue about one.
   const size_t total = size_t{run.samples} * table.pixels;
   const uint64_t cycles = total * (uint64_t{own.multiplier} * op.taps * ((words + 15) / 16) * 3 + (own.bounds.size() ? 0 : info.out_channels));
-  const Split split = split_work(total, 1, kDepthwisePixels, cycles, run.pool->worth_sharing(cycles) ? run.pool->threads() : 1);
-  const auto item = [&](size_t i, unsigned thread) {
-    const auto [first, pixels, unit, units] = split.item(i);
-    (void)unit, (void)units;
+  const auto item = [&](size_t first, uint32_t pixels, unsigned thread) {
     if (own.bounds.size()) {
       const ValueRef& to = steps.data()[0].value;
       const size_t bound_words = size_t{depthwise_planes(op.taps)} * lanes;
@@ -107,7 +104,12 @@ void run_depthwise(const RunContext& run, const OpInfo& info, const PreparedOp& 
         epilogue.from_counts16(rows, tile, row, op.slope, steps.data(), steps.size());
     });
   };
-  run.pool->run(split.items(), item, cycles);
+  constexpr size_t chunk = kChunk / kDepthwisePixels * kDepthwisePixels;
+  static_assert(chunk > 0);
+  run.pool->run_parts((total + kDepthwisePixels - 1) / kDepthwisePixels, 1, [&](const Pool::Part& part) {
+    const size_t last = std::min(part.end * kDepthwisePixels, total);
+    for (size_t first = part.begin * kDepthwisePixels; first < last; first += chunk) item(first, static_cast<uint32_t>(std::min(chunk, last - first)), part.thread);
+  }, cycles);
 }
 
 }  // namespace bitwright

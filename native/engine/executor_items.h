@@ -1,8 +1,8 @@
 // Work items of convolutions.
 //
 // A convolution's output pixels, of all samples of the micro-batch, form one row of M = samples * pixels; so a dense layer's tiles run over
-// the batch. Work items are chunks of that row (times slices of the units of output channels, where there are few chunks). Within an item units
-// are the outer and tiles the inner loop: a panel of weights stays in L1 while the chunk's pixels pass.
+// the batch. Work items are chunks of that row, times units of output channels. Within an item units are the outer and tiles the inner loop: a panel of
+// weights stays in L1 while the chunk's pixels pass.
 #pragma once
 
 #include <algorithm>
@@ -121,13 +121,17 @@ void for_items(const RunContext& run, const PreparedOp& op, uint32_t mr, const I
   const size_t total = run.is_band() ? run.pixels_end - run.pixels_begin : size_t{run.samples} * op.table->pixels;
   // A pixel meets all packed weights, at 64 bytes a cycle or somewhat more.
   const uint64_t cycles = total * (op.cut.panels * op.panel_bytes / 64 + 1);
-  const unsigned threads = !run.is_band() && run.pool->worth_sharing(cycles) ? run.pool->threads() : 1;
-  const Split split = split_work(total, op.cut.units, mr, cycles, threads, item_pixels(op));
-  const auto body = [&](size_t i, unsigned thread) {
-    const Split::Item part = split.item(i);
-    item(run.pixels_begin + part.first, part.pixels, part.unit_begin, part.unit_end, thread);
+  const size_t tiles = (total + mr - 1) / mr, chunk = std::max(item_pixels(op) / mr, 1u) * mr;
+  const Split split(tiles, op.cut.units, Split::by_units(tiles, op.cut.units, op.cut.panels * op.panel_bytes, run.pool->threads()));
+  const auto body = [&](const Pool::Part& part) {
+    split.rectangles(part.begin, part.end, [&](size_t first_tile, size_t end_tile, uint32_t unit_begin, uint32_t unit_end) {
+      const size_t last = std::min(end_tile * mr, total);
+      for (size_t first = first_tile * mr; first < last; first += chunk)
+        item(run.pixels_begin + first, static_cast<uint32_t>(std::min(chunk, last - first)), unit_begin, unit_end, part.thread);
+    });
   };
-  run.pool->run(split.items(), body, cycles);
+  if (run.is_band()) return body({0, split.cells(), 0, true});
+  run.pool->run_parts(split.cells(), split.step(), body, cycles);
 }
 
 }  // namespace bitwright

@@ -5,7 +5,6 @@
 
 #include "executor.h"
 #include "phased_map.h"
-#include "split.h"
 
 namespace bitwright {
 
@@ -15,11 +14,9 @@ template <class Compute, class Copy>
 void run_bands(const RunContext& run, const View& from, const PhasedMap& map, const ValueRef& to, const Compute& compute, const Copy& copy) {
   const uint32_t bands = map.bands();
   const uint64_t cycles = map.cycles() * run.samples;
-  const Split split = split_work(size_t{(run.samples + map.samples() - 1) / map.samples()} * bands, 1, 1, cycles, run.pool->worth_sharing(cycles) ? run.pool->threads() : 1);
-  const auto item = [&](size_t index, unsigned thread) {
-    auto* const arranged = reinterpret_cast<uint32_t*>(run.scratch + thread * run.prepared->scratch_bytes);
-    const Split::Item part = split.item(index);
-    for (size_t i = part.first; i < part.first + part.pixels; ++i) {
+  const auto body = [&](const Pool::Part& part) {
+    auto* const arranged = reinterpret_cast<uint32_t*>(run.scratch + part.thread * run.prepared->scratch_bytes);
+    for (size_t i = part.begin; i < part.end; ++i) {
       const auto sample = static_cast<uint32_t>(i / bands * map.samples()), band = static_cast<uint32_t>(i % bands);
       const uint32_t samples = std::min(map.samples(), run.samples - sample);
       map.arrange(static_cast<const uint32_t*>(from.data) + sample * from.sample_stride, from.sample_stride, samples, band, arranged);
@@ -29,7 +26,7 @@ void run_bands(const RunContext& run, const View& from, const PhasedMap& map, co
       });
     }
   };
-  run.pool->run(split.items(), item, cycles);
+  run.pool->run_parts(size_t{(run.samples + map.samples() - 1) / map.samples()} * bands, 1, body, cycles);
 }
 
 }  // namespace bitwright

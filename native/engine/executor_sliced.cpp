@@ -8,7 +8,8 @@
 
 #include "executor_chain.h"
 #include "executor_maps.h"
-#include "sliced_split.h"
+#include "split.h"
+#include "timeline.h"
 
 namespace bitwright {
 namespace {
@@ -29,13 +30,14 @@ class SlicedRun {
     const size_t groups = l_.joined ? (size_t{count} * l_.positions + 7) / 8 : count * l_.groups.size();
     const uint32_t panels = l_.channel_groups * op_.cut.panels_per_group;
     const uint64_t cycles = uint64_t{groups} * panels * (s_.slice.steps * 3 + 60);
-    const bool share = run_.pool->worth_sharing(cycles);
-    for (unsigned thread = 0; thread < (share ? run_.pool->threads() : 1); ++thread) std::memset(memory(thread).marks, 0, l_.mark_bytes());
-    if (!share) return part(0, panels, 0, groups, 0);
-    const SlicedSplit split(groups, panels, s_.kernel->mr, op_.weights.size(), run_.pool->threads());
-    run_.pool->run(split.items(), [&](size_t i, unsigned thread) {
-      const SlicedSplit::Item item = split.item(i);
-      if (item.first < item.end) part(item.panel_begin, item.panel_end, item.first, item.end, thread);
+    const unsigned threads = run_.pool->worth_sharing(cycles) ? run_.pool->threads() : 1;
+    const size_t mr = s_.kernel->mr, tiles = (groups + mr - 1) / mr;
+    const Split split(tiles, panels, Split::by_units(tiles, panels, op_.weights.size(), threads));
+    run_.pool->run_parts(split.cells(), split.step(), [&](const Pool::Part& cells) {
+      if (cells.first) std::memset(memory(cells.thread).marks, 0, l_.mark_bytes());
+      split.rectangles(cells.begin, cells.end, [&](size_t first, size_t last, uint32_t panel_begin, uint32_t panel_end) {
+        part(panel_begin, panel_end, first * mr, std::min(last * mr, groups), cells.thread);
+      });
     }, cycles);
   }
 
@@ -53,7 +55,10 @@ class SlicedRun {
   void part(uint32_t panel_begin, uint32_t panel_end, size_t first, size_t end, unsigned thread) const {
     for (uint32_t number = panel_begin; number < panel_end; ++number) {
       const Panel panel = panel_of(number);
-      if (number == panel_begin || number % op_.cut.panels_per_group == 0) make_features(memory(thread), panel.channel_group, first, end);
+      if (number == panel_begin || number % op_.cut.panels_per_group == 0) {
+        make_features(memory(thread), panel.channel_group, first, end);
+        stamp(Moment::kFeatures, thread);
+      }
       tiles(panel, first, end, thread);
     }
   }

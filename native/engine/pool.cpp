@@ -6,6 +6,8 @@
 
 #include "cpus.h"
 #include "error.h"
+#include "span.h"
+#include "timeline.h"
 
 #if defined(__linux__)
 #include <sched.h>
@@ -84,10 +86,15 @@ void watch_forks() {
 
 }  // namespace
 
-struct alignas(64) Pool::Seat {
-  std::mutex mutex;
+struct alignas(128) Pool::Seat {
+  std::atomic<uint64_t> done{0};  // cells since the worker began; written by it alone
+  alignas(128) std::mutex mutex;
   std::condition_variable wake;
   std::atomic<bool> asleep{false};
+};
+
+struct alignas(128) Pool::Lane {
+  std::atomic<uint64_t> span{0};
 };
 
 thread_local unsigned Pool::most_ = UINT_MAX;
@@ -95,7 +102,10 @@ thread_local unsigned Pool::most_ = UINT_MAX;
 Pool::Pool(unsigned threads) : threads_(std::max(threads, 1u)), cpus_(available_cpus()) {
   watch_forks();
   process_ = process.load();
-  if (threads > 1) seats_ = std::make_unique<Seat[]>(threads);
+  if (threads > 1) {
+    seats_ = std::make_unique<Seat[]>(threads);
+    lanes_ = std::make_unique<Lane[]>(threads);
+  }
   try {
     for (unsigned i = 1; i < threads; ++i) workers_.emplace_back([this, i] { worker(i); });
   } catch (const std::exception& error) {
@@ -109,6 +119,7 @@ Pool::~Pool() {
     // A forked child: the threads do not exist here; their handles must be neither joined nor destroyed.
     new std::vector<std::thread>(std::move(workers_));
     (void)seats_.release();
+    (void)lanes_.release();
     return;
   }
   stop();
@@ -159,57 +170,143 @@ bool Pool::may_spin(int64_t idle_ns) const {
   return idle_ns < kSpinIdle && in_use == 0 && static_cast<int>(threads()) <= cpus;
 }
 
-void Pool::take_items(unsigned thread) {
-  for (;;) {
-    size_t item = next_.fetch_add(batch_, std::memory_order_relaxed);
-    if (item >= items_) return;
-    try {
-      for (const size_t end = std::min(item + batch_, items_); item < end; ++item) call_(fn_, item, thread);
-    } catch (...) {
-      std::lock_guard<std::mutex> lock(failure_mutex_);
-      if (!failure_) failure_ = std::current_exception();
-      next_.store(items_, std::memory_order_relaxed);
-    }
-  }
+uint64_t Pool::done_by_workers() const {
+  uint64_t done = 0;
+  for (unsigned i = 1; i < threads_; ++i) done += seats_[i].done.load(std::memory_order_acquire);
+  return done;
 }
 
-// A worker joins a job by counting itself in `entered_` and then looking whether the job is still open. The caller closes the job and waits until
-// nobody is inside before it touches the job's fields again. So the caller never waits for a worker that has not woken yet.
-void Pool::run_erased(size_t items, size_t batch, void* fn, Call call, bool share) {
-  if (!share || process.load(std::memory_order_relaxed) != process_ || owned_.test_and_set(std::memory_order_acquire)) {
-    for (size_t i = 0; i < items; ++i) call(fn, i, 0);
-    return;
+// After a failure: cells that nobody has taken yet count as done.
+uint64_t Pool::drop_the_rest() {
+  uint64_t dropped = 0;
+  for (unsigned i = 0; i <= wanted_.load(std::memory_order_relaxed); ++i) {
+    std::atomic<uint64_t>& word = lanes_[i].span;
+    for (uint64_t known = word.load();;) {
+      Span span = Span::unpack(known);
+      const uint32_t left = span.size();
+      span.end = span.begin;
+      if (!word.compare_exchange_weak(known, span.pack())) continue;
+      dropped += left;
+      break;
+    }
   }
-  const struct Release {
-    std::atomic_flag& flag;
-    ~Release() { flag.clear(std::memory_order_release); }
-  } release{owned_};
-  const auto wanted = static_cast<unsigned>(std::min<size_t>(helpers(), items - 1));
-  fn_ = fn;
-  call_ = call;
-  items_ = items;
-  batch_ = batch;
-  wanted_.store(wanted, std::memory_order_relaxed);
-  next_.store(0, std::memory_order_relaxed);
-  job_.fetch_add(1);
-  unsigned woken = 0;  // the last of them
+  return dropped;
+}
+
+uint64_t Pool::do_part(uint32_t begin, uint32_t end, unsigned thread, bool first) {
+  uint64_t done = end - begin;
+  stamp(Moment::kItem, thread, begin);
+  try {
+    call_(fn_, {size_t{begin} * scale_, std::min(size_t{end} * scale_, cells_), thread, first});
+  } catch (...) {
+    {
+      std::lock_guard<std::mutex> lock(failure_mutex_);
+      if (!failure_) failure_ = std::current_exception();
+    }
+    done += drop_the_rest();
+  }
+  stamp(Moment::kItemDone, thread, end);
+  return done;
+}
+
+// `known`: what the thread's own lane held when it last saw it.
+uint64_t Pool::take_parts(unsigned thread, uint32_t tag, uint64_t known) {
+  const unsigned members = wanted_.load(std::memory_order_relaxed) + 1;
+  std::atomic<uint64_t>* const done = thread == 0 ? nullptr : &seats_[thread].done;
+  uint64_t sum = 0;
+  // Its own lane, its neighbour's (a pair's lie side by side and are worked on towards each other), the others'.
+  for (unsigned k = 0; k < members; ++k) {
+    const unsigned lane = (thread % 2 == 0 ? thread + k : thread + members - k) % members;
+    std::atomic<uint64_t>& word = lanes_[lane].span;
+    if (k != 0) known = 0;
+    for (;;) {
+      Span span = Span::unpack(known);
+      uint64_t after = known;  // takes none: then this learns what the word is, and brings its cache line to be written
+      Span part{tag, 0, 0};
+      if (known != 0) {
+        if (span.tag != tag || span.size() == 0) break;
+        const uint32_t first = first_.load(std::memory_order_relaxed);  // if nobody has taken much of its cells yet
+        const uint32_t n = k == 0 && span.size() > first ? first : part_of(span.size(), least_.load(std::memory_order_relaxed), step_.load(std::memory_order_relaxed));
+        part = span.take(n, (lane % 2 == 1) == (k == 0));
+        after = span.pack();
+      }
+      if (!word.compare_exchange_strong(known, after, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+      if (part.size() == 0) break;  // the word is 0
+      known = after;
+      const uint64_t now = do_part(part.begin, part.end, thread, thread != 0 && sum == 0);
+      sum += now;
+      if (done) done->store(done->load(std::memory_order_relaxed) + now, std::memory_order_release);
+    }
+  }
+  stamp(Moment::kNoMore, thread);
+  return sum;
+}
+
+// Wakes workers that sleep. A worker may fall asleep unseen just now (there is no fence between the job's number and this look): then the job is done
+// without it.
+void Pool::wake(unsigned wanted, unsigned& woken) {
   for (unsigned i = 1; i <= wanted; ++i) {
-    if (!seats_[i].asleep.load()) continue;
+    if (!seats_[i].asleep.load(std::memory_order_acquire)) continue;
     if (woken == 0) caller_cpu_.store(this_cpu(), std::memory_order_relaxed);
     woken = i;
     { std::lock_guard<std::mutex> lock(seats_[i].mutex); }
     seats_[i].wake.notify_one();
   }
-  take_items(0);
-  job_.fetch_add(1);
+}
+
+// A job is over when all cells are done, whoever did them: the caller never waits for a worker that has not woken yet.
+void Pool::run_erased(size_t cells, size_t step, uint64_t cycles, void* fn, Call call) {
+  if (process.load(std::memory_order_relaxed) != process_ || owned_.test_and_set(std::memory_order_acquire)) return call(fn, {0, cells, 0, true});
+  const struct Release {
+    std::atomic_flag& flag;
+    ~Release() { flag.clear(std::memory_order_release); }
+  } release{owned_};
+  const auto scale = static_cast<uint32_t>((cells + Span::kMost - 1) / Span::kMost);
+  const auto count = static_cast<uint32_t>((cells + scale - 1) / scale), steps = static_cast<uint32_t>(std::max<size_t>(step / scale, 1));
+  const auto wanted = static_cast<unsigned>(std::min<size_t>(helpers(), count - 1)), members = wanted + 1;
+  const auto least = static_cast<uint32_t>(std::clamp(count * (kLeastCycles / static_cast<double>(cycles)), 1.0, static_cast<double>(count)));
+  const uint64_t job = job_.load(std::memory_order_relaxed) + 1;
+  const uint32_t tag = Span::tag_of(job);
+  fn_ = fn;
+  call_ = call;
+  cells_ = cells;
+  scale_ = scale;
+  least_.store(least, std::memory_order_relaxed);
+  step_.store(steps, std::memory_order_relaxed);
+  wanted_.store(wanted, std::memory_order_relaxed);
+  Span first{};
+  uint64_t own = 0;
+  const auto bound = [&](unsigned thread) {
+    const auto at = static_cast<uint32_t>(uint64_t{count} * thread / members);
+    return thread == members || count < steps * members ? at : at - at % steps;
+  };
+  for (unsigned i = 0; i < members; ++i) {
+    Span span{tag, bound(i), bound(i + 1)};
+    if (i == 0) {
+      first = span.take(first_part_of(span.size(), least, steps), false);
+      first_.store(first.size(), std::memory_order_relaxed);
+      own = span.pack();
+    }
+    lanes_[i].span.store(span.pack(), std::memory_order_release);
+  }
+  stamp(Moment::kFork, 0);
+  job_.store(job, std::memory_order_release);
+  unsigned woken = 0;  // the last of them
+  wake(wanted, woken);
+  uint64_t done = do_part(first.begin, first.end, 0, true);
+  if (woken == 0) wake(wanted, woken);
+  done += take_parts(0, tag, own);
   // Still not up: it may be waiting for this very CPU.
   if (woken != 0 && seats_[woken].asleep.load()) std::this_thread::yield();
-  for (int spins = 0; entered_.load() != 0; ++spins) {
-    if (spins < kSpinsAtEnd)
-      pause();
-    else
-      std::this_thread::yield();
-  }
+  done_before_ += count - done;
+  if (done != count)
+    for (int spins = 0; done_by_workers() != done_before_; ++spins) {
+      if (spins < kSpinsAtEnd)
+        pause();
+      else
+        std::this_thread::yield();
+    }
+  stamp(Moment::kJoined, 0);
   if (failure_) {
     std::exception_ptr failure;
     std::swap(failure, failure_);
@@ -217,12 +314,12 @@ void Pool::run_erased(size_t items, size_t batch, void* fn, Call call, bool shar
   }
 }
 
-// Returns an open job that is not `seen` and wants this worker, or anything once the pool stops.
+// Returns a job that is not `seen` and wants this worker, or anything once the pool stops.
 uint64_t Pool::wait_for_job(unsigned index, uint64_t seen) {
   uint64_t job = 0;
   const auto ready = [&] {
     job = job_.load();
-    return stop_.load() || ((job & 1) != 0 && job != seen && index <= wanted_.load(std::memory_order_relaxed));
+    return stop_.load() || (job != seen && index <= wanted_.load(std::memory_order_relaxed));
   };
   int64_t start = 0;
   for (int spins = 0; !ready(); ++spins) {
@@ -249,9 +346,8 @@ void Pool::worker(unsigned index) {
   for (uint64_t seen = 0;;) {
     seen = wait_for_job(index, seen);
     if (stop_.load()) return;
-    entered_.fetch_add(1);
-    if (job_.load() == seen) take_items(index);
-    entered_.fetch_sub(1);
+    stamp(Moment::kEntered, index);
+    take_parts(index, Span::tag_of(seen), 0);
   }
 }
 

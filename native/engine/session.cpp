@@ -8,6 +8,7 @@
 #include "cpus.h"
 #include "error.h"
 #include "interleave.h"
+#include "timeline.h"
 
 #if defined(__linux__)
 #include <unistd.h>
@@ -239,6 +240,7 @@ void Session::run_in(Arena& arena, uint32_t batch, uint64_t samples, const Exter
     for (size_t k = 0; k < m.outputs.size(); ++k) arena.in_place[k] = place(m.outputs[k], outputs[k]);
     const RunContext run{prepared_.get(), arena.views.data(), n, &pool_, arena.scratch.as<uint8_t>(), arena.steps.data(), arena.shared.as<uint8_t>()};
     for (size_t i = 0; i < m.ops.size(); ++i) {
+      stamp(Moment::kOp, 0, i);
       if (bands_.begin_at(i)) {
         bands_.run(run, i, arena.bands.as<uint8_t>(), op_ns ? op_ns->data() + i : nullptr);
         ++i;
@@ -248,6 +250,7 @@ void Session::run_in(Arena& arena, uint32_t batch, uint64_t samples, const Exter
       run_op(run, i);
       if (op_ns) (*op_ns)[i] += now_ns() - start;
     }
+    stamp(Moment::kOp, 0, m.ops.size());
     for (size_t k = 0; k < m.outputs.size(); ++k) {
       if (arena.in_place[k]) continue;
       const View& view = arena.views[m.outputs[k]];

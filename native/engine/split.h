@@ -1,49 +1,61 @@
-// How a convolution's work is cut into items for the threads.
+// How a convolution's work is cut for the threads: a grid of tiles of pixels x units of output channels, whose cells are numbered so that the threads of
+// Pool::run_parts have regions of it.
+//
+// By pixels: the cells of a tile follow each other, so that a thread has some of the map, in every layer the same. It reads what it wrote itself, and its
+// outputs share no cache lines with the other's.
+// By units: for few tiles, or weights that a core's L2 cannot hold. A thread has some of the output channels, and their weights.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
 namespace bitwright {
 
-constexpr uint32_t kChunk = 128;  // pixels of a work item, at most, unless another number is asked for
+constexpr uint32_t kChunk = 128;  // pixels that a kernel's loops run over at a time, at most, unless another number is asked for
 
-// Work is a grid of pixels x units of output channels. Items are taken by whoever is free, in order.
-//
-// They begin large and get small towards the end, because threads are never equally fast (the other half of a core may be busy, a worker may come
-// late): each round takes about half of the pixels that are left, so that what the last ones wait for is short, and few items are needed.
-// In a round each thread has a chunk of pixels, and neighbours in the order of items differ in it: outputs of one pixel share cache lines, which
-// two threads had better not write at the same time. Where there are slices of units too, neighbours differ in both, and who goes on with
-// the next item of the same slice has its weights at hand: the threads divide the weights among themselves.
 class Split {
  public:
-  struct Item {
-    size_t first;     // pixel
-    uint32_t pixels;
-    uint32_t unit_begin, unit_end;
-  };
+  Split(size_t tiles, uint32_t units, bool by_units) : tiles_(tiles), units_(units), by_units_(by_units) {}
 
-  size_t items() const { return items_; }
-  Item item(size_t i) const;
+  // Whether to cut by units: `weights` are the bytes of all units.
+  static bool by_units(size_t tiles, uint32_t units, size_t weights, unsigned threads) {
+    constexpr size_t kMostShared = size_t{768} << 10, kTiles = 4;
+    return units > 1 && (tiles < kTiles * threads || (weights > kMostShared && units >= threads));
+  }
+
+  size_t cells() const { return tiles_ * units_; }
+  size_t step() const { return inner(); }  // cells that are better not separated
+
+  // rectangle(first tile, end, first unit, end): the cells [begin, end) as three of them at most.
+  template <class Rectangle>
+  void rectangles(size_t begin, size_t end, const Rectangle& rectangle) const {
+    const size_t n = inner();
+    const auto emit = [&](size_t outer0, size_t outer1, size_t inner0, size_t inner1) {
+      if (by_units_)
+        rectangle(inner0, inner1, static_cast<uint32_t>(outer0), static_cast<uint32_t>(outer1));
+      else
+        rectangle(outer0, outer1, static_cast<uint32_t>(inner0), static_cast<uint32_t>(inner1));
+    };
+    while (begin < end) {
+      const size_t outer = begin / n, at = begin % n;
+      if (at == 0 && end - begin >= n) {
+        emit(outer, end / n, 0, n);
+        begin = end / n * n;
+      } else {
+        const size_t here = std::min(end - begin, n - at);
+        emit(outer, outer + 1, at, at + here);
+        begin += here;
+      }
+    }
+  }
 
  private:
-  friend Split split_work(size_t pixels, uint32_t units, uint32_t mr, uint64_t cycles, unsigned threads, uint32_t chunk);
-  struct Round {
-    size_t end_item, first_pixel;
-    uint32_t chunk;           // pixels
-    uint32_t chunks, slices;  // of one repetition
-  };
-  static constexpr unsigned kRounds = 24;
-  void add(size_t tiles, uint32_t chunk_tiles, size_t chunks, size_t slices, size_t repetitions);
+  size_t inner() const { return by_units_ ? tiles_ : units_; }
 
-  size_t pixels_ = 0, items_ = 0, begun_ = 0;  // begun_: pixels of the rounds so far
-  uint32_t units_ = 0, mr_ = 1;
-  unsigned rounds_ = 0;
-  Round round_[kRounds];
+  size_t tiles_;
+  uint32_t units_;
+  bool by_units_;
 };
-
-// `pixels`: of all samples; `units`: of output channels; `mr`: pixels of a tile; `cycles`: of the whole op, roughly; `chunk`: pixels of an item, at most,
-// but one tile at least. One thread gets the fewest items.
-Split split_work(size_t pixels, uint32_t units, uint32_t mr, uint64_t cycles, unsigned threads, uint32_t chunk = kChunk);
 
 }  // namespace bitwright

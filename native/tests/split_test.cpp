@@ -1,144 +1,209 @@
-// Work splitting: everything once, items fit a chunk, nobody waits long at the end, and two threads write to different pixels.
+// Work splitting: cells of a grid are covered once, parts get small, spans give each cell to one taker.
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <utility>
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <random>
+#include <thread>
 #include <vector>
 
-#include "sliced_split.h"
+#include "pool.h"
+#include "span.h"
 #include "split.h"
 
 namespace bitwright {
 namespace {
 
-// The time of all work over the time that threads of these speeds need at least, if each takes the next item when it is free and a tile costs the same
-// everywhere.
-double imbalance(const Split& s, uint32_t mr, const std::vector<double>& speed) {
-  std::vector<double> free_at(speed.size());
-  double total = 0, together = 0;
-  for (double v : speed) together += v;
-  for (size_t i = 0; i < s.items(); ++i) {
-    const Split::Item item = s.item(i);
-    const double work = static_cast<double>((item.pixels + mr - 1) / mr * (item.unit_end - item.unit_begin));
-    const auto next = std::min_element(free_at.begin(), free_at.end());
-    *next += work / speed[static_cast<size_t>(next - free_at.begin())];
-    total += work;
-  }
-  return *std::max_element(free_at.begin(), free_at.end()) * together / total;
-}
-
-TEST(Split, CoversEverythingOnce) {
-  for (size_t pixels : {size_t{1}, size_t{6}, size_t{7}, size_t{49}, size_t{127}, size_t{128}, size_t{129}, size_t{3136}, size_t{20'003}})
-    for (uint32_t units : {1u, 2u, 7u, 16u})
-      for (uint32_t mr : {1u, 4u, 7u, 64u})
-        for (uint64_t cycles : {uint64_t{1}, uint64_t{20'000}, uint64_t{400'000}, uint64_t{1} << 40})
-          for (unsigned threads : {1u, 2u, 3u, 64u}) {
-            const Split s = split_work(pixels, units, mr, cycles, threads);
-            std::vector<uint8_t> seen(pixels * units);
-            for (size_t i = 0; i < s.items(); ++i) {
-              const Split::Item item = s.item(i);
-              ASSERT_EQ(item.first % mr, 0u);
-              ASSERT_GT(item.pixels, 0u);
-              ASSERT_LE(item.pixels, kChunk);
-              ASSERT_LE(item.first + item.pixels, pixels);
-              ASSERT_LT(item.unit_begin, item.unit_end);
-              ASSERT_LE(item.unit_end, units);
-              for (size_t p = item.first; p < item.first + item.pixels; ++p)
-                for (uint32_t u = item.unit_begin; u < item.unit_end; ++u) ++seen[p * units + u];
-            }
-            ASSERT_EQ(std::count(seen.begin(), seen.end(), 1), static_cast<std::ptrdiff_t>(seen.size()))
-                << pixels << " pixels, " << units << " units, mr " << mr << ", " << cycles << " cycles, " << threads << " threads";
-            if (threads == 1) {
-              ASSERT_EQ(s.items(), (pixels + kChunk / mr * mr - 1) / (kChunk / mr * mr));
-            }
-          }
-}
-
-TEST(Split, ItemsOfOtherSizesCoverEverythingOnce) {
-  for (size_t pixels : {size_t{1}, size_t{49}, size_t{3136}, size_t{20'003}})
-    for (uint32_t chunk : {1u, 12u, 50u, 1000u, 1u << 20})
-      for (uint32_t mr : {1u, 6u, 14u})
-        for (unsigned threads : {1u, 2u, 5u}) {
-          const Split s = split_work(pixels, 3, mr, uint64_t{1} << 40, threads, chunk);
-          std::vector<uint8_t> seen(pixels * 3);
-          for (size_t i = 0; i < s.items(); ++i) {
-            const Split::Item item = s.item(i);
-            ASSERT_LE(item.pixels, std::max(chunk, mr));
-            for (size_t p = item.first; p < item.first + item.pixels; ++p)
-              for (uint32_t u = item.unit_begin; u < item.unit_end; ++u) ++seen[p * 3 + u];
-          }
-          ASSERT_EQ(std::count(seen.begin(), seen.end(), 1), static_cast<std::ptrdiff_t>(seen.size())) << pixels << " pixels, items of " << chunk << ", mr " << mr;
+TEST(Split, RectanglesCoverTheirCellsOnce) {
+  std::mt19937 random(1);
+  for (const size_t tiles : {1, 2, 3, 7, 28, 131})
+    for (const uint32_t units : {1u, 2u, 3u, 8u, 17u})
+      for (const bool by_units : {false, true}) {
+        const Split split(tiles, units, by_units);
+        ASSERT_EQ(split.cells(), tiles * units);
+        EXPECT_EQ(split.step(), by_units ? tiles : units);
+        std::vector<int> seen(split.cells());
+        for (size_t begin = 0, end; begin < split.cells(); begin = end) {
+          end = begin + 1 + random() % (split.cells() - begin);
+          size_t count = 0, area = 0;
+          split.rectangles(begin, end, [&](size_t tile0, size_t tile1, uint32_t unit0, uint32_t unit1) {
+            ASSERT_LT(tile0, tile1);
+            ASSERT_LE(tile1, tiles);
+            ASSERT_LT(unit0, unit1);
+            ASSERT_LE(unit1, units);
+            ++count;
+            area += (tile1 - tile0) * (unit1 - unit0);
+            for (size_t t = tile0; t < tile1; ++t)
+              for (uint32_t u = unit0; u < unit1; ++u) ++seen[by_units ? u * tiles + t : t * units + u];
+          });
+          EXPECT_LE(count, 3u);
+          EXPECT_EQ(area, end - begin);
+          for (size_t cell = begin; cell < end; ++cell) ASSERT_EQ(seen[cell], 1);
         }
+      }
 }
 
-TEST(Split, ManyPixelsTakeFewRounds) {
-  const Split s = split_work(100'000'003, 3, 7, uint64_t{1} << 40, 2);
-  EXPECT_LE(s.items(), 100'000'003u / 126 + 60);
+TEST(Split, WholeGridIsOneRectangle) {
+  for (const bool by_units : {false, true}) {
+    size_t count = 0;
+    Split(13, 5, by_units).rectangles(0, 65, [&](size_t, size_t tiles, uint32_t, uint32_t units) {
+      ++count;
+      EXPECT_EQ(tiles, 13u);
+      EXPECT_EQ(units, 5u);
+    });
+    EXPECT_EQ(count, 1u);
+  }
+}
+
+TEST(Split, ByUnitsForFewTilesOrMuchWeight) {
+  EXPECT_FALSE(Split::by_units(448, 1, 5'000, 2));       // 56x56, 64 -> 64
+  EXPECT_FALSE(Split::by_units(28, 4, 74'000, 2));       // 14x14, 256 -> 256
+  EXPECT_TRUE(Split::by_units(7, 8, 295'000, 2));        // 7x7, 512 -> 512
+  EXPECT_TRUE(Split::by_units(1, 16, 100'000, 2));       // a vector
+  EXPECT_TRUE(Split::by_units(448, 64, 4'000'000, 2));   // weights that L2 cannot hold
+  EXPECT_FALSE(Split::by_units(448, 1, 4'000'000, 2));   // one unit cannot be cut
+}
+
+TEST(Span, PacksAndTakesFromBothEnds) {
+  const Span span{4095, 3, (1u << 26) - 1};
+  const Span again = Span::unpack(span.pack());
+  EXPECT_EQ(again.tag, span.tag);
+  EXPECT_EQ(again.begin, span.begin);
+  EXPECT_EQ(again.end, span.end);
+  Span s{7, 10, 20};
+  Span part = s.take(4, false);
+  EXPECT_EQ(part.begin, 10u);
+  EXPECT_EQ(part.end, 14u);
+  part = s.take(2, true);
+  EXPECT_EQ(part.begin, 18u);
+  EXPECT_EQ(part.end, 20u);
+  part = s.take(100, true);  // no more than there are
+  EXPECT_EQ(part.begin, 14u);
+  EXPECT_EQ(part.end, 18u);
+  EXPECT_EQ(s.size(), 0u);
+  EXPECT_EQ(s.tag, 7u);
+}
+
+TEST(Span, PartsGetSmall) {
+  for (const uint32_t all : {1u, 2u, 3u, 7u, 100u, 131u, 5000u})
+    for (const uint32_t least : {1u, 2u, 5u})
+      for (const uint32_t step : {1u, 4u}) {
+        uint32_t first = std::min(first_part_of(all, least, step), all), left = all - first, parts = 1, last = first;
+        EXPECT_GE(first, 1u);
+        if (all > 4 * step && all > 4 * least) {
+          EXPECT_EQ(first % step, 0u);
+          EXPECT_GE(first * 4, all * 2);
+          EXPECT_LE(first * 4, all * 3 + 4);
+        }
+        for (; left > 0; ++parts) {
+          last = std::min(part_of(left, least, step), left);
+          ASSERT_GE(last, 1u);
+          left -= last;
+        }
+        if (all > 4 * least) {
+          EXPECT_LE(last, least);
+        }
+        EXPECT_LE(parts, 20u);
+      }
+}
+
+// The parts of a job, in the order of their beginnings.
+std::vector<Pool::Part> parts_of(Pool& pool, size_t cells, size_t step, uint64_t cycles = UINT64_MAX) {
+  std::mutex mutex;
+  std::vector<Pool::Part> parts;
+  pool.run_parts(cells, step, [&](const Pool::Part& part) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    parts.push_back(part);
+  }, cycles);
+  std::sort(parts.begin(), parts.end(), [](const Pool::Part& a, const Pool::Part& b) { return a.begin < b.begin; });
+  return parts;
+}
+
+TEST(Parts, CoverEverythingOnceAndSayWhichIsTheFirst) {
+  for (const unsigned threads : {1u, 2u, 3u, 4u, 7u}) {
+    Pool pool(threads);
+    const Pool::Busy busy(pool);
+    for (int round = 0; round < 20; ++round)
+      for (const size_t cells : {1, 2, 3, 7, 56, 131, 1000})
+        for (const size_t step : {1, 2, 5, 64}) {
+          size_t next = 0;
+          std::map<unsigned, int> first;
+          for (const Pool::Part& part : parts_of(pool, cells, step)) {
+            ASSERT_EQ(part.begin, next);
+            ASSERT_LT(part.begin, part.end);
+            ASSERT_LT(part.thread, threads);
+            next = part.end;
+            first[part.thread] += part.first;
+          }
+          ASSERT_EQ(next, cells);
+          for (const auto& [thread, times] : first) ASSERT_EQ(times, 1) << "thread " << thread << " of " << threads;
+        }
+  }
+}
+
+TEST(Parts, NoneOfNothing) {
+  Pool pool(2);
+  EXPECT_TRUE(parts_of(pool, 0, 1).empty());
+}
+
+TEST(Parts, ManyCellsAreCountedInBlocks) {
+  Pool pool(2);
+  const size_t cells = (size_t{1} << 24) * 5 + 3;
   size_t next = 0;
-  for (size_t i = 0; i < s.items(); ++i) next = std::max(next, s.item(i).first + s.item(i).pixels);
-  EXPECT_EQ(next, 100'000'003u);
+  for (const Pool::Part& part : parts_of(pool, cells, 3, uint64_t{1} << 30)) {
+    ASSERT_EQ(part.begin, next);
+    next = part.end;
+  }
+  EXPECT_EQ(next, cells);
 }
 
-// pixels, units of 64 outputs
-const std::vector<std::pair<size_t, uint32_t>> kLayers{{3136, 1}, {784, 2}, {196, 4}, {49, 8}, {3136, 2}, {784, 4}, {196, 8}};
-
-TEST(Split, BinaryLayersOfResNet18BalanceOnTwoThreads) {
-  for (const auto& [pixels, units] : kLayers)
-    for (uint32_t mr : {4u, 7u, 8u}) {
-      const Split s = split_work(pixels, units, mr, 200'000, 2);
-      EXPECT_LE(s.items(), 50u);  // 300 cycles each
-      for (double slower : {1.0, 0.9, 0.75, 0.5})
-        EXPECT_LE(imbalance(s, mr, {1.0, slower}), slower == 1.0 ? 1.02 : 1.04) << pixels << " pixels, " << units << " units, mr " << mr << ", " << slower;
-    }
+TEST(Parts, OneThreadGetsOnePart) {
+  Pool pool(1);
+  EXPECT_EQ(parts_of(pool, 1000, 4).size(), 1u);
+  Pool two(2);
+  EXPECT_EQ(parts_of(two, 1000, 4, 100).size(), 1u);  // too short to be shared
 }
 
-TEST(Split, ManyThreadsBalanceToo) {
-  for (unsigned threads : {3u, 4u, 8u, 16u})
-    for (const auto& [pixels, units] : kLayers)
-      EXPECT_LE(imbalance(split_work(pixels, units, 7, 4'000'000, threads), 7, std::vector<double>(threads, 1.0)), 1.2)
-          << threads << " threads, " << pixels << " pixels, " << units << " units";
-}
-
-// Outputs of one pixel share cache lines. Two threads of equal speed have the items of a pair at the same time.
-TEST(Split, PairsWriteToDifferentPixels) {
-  for (const auto& [pixels, units] : kLayers) {
-    const Split s = split_work(pixels, units, 7, 200'000, 2);
-    for (size_t i = 0; i < s.items() / 2; i += 2)
-      EXPECT_NE(s.item(i).first, s.item(i + 1).first) << "item " << i << " of " << pixels << " pixels, " << units << " units";
+// More jobs than tags: late workers must not touch a later job's cells.
+TEST(Parts, TagsMayRunOut) {
+  Pool pool(3);
+  const Pool::Busy busy(pool);
+  for (int job = 0; job < 10'000; ++job) {
+    std::atomic<size_t> sum{0};
+    pool.run_parts(9, 1, [&](const Pool::Part& part) {
+      for (size_t i = part.begin; i < part.end; ++i) sum += i + 1;
+    });
+    ASSERT_EQ(sum.load(), 45u) << "job " << job;
   }
 }
 
-TEST(Split, SmallWorkIsNotCutIntoCrumbs) { EXPECT_LE(split_work(49, 8, 7, 5000, 16).items(), 4u); }
-
-TEST(SlicedSplit, CoversEverythingOnce) {
-  for (const size_t groups : {1, 2, 3, 4, 5, 7, 8, 13, 26, 27, 40, 102, 392, 1001})
-    for (const uint32_t panels : {1u, 2u, 3u, 4u, 8u, 17u})
-      for (const unsigned threads : {1u, 2u, 3u, 5u, 16u})
-        for (const size_t weights : {size_t{1} << 14, size_t{1} << 20}) {
-          const SlicedSplit split(groups, panels, 3, weights, threads);
-          std::vector<int> times(groups * panels);
-          for (size_t i = 0; i < split.items(); ++i) {
-            const SlicedSplit::Item item = split.item(i);
-            ASSERT_LE(item.end, groups);
-            ASSERT_LE(item.panel_end, panels);
-            for (uint32_t panel = item.panel_begin; panel < item.panel_end; ++panel)
-              for (size_t g = item.first; g < item.end; ++g) ++times[panel * groups + g];
-          }
-          EXPECT_EQ(std::count(times.begin(), times.end(), 1), static_cast<std::ptrdiff_t>(times.size()))
-              << groups << " groups, " << panels << " panels, " << threads << " threads, " << weights << " bytes";
-        }
-}
-
-// What the layers are whose threads it was made for: the last item is a small share of all work.
-TEST(SlicedSplit, LayersOfResnet18EndTogether) {
-  const auto largest_last = [](const SlicedSplit& s) {
-    const SlicedSplit::Item item = s.item(s.items() - 1);
-    return static_cast<double>((item.end - item.first) * (item.panel_end - item.panel_begin));
-  };
-  EXPECT_LE(largest_last(SlicedSplit(392, 1, 3, 18'000, 2)) / 392, 0.02);
-  EXPECT_LE(largest_last(SlicedSplit(102, 2, 3, 74'000, 2)) / 204, 0.02);
-  EXPECT_LE(largest_last(SlicedSplit(26, 4, 3, 295'000, 2)) / 104, 0.03);
-  EXPECT_LE(largest_last(SlicedSplit(7, 8, 3, 1'180'000, 2)) / 56, 0.08);
+// What makes caches warm: of equal jobs, each thread begins at the same place.
+TEST(Parts, ThreadsBeginWhereTheyDid) {
+  Pool pool(2);
+  const Pool::Busy busy(pool);
+  unsigned both = 0;
+  for (int tries = 0; tries < 2000 && both < 20; ++tries) {
+    std::atomic<unsigned> arrived{0};
+    const auto patience = std::chrono::steady_clock::now() + std::chrono::milliseconds(5);
+    size_t begin[2] = {SIZE_MAX, SIZE_MAX}, end[2] = {};
+    pool.run_parts(100, 4, [&](const Pool::Part& part) {
+      if (!part.first) return;
+      begin[part.thread] = part.begin;
+      end[part.thread] = part.end;
+      ++arrived;
+      while (arrived < 2 && std::chrono::steady_clock::now() < patience) std::this_thread::yield();
+    });
+    if (arrived < 2) continue;  // the worker came late
+    ++both;
+    EXPECT_EQ(begin[0], 0u);
+    EXPECT_EQ(end[0] % 4, 0u);
+    EXPECT_GE(end[0], 32u);
+    EXPECT_EQ(end[1], 100u);
+    EXPECT_LE(begin[1], 68u);
+  }
+  EXPECT_GE(both, 1u);
 }
 
 }  // namespace
