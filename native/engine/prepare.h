@@ -69,8 +69,6 @@ struct PreparedPixels {
 struct PreparedChain {
   bool fixed = false;
   AlignedBuffer origin;         // [row_classes][rows_stride] floats or int16; none of a float convolution
-  std::vector<float> first;     // the first factor of a float chain: with the accumulator's slope
-  std::vector<float> no_offset; // a chain without AFFINE
 };
 
 // A float convolution by minimal filtering; PreparedOp::weights are its transformed ones.

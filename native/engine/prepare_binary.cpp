@@ -100,7 +100,7 @@ void depthwise(Preparation& all, const OpInfo& op, PreparedOp& p, const ValueInf
 
 void add_chain(Preparation& all, const OpInfo& op, PreparedOp& p, const SlicedKernel* sliced) {
   p.chain = make_chain(p, op.out_channels, sliced);
-  if (p.chain) all.charge(p.chain->origin.size() + (p.chain->first.size() + p.chain->no_offset.size()) * 4);
+  if (p.chain) all.charge(p.chain->origin.size());
 }
 
 }  // namespace
