@@ -109,6 +109,8 @@ void fill_padding(const RunContext& run, const ValueInfo& in, const View& view, 
   for (uint32_t n = 0; n < run.samples; ++n) {
     uint32_t* pixel = static_cast<uint32_t*>(view.data) + n * view.sample_stride + in.pixels() * in.pixel_stride();
     for (uint32_t g = 0; g < in.groups * in.planes; ++g, pixel += words) {
+      // Mostly it is there already: written again, the cache line would be lost to the other threads.
+      if (pixel[words - 1] == last && std::all_of(pixel, pixel + words - 1, [&](uint32_t word) { return word == fill; })) continue;
       std::fill_n(pixel, words - 1, fill);
       pixel[words - 1] = last;
     }

@@ -109,6 +109,7 @@ struct PreparedOp {
   uint32_t item_pixels = 0;       // see Choice
   unsigned threads = 0;
   std::vector<PreparedStep> steps;
+  size_t steps_at = 0;             // where they lie among those of all ops
   // Convolutions
   std::shared_ptr<const Table> table;
   Cut cut;
@@ -154,7 +155,7 @@ struct PreparedModel {
   Kernels kernels;
   std::vector<PreparedOp> ops;
   size_t scratch_bytes = 0;   // of one thread, a multiple of 64
-  size_t max_steps = 0;       // of an op
+  size_t step_count = 0;      // of all ops
   size_t shared_bytes = 0;    // of all threads together: right sides of products
   uint64_t bytes = 0;         // weights, tables and rows held
   uint64_t weight_bytes = 0;  // packed weights alone
