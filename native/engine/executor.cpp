@@ -36,7 +36,7 @@ void run_op(const RunContext& run, size_t index) {
     case Opcode::kBconv:
       if (op.bit_depthwise) return run_depthwise(run, info, op);
       if (op.sliced) return run_sliced(run, info, op);
-      op.pixels ? run_pixels(run, info, op) : run_counts(run, info, op);
+      op.pixels && pixels_pay(run, op) ? run_pixels(run, info, op) : run_counts(run, info, op);
       break;
     case Opcode::kFconv: op.minimal ? run_minimal(run, info, op) : run_float(run, info, op); break;
     case Opcode::kQconv: run_int8(run, info, op); break;

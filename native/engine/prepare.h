@@ -62,7 +62,21 @@ struct PreparedPixels {
   AlignedBuffer origins;              // [panels][16][classes]: -1 - limit
   std::vector<uint32_t> flip;         // [panels]
   std::vector<uint32_t> place;        // [panels]: the bit of an output pixel where a panel's begin
+  uint64_t cycles_without[2] = {UINT64_MAX, 0};  // roughly, of a call and a sample with the channels in the lanes; UINT64_MAX where that is not possible
+  size_t rows_at = 0, bits_at = 0;    // where in a thread's scratch, in words: of a block, of a band
   size_t origin_count() const { return size_t{16} * classes; }
+};
+
+// Bits of panels that share words of the output (joined_bits.h).
+struct JoinedBits {
+  struct Run {
+    uint32_t from, to;  // words of the row and of the output pixel
+    uint32_t down, up;  // shifts
+    uint32_t mask;      // of the bits once they are down
+  };
+  std::vector<Run> runs;
+  std::vector<uint32_t> flip;  // of an output pixel
+  uint32_t panel_words = 1, row_words = 0;
 };
 
 // A binary or float convolution whose kernel takes the whole chain of steps in registers (FloatsTile, ShortsTile).
@@ -121,6 +135,7 @@ struct PreparedOp {
   uint32_t planes = 1;            // BCONV: of its input; counts of the planes are summed
   size_t plane_scratch = 0;       // where a thread's scratch is free behind the tiles and rows: the counts of one plane
   bool fused_bits = false;        // the kernel itself takes the threshold
+  JoinedBits joined;              // the same for panels whose bits share words; or without runs
   bool threshold = false;
   int32_t slope = 2;
   AlignedBuffer rows;             // int32 [classes][row_stride]: count limits (threshold) or origins, by absolute channel; QCONV: one row
@@ -128,7 +143,7 @@ struct PreparedOp {
   uint32_t row_classes = 0;
   const uint32_t* flip = nullptr;
   std::unique_ptr<const PreparedSliced> sliced;  // or null: the popcount kernel
-  std::unique_ptr<const PreparedPixels> pixels;  // or null; the executor decides by the number of pixels
+  std::unique_ptr<const PreparedPixels> pixels;  // or null
   std::unique_ptr<const PreparedChain> chain;    // or null
   uint32_t fill = 0;              // what the padding pixel holds: 0 or all ones (cut to the real channels)
   std::unique_ptr<const PreparedMinimal> minimal;  // or null: the direct sum

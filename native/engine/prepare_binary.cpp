@@ -1,11 +1,13 @@
 #include <algorithm>
 #include <numeric>
 
+#include "joined_bits.h"
 #include "prepare_chain.h"
 #include "prepare_depthwise.h"
 #include "prepare_layers.h"
 #include "prepare_pixels.h"
 #include "prepare_sliced.h"
+#include "split.h"
 
 namespace bitwright {
 namespace {
@@ -123,8 +125,9 @@ void prepare_binary(Preparation& all, const OpInfo& op, PreparedOp& p) {
   const auto* canonical = all.constant<uint32_t>(op.weight);
   const bool exact_zero = op.low == 0 && op.geometry.pad_mode == PadMode::kZero;
   auto sliced = make_sliced(op, p, in, dense, !exact_zero);
-  const BinaryKernel* in_lanes = !sliced && suits_pixels_in_lanes(op, p, exact_zero ? p.table->classes() : 1) ? with_pixels_in_lanes(kernel) : nullptr;
-  auto map = in_lanes ? map_of_pixels(op, p, in, dense) : nullptr;
+  const uint32_t classes = exact_zero ? p.table->classes() : 1;
+  const BinaryKernel* in_lanes = !sliced && suits_pixels_in_lanes(op, p, classes) ? with_pixels_in_lanes(kernel) : nullptr;
+  auto map = in_lanes ? map_of_pixels(op, p, in, dense, classes) : nullptr;
   p.binary = kernel = map ? in_lanes : fitting_tile(kernel, p);
   rows(all, op, p, int64_t{in.group_channels()} * (p.depth / in.words()), in.top(), [&](uint32_t c, uint32_t t) {
     const uint32_t* w = canonical + (size_t{c} * p.taps + t) * p.depth;
@@ -142,6 +145,11 @@ void prepare_binary(Preparation& all, const OpInfo& op, PreparedOp& p) {
   }
   if (p.threshold) p.flip = p.steps[0].step.flip;
   p.fused_bits = !sliced && p.threshold && kernel->bits && !p.wide && !p.cut.whole_rows && (p.cut.panels_per_unit == 1 || p.cut.panels_per_group == 1);
+  if (!sliced && !map && p.threshold && kernel->bits && !p.wide && p.cut.whole_rows) {
+    p.joined = join_bits(p, op.out_channels);
+    all.charge(p.joined.runs.size() * sizeof(JoinedBits::Run) + p.joined.flip.size() * 4);
+    all.scratch(uint64_t{kChunk} * p.joined.row_words * 4);
+  }
   if (sliced && sliced->bits) slice_limits(all, op, p, *sliced);
   p.sliced = std::move(sliced);
   if (map) pixels_in_lanes(all, op, p, std::move(map));
