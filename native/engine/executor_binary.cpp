@@ -28,13 +28,16 @@ void run_fused_bits(const RunContext& run, const PreparedOp& op, const View& in,
   const Cut& cut = op.cut;
   const BinaryKernel& kernel = *op.binary;
   const uint32_t per_sample = op.table->pixels;
-  const uint32_t tiles = (pixels + kernel.mr - 1) / kernel.mr, least = pixels / tiles, larger = pixels % tiles;  // as tile_pixels
+  uint32_t segment = 0, tiles = 0, least = 0, larger = 0;  // pixels that are cut into tiles, as by tile_pixels
   const uint32_t* base[kMaxTilePixels];
   const int32_t* offset[kMaxTilePixels];
   const int32_t* limit[kMaxTilePixels];
   uint32_t* out[kMaxTilePixels];
   std::fill_n(limit, kernel.mr, op.rows.as<int32_t>());
-  const auto row_of = [&](uint32_t p) { return op.rows.as<int32_t>() + op.table->class_of[p] * op.rows_stride; };
+  const int32_t* const rows = op.rows.as<int32_t>();
+  const uint32_t* const class_of = op.row_classes > 1 ? op.table->class_of.data() : nullptr;
+  const size_t rows_stride = op.rows_stride;
+  const auto first_sample = run.first + static_cast<uint32_t>(first_pixel / per_sample), first_of_sample = static_cast<uint32_t>(first_pixel % per_sample);
   for (uint32_t u = panel_begin; u < panel_end; ++u) {
     const uint32_t group = u / cut.panels_per_group, first = u % cut.panels_per_group * cut.panel;
     const uint32_t channel = group * cut.group_outputs + first;
@@ -42,23 +45,27 @@ void run_fused_bits(const RunContext& run, const PreparedOp& op, const View& in,
     uint32_t* const into = to.data + (to.panel_words == 0 ? channel / 32 : u * to.panel_words);
     const uint8_t* weights = op.weights.as<uint8_t>() + u * op.panel_bytes;
     BitsTile bits{limit, to.flip ? to.flip + channel / 32 : nullptr, out, std::min(cut.panel, cut.group_outputs - first), channel, to.pixel_stride};
-    auto n = run.first + static_cast<uint32_t>(first_pixel / per_sample), p = static_cast<uint32_t>(first_pixel % per_sample);
-    for (uint32_t t = 0; t < tiles; ++t) {
-      const uint32_t count = least + (t < larger ? 1 : 0);
-      const bool together = p + count <= per_sample;
-      for (uint32_t k = 0; k < (together ? 1 : count); ++k) {
-        base[k] = from + n * in.sample_stride;
-        offset[k] = op.table->row(p);
-        if (op.row_classes > 1) limit[k] = row_of(p);
-        out[k] = into + (n * to.sample_stride + p * to.pixel_stride - to.origin);
-        if (!together && ++p == per_sample) p = 0, ++n;
+    uint32_t n = first_sample, p = first_of_sample;
+    for (uint32_t left = pixels; left > 0; left -= segment) {
+      const uint32_t next = op.tiles_apart ? std::min(left, per_sample - p) : left;
+      if (segment != next) segment = next, tiles = (segment + kernel.mr - 1) / kernel.mr, least = segment / tiles, larger = segment % tiles;
+      for (uint32_t t = 0; t < tiles; ++t) {
+        const uint32_t count = least + (t < larger ? 1 : 0);
+        const bool together = p + count <= per_sample;
+        for (uint32_t k = 0; k < (together ? 1 : count); ++k) {
+          base[k] = from + n * in.sample_stride;
+          offset[k] = op.table->row(p);
+          if (class_of) limit[k] = rows + class_of[p] * rows_stride;
+          out[k] = into + (n * to.sample_stride + p * to.pixel_stride - to.origin);
+          if (!together && ++p == per_sample) p = 0, ++n;
+        }
+        if (together) {
+          if (class_of)
+            for (uint32_t k = 1; k < count; ++k) limit[k] = rows + class_of[p + k] * rows_stride;
+          if ((p += count) == per_sample) p = 0, ++n;
+        }
+        kernel.bits({base, offset, count, op.taps, op.depth, weights, together}, bits);
       }
-      if (together) {
-        if (op.row_classes > 1)
-          for (uint32_t k = 1; k < count; ++k) limit[k] = row_of(p + k);
-        if ((p += count) == per_sample) p = 0, ++n;
-      }
-      kernel.bits({base, offset, count, op.taps, op.depth, weights, together}, bits);
     }
   }
 }

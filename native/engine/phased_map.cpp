@@ -88,11 +88,11 @@ std::unique_ptr<const PhasedMap> PhasedMap::make(const Problem& problem) {
   return own;
 }
 
-uint64_t PhasedMap::of_band(uint32_t samples) const { return 50 + (positions(0, samples) + block_ - 1) / block_ * block_cycles_; }
+uint64_t PhasedMap::of_band(uint32_t samples) const { return 92 + (positions(0, samples) + block_ - 1) / block_ * block_cycles_; }
 
 uint64_t PhasedMap::cycles(uint32_t samples) const {
   const uint32_t full = samples / samples_, rest = samples % samples_;
-  return 220 + bands() * (full * of_band(samples_) + (rest == 0 ? 0 : of_band(rest))) + samples * sample_cycles_;
+  return 205 + bands() * (full * of_band(samples_) + (rest == 0 ? 0 : of_band(rest))) + samples * sample_cycles_;
 }
 
 uint32_t PhasedMap::rows(uint32_t band) const { return std::min(rows_, out_[1] - band % bands_of_slice_ * rows_); }

@@ -135,6 +135,7 @@ struct PreparedOp {
   uint32_t planes = 1;            // BCONV: of its input; counts of the planes are summed
   size_t plane_scratch = 0;       // where a thread's scratch is free behind the tiles and rows: the counts of one plane
   bool fused_bits = false;        // the kernel itself takes the threshold
+  bool tiles_apart = false;       // no tile has pixels of two samples
   JoinedBits joined;              // the same for panels whose bits share words; or without runs
   bool threshold = false;
   int32_t slope = 2;

@@ -100,6 +100,13 @@ void depthwise(Preparation& all, const OpInfo& op, PreparedOp& p, const ValueInf
   if (const auto& map = p.bit_depthwise->phases) all.scratch((map->arranged_words() + size_t{map->most_positions()} * words) * 4);
 }
 
+// Whether tiles should end with the samples. The addresses of pixels of one sample cost about a cycle less a tap; a tile's weights, as vectors of 16 channels,
+// about one each, and it has some 3 more of its own a word (Zen 5).
+bool tiles_apart(const PreparedOp& p) {
+  const uint64_t pixels = p.table->pixels, mr = p.binary->mr, empty = (pixels + mr - 1) / mr * mr - pixels;
+  return pixels > 1 && empty * p.depth * (p.binary->panel / 16 + 3) <= std::min(pixels, mr) * mr;
+}
+
 void add_chain(Preparation& all, const OpInfo& op, PreparedOp& p, const SlicedKernel* sliced) {
   p.chain = make_chain(p, op.out_channels, sliced);
   if (p.chain) all.charge(p.chain->origin.size());
@@ -145,6 +152,7 @@ void prepare_binary(Preparation& all, const OpInfo& op, PreparedOp& p) {
   }
   if (p.threshold) p.flip = p.steps[0].step.flip;
   p.fused_bits = !sliced && p.threshold && kernel->bits && !p.wide && !p.cut.whole_rows && (p.cut.panels_per_unit == 1 || p.cut.panels_per_group == 1);
+  p.tiles_apart = tiles_apart(p);
   if (!sliced && !map && p.threshold && kernel->bits && !p.wide && p.cut.whole_rows) {
     p.joined = join_bits(p, op.out_channels);
     all.charge(p.joined.runs.size() * sizeof(JoinedBits::Run) + p.joined.flip.size() * 4);

@@ -22,26 +22,32 @@ const BinaryKernel* with_pixels_in_lanes(const BinaryKernel* kernel) {
 
 namespace {
 
-constexpr uint64_t kCall = 150;
-
-// Cycles of an output pixel with channels in the lanes, as fitted to some 400 layers of benchmarks/grid.py's kind (Zen 5): per panel a part of its own, the
-// addresses of the taps and the words. Groups that share words go through memory.
-uint64_t cycles_in_channels(const OpInfo& op, const PreparedOp& p, uint32_t classes) {
-  const uint32_t groups = op.geometry.groups, outputs = op.out_channels / groups, panel = p.binary->panel;
-  const uint64_t panels = uint64_t{groups} * ((outputs + panel - 1) / panel), steps = uint64_t{p.taps} * p.depth;
-  const uint64_t end = (panel <= 16 ? 4 : panel == 32 ? 9 : 13) + (groups > 1 && outputs % 32 != 0 ? 10 : 0) + (classes > 1 ? 2 : 0);
-  return 3 + panels * (end + p.taps + steps * (panel <= 16 ? 14 : panel == 32 ? 24 : 57) / 20);
-}
+// Both ways' times as fitted to 4000 layers of benchmarks/grid.py's kind that were run in both (Zen 5; 80 % of the fit lie within 10 %), in
+// hundredths of a cycle. With the channels in the lanes, a pixel of a panel costs its end (more where groups share words), a tap its address, a word its counts.
+struct InChannels {
+  uint64_t end, joined, class_of, tap, word;
+};
+constexpr InChannels kOf16{378, 345, 340, 15, 74}, kOf32{620, 400, 230, 16, 149}, kOf64{840, 840, 255, 40, 309};
+constexpr uint64_t kCall = 255, kSampleOfPanel = 1600;
+// With the pixels in the lanes, a block of them: a panel, its words, and the outputs that are computed.
+constexpr uint64_t kPanel = 1850, kPanelWord = 167, kOutputWord = 69, kOutput = 34, kOutputClass = 66;
 
 }  // namespace
 
-uint64_t cycles_without_pixels(const OpInfo& op, const PreparedOp& p, uint32_t classes) { return cycles_in_channels(op, p, classes) * p.table->pixels; }
+uint64_t cycles_without_pixels(const OpInfo& op, const PreparedOp& p, uint32_t classes) {
+  const uint32_t groups = op.geometry.groups, outputs = op.out_channels / groups, panel = p.binary->panel;
+  const uint64_t panels = uint64_t{groups} * ((outputs + panel - 1) / panel), pixels = p.table->pixels;
+  const InChannels& each = panel <= 16 ? kOf16 : panel == 32 ? kOf32 : kOf64;
+  const bool joined = groups > 1 && outputs % 32 != 0;
+  const uint64_t pixel = each.end + (joined ? each.joined : 0) + (classes > 1 ? each.class_of : 0) + p.taps * (each.tap + p.depth * each.word);
+  return (panels * (pixels * pixel + kSampleOfPanel) + (joined ? pixels * 200 : 0)) / 100;
+}
 
 std::unique_ptr<const PhasedMap> map_of_pixels(const OpInfo& op, const PreparedOp& p, const ValueInfo& in, bool dense, uint32_t classes) {
   const uint32_t groups = op.geometry.groups, outputs = op.out_channels / groups, rest = outputs % 16;
   const uint64_t steps = uint64_t{p.taps} * p.depth, panels = uint64_t{groups} * ((outputs + 15) / 16);
   const uint64_t computed = uint64_t{groups} * (outputs + (rest > 4 ? rest % 2 : 0));  // see the kernel
-  const uint64_t block = steps * (2 * panels + computed * 3 / 4) + panels * 10 + computed * (classes > 1 ? 9 : 4) / 10;
+  const uint64_t block = (panels * (kPanel + steps * kPanelWord) + computed * (steps * kOutputWord + kOutput + (classes > 1 ? kOutputClass : 0))) / 100;
   const uint64_t output_words = p.steps[0].step.value.pixel_stride;
   // Few outputs have both ways at hand, see run_op.
   const uint32_t samples = in_both_ways(op, p) ? 8 : 1;

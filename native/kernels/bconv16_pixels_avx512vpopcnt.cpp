@@ -1,7 +1,8 @@
 // Binary convolution with a threshold for AVX-512 with VPOPCNTDQ and VBMI2, lane = output pixel: for layers of few outputs, for taps of few words (with the
-// channels in the lanes a tap's address is loaded for each pixel) and for groups whose outputs share words. The map is laid out by phases (phased_map.h), so that 16 pixels' words of a tap are one load; then each output channel costs what it
-// has to, however few there are, its weights being embedded broadcasts from the same panels of 16 channels as bconv16_avx512vpopcnt's. Counts begin
-// at -1 - limit, so that their signs are the bits, to be put wherever they belong in a word.
+// channels in the lanes a tap's address is loaded for each pixel) and for groups whose outputs share words. The map is laid out by phases (phased_map.h),
+// so that 16 pixels' words of a tap are one load; then each output channel costs what it has to, however few there are, its weights being embedded
+// broadcasts from the same panels of 16 channels as bconv16_avx512vpopcnt's. Counts begin at -1 - limit, so that their signs are the bits, to be put
+// wherever they belong in a word.
 //
 // Cost per word of 16 pixels: a load, then vpxord, vpopcntd, vpaddd per output: 0.75 cycles on Zen 5; a channel's signs one vpshldd.
 // Measured (Zen 5 server, gcc 12, one core, benchmarks/grid.py, thresholds; in brackets with channels in the lanes): 4
