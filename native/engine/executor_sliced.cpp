@@ -15,7 +15,7 @@ namespace bitwright {
 namespace {
 
 constexpr uint32_t kMaxGroups = kMaxTilePixels / 8;
-static_assert(SlicedPixels::kGap == kNone);
+static_assert(SlicedGroup::kGap == kNone);
 
 class SlicedRun {
  public:
@@ -54,7 +54,7 @@ class SlicedRun {
   // Groups [first, end) x panels. (Asking for a panel's weights ahead, from L3: 1 to 3 % slower, caches cold or not.)
   void part(uint32_t panel_begin, uint32_t panel_end, size_t first, size_t end, unsigned thread) const {
     for (uint32_t number = panel_begin; number < panel_end; ++number) {
-      const Panel panel = panel_of(number);
+      Panel panel = panel_of(number);
       if (number == panel_begin || number % op_.cut.panels_per_group == 0) {
         make_features(memory(thread), panel.channel_group, first, end);
         stamp(Moment::kFeatures, thread);
@@ -68,7 +68,7 @@ class SlicedRun {
     if (l_.joined) return make_blocks(memory, channel_group, 0, static_cast<uint32_t>(first / 8), static_cast<uint32_t>((end - 1) / 8));
     const size_t each = l_.groups.size();
     for (size_t sample = first / each; sample * each < end; ++sample) {
-      const SlicedLayout::Group &low = l_.groups[std::max(first, sample * each) - sample * each], &high = l_.groups[std::min(end, (sample + 1) * each) - 1 - sample * each];
+      const SlicedGroup &low = l_.groups[std::max(first, sample * each) - sample * each], &high = l_.groups[std::min(end, (sample + 1) * each) - 1 - sample * each];
       make_blocks(memory, channel_group, static_cast<uint32_t>(sample), l_.block_of(low.at), l_.block_of(high.at + 7));
     }
   }
@@ -142,80 +142,91 @@ class SlicedRun {
     return panel;
   }
 
+  struct Tile {
+    SlicedTile work;
+    const SlicedGroup* group[kMaxGroups];
+    uint32_t sample[kMaxGroups];  // of the slab, of the group's first pixel
+    bool one_sample;              // all pixels; then the groups lie one after the other
+  };
+
   // Groups [first, end) of the slab x one panel.
-  void tiles(const Panel& panel, size_t first, size_t end, unsigned thread) const {
+  void tiles(Panel& panel, size_t first, size_t end, unsigned thread) const {
     const uint8_t* const features = memory(thread).features;
     const size_t each = l_.joined ? SIZE_MAX : l_.groups.size();
     auto sample = static_cast<uint32_t>(first / each);
     size_t group = first % each;
+    uint32_t begun = kNone;  // the sample whose values the chain knows
     for (size_t left = end - first; left > 0;) {
       const uint32_t count = s_.kernel->tile_groups(left);
       const uint8_t* base[kMaxGroups];
-      Place at[kMaxGroups];
+      SlicedGroup own[kMaxGroups];
+      Tile t;
+      t.work = {base, l_.step.data(), count, l_.last, l_.plane_stride, panel.weights};
+      t.one_sample = true;
       for (uint32_t c = 0; c < count; ++c) {
-        at[c] = place_of(sample, group);
-        base[c] = features + (size_t{sample} * l_.channel_groups + panel.channel_group) * l_.sample_bytes + at[c].at;
+        t.group[c] = l_.joined ? &own[c] : &l_.groups[group];
+        t.sample[c] = l_.joined ? join(own[c], group, t.one_sample) : sample;
+        t.one_sample = t.one_sample && t.sample[c] == t.sample[0];
+        base[c] = features + (size_t{sample} * l_.channel_groups + panel.channel_group) * l_.sample_bytes + t.group[c]->at;
         if (++group == each) group = 0, ++sample;
       }
       left -= count;
-      const SlicedTile tile{base, l_.step.data(), count, l_.last, l_.plane_stride, panel.weights};
       if (s_.bits)
-        bits(panel.number, tile, at, panel.channel0, panel.channels);
-      else if (!op_.chain || !chain(panel, tile, at))
-        counts(tile, at, panel.channel0, panel.channels, thread);
+        bits(panel, t);
+      else if (op_.chain && t.one_sample)
+        chain(panel, t, begun);
+      else
+        counts(panel, t, thread);
     }
   }
 
-  // A group: sample of the slab (not if joined), place of its features, classes and output pixels.
-  struct Place {
-    uint32_t sample, at, class_count;
-    const SlicedClass* classes;
-    const uint32_t* pixel;  // [8]; null if joined
-  };
-
-  Place place_of(uint32_t sample, size_t group) const {
-    static constexpr SlicedClass all{0, 0xFF};
-    if (l_.joined) return {0, static_cast<uint32_t>(group * 8), 1, &all, nullptr};
-    const SlicedLayout::Group& g = l_.groups[group];
-    return {sample, g.at, g.classes, l_.classes.data() + g.first_class, g.pixel};
+  // Group number `number` of a joined layout; returns its sample. Pixels are numbered from that sample's first on, into the next sample, too.
+  uint32_t join(SlicedGroup& group, size_t number, bool& one_sample) const {
+    const size_t begin = number * 8, left = size_t{count_} * l_.positions - begin, sample = begin / l_.positions;
+    group = {static_cast<uint32_t>(begin), {}, {}, 0, 1, left >= 8};
+    for (uint32_t j = 0; j < 8; ++j) group.pixel[j] = j < left ? static_cast<uint32_t>(begin + j - sample * l_.positions) : kNone;
+    one_sample = one_sample && begin + std::min<size_t>(left, 8) <= (sample + 1) * l_.positions;
+    return static_cast<uint32_t>(sample);
   }
 
-  // The output pixel j of a group; kNone in gaps.
+  // The output pixel j of a tile's group; kNone in gaps.
   struct Pixel {
     uint32_t n, p;
   };
-  Pixel pixel_of(const Place& group, uint32_t j) const {
-    if (group.pixel) return {first_ + group.sample, group.pixel[j]};
-    const size_t position = size_t{group.at} + j;
-    if (position >= size_t{count_} * l_.positions) return {first_, kNone};
-    return {static_cast<uint32_t>(first_ + position / l_.positions), static_cast<uint32_t>(position % l_.positions)};
+  Pixel pixel_of(const Tile& t, uint32_t c, uint32_t j) const {
+    const uint32_t n = first_ + t.sample[c], p = t.group[c]->pixel[j];
+    if (p == kNone || !l_.joined) return {n, p};
+    return {n + p / l_.positions, p % l_.positions};
   }
 
   // The threshold, right from the bit planes.
-  void bits(uint32_t panel, const SlicedTile& tile, const Place* at, uint32_t channel0, uint32_t channels) const {
+  void bits(const Panel& panel, const Tile& t) const {
+    static constexpr SlicedClass all{0, 0xFF};
     const SlicedClass* classes[kMaxGroups];
     uint32_t class_count[kMaxGroups];
-    for (uint32_t c = 0; c < tile.groups; ++c) {
-      classes[c] = at[c].classes;
-      class_count[c] = at[c].class_count;
+    for (uint32_t c = 0; c < t.work.groups; ++c) {
+      classes[c] = l_.joined ? &all : l_.classes.data() + t.group[c]->first_class;
+      class_count[c] = t.group[c]->classes;
     }
     uint64_t words[kMaxTilePixels];
-    s_.kernel->threshold(words, tile,
-                         {s_.limits.as<uint8_t>() + panel * s_.limit_bytes, s_.flips.as<uint8_t>() + size_t{panel} * op_.cut.panel, classes, class_count},
-                         s_.slice);
+    s_.kernel->threshold(
+        words, t.work,
+        {s_.limits.as<uint8_t>() + panel.number * s_.limit_bytes, s_.flips.as<uint8_t>() + size_t{panel.number} * op_.cut.panel, classes, class_count}, s_.slice);
     const ValueRef& out = steps_.data()[0].value;
-    auto* to = static_cast<uint32_t*>(out.data) + channel0 / 32;
+    const uint32_t channels = panel.channels;
+    auto* to = static_cast<uint32_t*>(out.data) + panel.channel0 / 32;
     if (channels == 64 && !l_.joined) {  // the usual case, whose time matters
-      for (uint32_t c = 0; c < tile.groups; ++c) {
-        uint32_t* sample = to + (first_ + at[c].sample) * out.sample_stride;
+      for (uint32_t c = 0; c < t.work.groups; ++c) {
+        uint32_t* sample = to + (first_ + t.sample[c]) * out.sample_stride;
+        const uint32_t* pixel = t.group[c]->pixel;
         for (uint32_t j = 0; j < 8; ++j)
-          if (at[c].pixel[j] != kNone) std::memcpy(sample + at[c].pixel[j] * out.pixel_stride, &words[8 * c + j], 8);
+          if (pixel[j] != kNone) std::memcpy(sample + pixel[j] * out.pixel_stride, &words[8 * c + j], 8);
       }
       return;
     }
     const uint64_t mask = channels == 64 ? ~uint64_t{0} : (uint64_t{1} << channels) - 1;
-    for (uint32_t i = 0; i < 8 * tile.groups; ++i) {
-      const Pixel pixel = pixel_of(at[i / 8], i % 8);
+    for (uint32_t i = 0; i < 8 * t.work.groups; ++i) {
+      const Pixel pixel = pixel_of(t, i / 8, i % 8);
       if (pixel.p == kNone) continue;
       uint32_t* word = to + pixel.n * out.sample_stride + pixel.p * out.pixel_stride;
       word[0] = static_cast<uint32_t>(words[i] & mask);
@@ -223,47 +234,29 @@ class SlicedRun {
     }
   }
 
-  // The chain of steps, in registers; false if the tile's pixels are of more than one sample.
-  bool chain(const Panel& panel, const SlicedTile& tile, const Place* at) const {
-    const uint32_t* pixel[kMaxGroups];
-    const SlicedClass* classes[kMaxGroups];
-    uint32_t class_count[kMaxGroups], own[kMaxGroups][8];
-    size_t sample = 0;
-    for (uint32_t c = 0; c < tile.groups; ++c) {
-      classes[c] = at[c].classes;
-      class_count[c] = at[c].class_count;
-      pixel[c] = at[c].pixel;
-      if (!l_.joined) {
-        if (c > 0 && at[c].sample != sample) return false;
-        sample = at[c].sample;
-        continue;
+  // The chain of steps, in registers.
+  void chain(Panel& panel, const Tile& t, uint32_t& begun) const {
+    const auto run = [&](auto& to, const auto* const& origin, const auto& kernel) {
+      if (t.sample[0] != begun) {
+        to.origin = &origin;
+        begin_values(to, *op_.plan, steps_.data(), first_ + t.sample[0], 0, panel.channel0);
+        begun = t.sample[0];
       }
-      const size_t begin = at[c].at, end = std::min(begin + 8, size_t{count_} * l_.positions) - 1;
-      if (c == 0) sample = begin / l_.positions;
-      if (begin / l_.positions != sample || end / l_.positions != sample) return false;
-      for (uint32_t j = 0; j < 8; ++j) own[c][j] = begin + j <= end ? static_cast<uint32_t>(begin + j - sample * l_.positions) : kNone;
-      pixel[c] = own[c];
-    }
-    const SlicedPixels pixels{pixel, classes, class_count, op_.rows_stride};
-    const auto run = [&](auto to, const auto* origin, const auto& kernel) {
-      to.origin = &origin;
-      begin_values(to, *op_.plan, steps_.data(), first_ + sample, 0, panel.channel0);
-      kernel(tile, pixels, to, s_.slice);
+      kernel(t.work, t.group[0], to, s_.slice);
     };
     if (op_.chain->fixed)
       run(panel.shorts, panel.short_origin, s_.kernel->shorts);
     else
       run(panel.floats, panel.float_origin, s_.kernel->floats);
-    return true;
   }
 
-  void counts(const SlicedTile& tile, const Place* at, uint32_t channel0, uint32_t channels, unsigned thread) const {
+  void counts(const Panel& panel, const Tile& t, unsigned thread) const {
     // Counts of real pixels one after the other; those of gaps go to a row behind them.
     uint32_t row[kMaxTilePixels], n[kMaxTilePixels], p[kMaxTilePixels], pixels = 0;
     const int32_t* rows[kMaxTilePixels];
-    for (uint32_t i = 0; i < 8 * tile.groups; ++i) {
-      const Pixel pixel = pixel_of(at[i / 8], i % 8);
-      row[i] = 8 * tile.groups;
+    for (uint32_t i = 0; i < 8 * t.work.groups; ++i) {
+      const Pixel pixel = pixel_of(t, i / 8, i % 8);
+      row[i] = 8 * t.work.groups;
       if (pixel.p == kNone) continue;
       rows[pixels] = op_.rows.as<int32_t>() + (op_.row_classes == 1 ? 0 : op_.table->class_of[pixel.p] * op_.rows_stride);
       n[pixels] = pixel.n;
@@ -271,8 +264,8 @@ class SlicedRun {
       row[i] = pixels++;
     }
     auto* counts = reinterpret_cast<uint16_t*>(run_.scratch + thread * run_.prepared->scratch_bytes);
-    s_.kernel->count16(counts, row, tile, s_.slice);
-    const EpilogueTile rest{{pixels, n, p}, channel0, channels, op_.cut.panel};
+    s_.kernel->count16(counts, row, t.work, s_.slice);
+    const EpilogueTile rest{{pixels, n, p}, panel.channel0, panel.channels, op_.cut.panel};
     run_.prepared->kernels.epilogue->from_counts16(counts, rest, rows, op_.slope, steps_.data(), steps_.size());
   }
 

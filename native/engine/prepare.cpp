@@ -69,7 +69,7 @@ void steps(Preparation& all, const OpInfo& op, PreparedOp& p) {
     }
     p.steps.push_back(out);
   }
-  all.place_steps(p);
+  all.count_steps(p.steps.size());
   shorts(all, op, p);
   if (p.steps.empty()) return;
   p.flat = is_flat(all, op);

@@ -17,7 +17,7 @@ std::unique_ptr<PreparedSliced> make_sliced(const OpInfo& op, const PreparedOp& 
   const bool by_rule = !p.kernels.sliced_forced;
   if (by_rule && !may_slice(op, p, s->slice)) return nullptr;
   const SlicedProblem problem{g, {in.dims[0], in.dims[1], in.dims[2]}, op.out, dense, p.table.get(), in.pixel_stride(),
-                              static_cast<int32_t>(in.pixels() * in.pixel_stride()), one_class};
+                              static_cast<int32_t>(in.pixels() * in.pixel_stride()), one_class, p.rows_stride};
   s->layout = make_sliced_layout(problem, s->slice);
   if (!s->layout || (by_rule && !worth_slicing(op, p, s->slice, *s->layout))) return nullptr;
   s->bits = p.threshold;

@@ -43,7 +43,7 @@ void make_joined(SlicedLayout& l, const Table& table, const BitSlice& s) {
 }  // namespace
 
 size_t SlicedLayout::table_bytes() const {
-  return (step.size() + spare.size() + source.size()) * 4 + runs.size() + groups.size() * sizeof(Group) + classes.size() * sizeof(SlicedClass);
+  return (step.size() + spare.size() + source.size()) * 4 + runs.size() + groups.size() * sizeof(SlicedGroup) + classes.size() * sizeof(SlicedClass);
 }
 
 std::unique_ptr<SlicedLayout> make_sliced_layout(const SlicedProblem& problem, const BitSlice& s) {
@@ -134,17 +134,19 @@ std::unique_ptr<SlicedLayout> make_sliced_layout(const SlicedProblem& problem, c
 
   // Groups and the classes of their pixels.
   const auto add_group = [&](uint32_t first_line, uint32_t first_x) {
-    SlicedLayout::Group group{static_cast<uint32_t>(first_line * row + first_x), {}, static_cast<uint32_t>(l.classes.size()), 0};
+    SlicedGroup group{static_cast<uint32_t>(first_line * row + first_x), {}, {}, static_cast<uint32_t>(l.classes.size()), 0, true};
     bool any = false;
     for (uint32_t j = 0; j < 8; ++j) {
       const uint32_t position = first_line * pitch + first_x + j;
       const uint32_t line = by_rows ? first_line : position / pitch, x = by_rows ? first_x + j : position % pitch;
       const uint32_t d = line / size[1], h = line % size[1];
-      group.pixel[j] = kNone;
-      if (x >= out[2] || h >= out[1] || d >= out[0]) continue;
+      const bool gap = x >= out[2] || h >= out[1] || d >= out[0];
+      group.pixel[j] = gap ? SlicedGroup::kGap : (d * out[1] + h) * out[2] + x;
+      group.straight = group.straight && group.pixel[j] == group.pixel[0] + j;
+      if (gap) continue;
       any = true;
-      group.pixel[j] = (d * out[1] + h) * out[2] + x;
       const uint32_t which = problem.one_class ? 0 : table.class_of[group.pixel[j]];
+      group.origin[j] = static_cast<uint32_t>(which * problem.origin_stride);
       const auto begin = l.classes.begin() + group.first_class;
       auto it = std::find_if(begin, l.classes.end(), [&](const SlicedClass& c) { return c.index == which; });
       if (it == l.classes.end()) it = l.classes.insert(it, {which, 0});

@@ -42,12 +42,7 @@ struct SlicedLayout {
   std::vector<uint8_t> runs;   // [phases][blocks]
   uint32_t positions = 0;      // joined: of one sample
 
-  struct Group {
-    uint32_t at;               // of its first position: byte offset
-    uint32_t pixel[8];         // output pixels, kNone in gaps
-    uint32_t first_class, classes;
-  };
-  std::vector<Group> groups;   // of one sample; not if joined
+  std::vector<SlicedGroup> groups;  // of one sample; not if joined
   std::vector<SlicedClass> classes;
 
   size_t block_at(uint32_t block) const { return block / row_blocks * row_step + size_t{block % row_blocks} * 64; }
@@ -69,6 +64,7 @@ struct SlicedProblem {
   size_t pixel_stride;              // words
   int32_t padding;                  // offset of the padding pixel
   bool one_class;                   // all pixels have the same limits
+  size_t origin_stride;             // from a class's origins to the next one's
 };
 
 // None for what has no layout: a transposed convolution, counts above 16 bits, features of more than 1 GiB a sample.

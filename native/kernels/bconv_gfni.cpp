@@ -19,6 +19,7 @@
 
 #include "chain.h"
 #include "chain_avx512.h"
+#include "gfni_bytes.h"
 #include "gfni_chain.h"
 #include "gfni_count.h"
 
@@ -89,55 +90,6 @@ void count(Counter* counter, const SlicedTile& tile, const BitSlice& slice) {
   }
 }
 
-// Swaps bits of a and b so that after the stages 4, 2, 1 vector i holds bit i of all.
-template <int Shift>
-BITWRIGHT_INLINE void butterfly(V& a, V& b) {
-  const V mask = _mm512_set1_epi8(Shift == 4 ? 0x0F : Shift == 2 ? 0x33 : 0x55);
-  const V up = _mm512_slli_epi16(b, Shift), down = _mm512_srli_epi16(a, Shift);
-  a = _mm512_ternarylogic_epi32(mask, a, up, truth(choose_of));
-  b = _mm512_ternarylogic_epi32(mask, down, b, truth(choose_of));
-}
-
-// 8 planes -> 8 vectors of bytes: byte c of out[j] has bit k = bit j of byte c of plane k.
-BITWRIGHT_INLINE void planes_to_bytes(V (&v)[8]) {
-  BITWRIGHT_UNROLL for (int i = 0; i < 4; ++i) butterfly<4>(v[i], v[i + 4]);
-  BITWRIGHT_UNROLL for (int i = 0; i < 8; i += 4) {
-    butterfly<2>(v[i], v[i + 2]);
-    butterfly<2>(v[i + 1], v[i + 3]);
-  }
-  BITWRIGHT_UNROLL for (int i = 0; i < 8; i += 2) butterfly<1>(v[i], v[i + 1]);
-}
-
-// Fewer planes: the same by a smaller butterfly, and one operation more for each vector.
-template <int N>
-BITWRIGHT_INLINE void few_planes_to_bytes(const V* plane, uint32_t planes, V (&out)[8]) {
-  V v[N];
-  BITWRIGHT_UNROLL for (uint32_t i = 0; i < N; ++i) v[i] = i < planes ? plane[i] : _mm512_setzero_si512();
-  if constexpr (N == 4) {
-    butterfly<2>(v[0], v[2]);
-    butterfly<2>(v[1], v[3]);
-  }
-  BITWRIGHT_UNROLL for (int i = 0; i < N; i += 2) butterfly<1>(v[i], v[i + 1]);
-  BITWRIGHT_UNROLL for (int i = 0; i < 8; ++i) out[i] = affine(v[i % N], kMoves.at[0][i / N * N][N]);
-}
-
-// Low and high bytes of counts; pixel j of the group is vector 7 - j.
-BITWRIGHT_INLINE void count_bytes(const Counter& counter, uint32_t planes, V (&low)[8], V (&high)[8]) {
-  const V* const upper = counter.plane + 8;
-  if (planes <= 8)
-    BITWRIGHT_UNROLL for (int i = 0; i < 8; ++i) high[i] = _mm512_setzero_si512();
-  else if (planes <= 10)
-    few_planes_to_bytes<2>(upper, planes - 8, high);
-  else if (planes <= 12)
-    few_planes_to_bytes<4>(upper, planes - 8, high);
-  else {
-    BITWRIGHT_UNROLL for (uint32_t i = 0; i < 8; ++i) high[i] = 8 + i < planes ? upper[i] : _mm512_setzero_si512();
-    planes_to_bytes(high);
-  }
-  BITWRIGHT_UNROLL for (int i = 0; i < 8; ++i) low[i] = counter.plane[i];
-  planes_to_bytes(low);
-}
-
 void count16(uint16_t* counts, const uint32_t* row, const SlicedTile& tile, const BitSlice& slice) {
   Counter counter[kGroups];
   count(counter, tile, slice);
@@ -152,98 +104,102 @@ void count16(uint16_t* counts, const uint32_t* row, const SlicedTile& tile, cons
   }
 }
 
-// Where the pixels of a group lie, for chain_avx512.h. Gaps read what some pixel reads, and write to `nowhere`.
+// Where the pixels of a group lie, for chain_avx512.h. Gaps read and write `nowhere`. Computed where they are used: arrays of addresses, filled before,
+// take 10 cycles a group more, by vectors (which then pass through memory to be used one by one) 20.
 template <class Element>
 struct GroupPlaces {
   struct Nowhere {
-    alignas(64) Element value[kPanel];
+    alignas(64) Element value[kPanel] = {};
     uint32_t bits[2];
   };
-  alignas(64) const Element* added[8];
-  alignas(64) Element* stored[8];
-  alignas(64) uint32_t* bit[8];
-  BITWRIGHT_INLINE const Element* add(int i) const { return added[i]; }
-  BITWRIGHT_INLINE Element* store(int i) const { return stored[i]; }
-  BITWRIGHT_INLINE uint32_t* bits(int i) const { return bit[i]; }
+  const uint32_t* pixel;
+  const Element* added;
+  Element* stored;
+  uint32_t* bit;
+  size_t value_bytes, bit_bytes;
+  Nowhere* nowhere;
   template <class Tile>
-  BITWRIGHT_INLINE void set(const uint32_t* pixel, const Tile& to, Nowhere& nowhere) {
-    const __m256i p = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(pixel));
-    const __mmask8 gap = _mm256_cmpeq_epi32_mask(p, _mm256_set1_epi32(static_cast<int>(SlicedPixels::kGap)));
-    const int some = _mm256_cvtsi256_si32(_mm256_maskz_compress_epi32(static_cast<__mmask8>(~gap), p));
-    const V at = _mm512_cvtepu32_epi64(_mm256_mask_set1_epi32(p, gap, some));
-    const auto word = [](const void* x) { return _mm512_set1_epi64(static_cast<int64_t>(reinterpret_cast<uintptr_t>(x))); };
-    const auto places = [&](size_t stride_bytes, const void* first) {
-      return _mm512_add_epi64(_mm512_mul_epu32(at, _mm512_set1_epi64(static_cast<int64_t>(stride_bytes))), word(first));
-    };
-    const size_t stride = to.value_stride * sizeof(Element);
-    _mm512_store_si512(added, places(stride, to.add));
-    _mm512_store_si512(stored, _mm512_mask_mov_epi64(places(stride, to.store), gap, word(nowhere.value)));
-    _mm512_store_si512(bit, _mm512_mask_mov_epi64(places(to.bits_stride * sizeof(uint32_t), to.bits), gap, word(nowhere.bits)));
-#if BITWRIGHT_GNU_ASM
-    __asm__("" : "+m"(*this));  // lest gcc take the addresses out of the vectors again, one by one
-#endif
+  BITWRIGHT_INLINE GroupPlaces(const SlicedGroup& group, const Tile& to, Nowhere& none)
+      : pixel(group.pixel), added(to.add), stored(to.store), bit(to.bits), value_bytes(to.value_stride * sizeof(Element)),
+        bit_bytes(to.bits_stride * sizeof(uint32_t)), nowhere(&none) {}
+  template <class T>
+  BITWRIGHT_INLINE T* at(T* first, int i, size_t bytes, T* none) const {
+    // Not followed where it is a gap's: an address as a number.
+    const uintptr_t there = reinterpret_cast<uintptr_t>(first) + pixel[i] * bytes;
+    return pixel[i] == SlicedGroup::kGap ? none : reinterpret_cast<T*>(there);
   }
+  BITWRIGHT_INLINE const Element* add(int i) const { return at<const Element>(added, i, value_bytes, nowhere->value); }
+  BITWRIGHT_INLINE Element* store(int i) const { return at<Element>(stored, i, value_bytes, nowhere->value); }
+  BITWRIGHT_INLINE uint32_t* bits(int i) const { return at<uint32_t>(bit, i, bit_bytes, nowhere->bits); }
 };
 
-// The origins of a group's pixels.
+// The same without gaps: one after the other.
 template <class Element>
-BITWRIGHT_INLINE void origins_of(const Element* (&row)[8], const Element* first, const SlicedPixels& pixels, uint32_t group) {
-  const SlicedClass* classes = pixels.classes[group];
-  BITWRIGHT_UNROLL for (int i = 0; i < 8; ++i) row[i] = first + classes[0].index * pixels.origin_stride;
-  for (uint32_t k = 1; k < pixels.counts[group]; ++k)
-    BITWRIGHT_UNROLL for (int i = 0; i < 8; ++i)
-      if ((classes[k].mask >> (7 - i) & 1) != 0) row[i] = first + classes[k].index * pixels.origin_stride;
-}
+struct StraightPlaces {
+  const Element* added;
+  Element* stored;
+  uint32_t* bit;
+  size_t values, words;
+  template <class Tile>
+  BITWRIGHT_INLINE StraightPlaces(const SlicedGroup& group, const Tile& to)
+      : added(to.add + group.pixel[0] * to.value_stride), stored(to.store + group.pixel[0] * to.value_stride), bit(to.bits + group.pixel[0] * to.bits_stride),
+        values(to.value_stride), words(to.bits_stride) {}
+  BITWRIGHT_INLINE const Element* add(int i) const { return added + static_cast<size_t>(i) * values; }
+  BITWRIGHT_INLINE Element* store(int i) const { return stored + static_cast<size_t>(i) * values; }
+  BITWRIGHT_INLINE uint32_t* bits(int i) const { return bit + static_cast<size_t>(i) * words; }
+};
 
 template <bool kAdd, Act kAct>
 struct ShapeOf {
   static constexpr bool add = kAdd, before = kAct == Act::kShifted, slope = kAct != Act::kNone, after = before;
 };
 
-// Counts a tile, then end(low bytes, high bytes, a group's tile, its places).
+// Counts a tile, then end(counter, group) for each group.
 template <class Element, class Tile, class End>
-BITWRIGHT_INLINE void chained(const SlicedTile& tile, const SlicedPixels& pixels, const Tile& to, const BitSlice& slice, const End& end) {
-  GroupPlaces<Element> at[kGroups];
+BITWRIGHT_INLINE void chained(const SlicedTile& tile, const SlicedGroup* groups, const Tile& to, const BitSlice& slice, const End& end) {
   typename GroupPlaces<Element>::Nowhere nowhere;
-  for (uint32_t c = 0; c < tile.groups; ++c) {
-    at[c].set(pixels.pixel[c], to, nowhere);
-    prefetch_added<8, kPanel>(to, at[c]);
-  }
+  if (to.add != nullptr)
+    for (uint32_t c = 0; c < tile.groups; ++c) prefetch_added<8, kPanel>(to, GroupPlaces<Element>(groups[c], to, nowhere));
   Counter counter[kGroups];
   count(counter, tile, slice);
-  for (uint32_t c = 0; c < tile.groups; ++c) {
-    const Element* origin[8];
-    origins_of(origin, to.origin[0], pixels, c);
-    Tile here = to;
-    here.origin = origin;
-    V low[8], high[8];
-    count_bytes(counter[c], slice.planes, low, high);
-    end(low, high, here, at[c]);
-  }
+  for (uint32_t c = 0; c < tile.groups; ++c) end(counter[c], groups[c], nowhere);
 }
 
 // The kernel of a tile's shape: Kernel<shape>::run.
 template <template <class> class Kernel, class Tile>
-BITWRIGHT_INLINE void by_shape(const SlicedTile& tile, const SlicedPixels& pixels, const Tile& to, const BitSlice& slice) {
+BITWRIGHT_INLINE void by_shape(const SlicedTile& tile, const SlicedGroup* groups, const Tile& to, const BitSlice& slice) {
   if (to.before != nullptr)
-    to.add != nullptr ? Kernel<ShapeOf<true, Act::kShifted>>::run(tile, pixels, to, slice) : Kernel<ShapeOf<false, Act::kShifted>>::run(tile, pixels, to, slice);
+    to.add != nullptr ? Kernel<ShapeOf<true, Act::kShifted>>::run(tile, groups, to, slice) : Kernel<ShapeOf<false, Act::kShifted>>::run(tile, groups, to, slice);
   else if (to.slope != nullptr)
-    to.add != nullptr ? Kernel<ShapeOf<true, Act::kPrelu>>::run(tile, pixels, to, slice) : Kernel<ShapeOf<false, Act::kPrelu>>::run(tile, pixels, to, slice);
+    to.add != nullptr ? Kernel<ShapeOf<true, Act::kPrelu>>::run(tile, groups, to, slice) : Kernel<ShapeOf<false, Act::kPrelu>>::run(tile, groups, to, slice);
   else
-    to.add != nullptr ? Kernel<ShapeOf<true, Act::kNone>>::run(tile, pixels, to, slice) : Kernel<ShapeOf<false, Act::kNone>>::run(tile, pixels, to, slice);
+    to.add != nullptr ? Kernel<ShapeOf<true, Act::kNone>>::run(tile, groups, to, slice) : Kernel<ShapeOf<false, Act::kNone>>::run(tile, groups, to, slice);
 }
 
 template <class Shape>
 struct Shorts {
-  static BITWRIGHT_NOINLINE void run(const SlicedTile& tile, const SlicedPixels& pixels, const ShortsTile& to, const BitSlice& slice) {
-    chained<int16_t>(tile, pixels, to, slice, [](const V(&low)[8], const V(&high)[8], const ShortsTile& t, const GroupPlaces<int16_t>& at) {
+  static BITWRIGHT_NOINLINE void run(const SlicedTile& tile, const SlicedGroup* groups, const ShortsTile& to, const BitSlice& slice) {
+    using Places = GroupPlaces<int16_t>;
+    chained<int16_t>(tile, groups, to, slice, [&](Counter& counter, const SlicedGroup& group, Places::Nowhere& nowhere) {
+      V low[8], high[8];
+      shifted_bytes(counter, slice.planes, to.shift, low, high);
       const auto counts = [&](int i, int w) { return w == 0 ? _mm512_unpacklo_epi8(low[7 - i], high[7 - i]) : _mm512_unpackhi_epi8(low[7 - i], high[7 - i]); };
-      shorts_end<8, 2>(counts, t, at, Shape());
+      const auto origin = [&, first = to.origin[0]](int i) { return first + group.origin[i]; };
+      // Four pixels at a time: all at once spill, one by one asks too often what there is to do.
+      const ShortsCopied<2, Shape> operands(to, Shape());
+      const auto chain = [&](const auto& at) {
+        shorts_steps<0, 4, 2, false>(counts, origin, operands, at, Shape());
+        shorts_steps<4, 4, 2, false>(counts, origin, operands, at, Shape());
+      };
+      if (group.straight)
+        chain(StraightPlaces<int16_t>(group, to));
+      else
+        chain(Places(group, to, nowhere));
     });
   }
 };
 
-void shorts(const SlicedTile& tile, const SlicedPixels& pixels, const ShortsTile& to, const BitSlice& slice) { by_shape<Shorts>(tile, pixels, to, slice); }
+void shorts(const SlicedTile& tile, const SlicedGroup* groups, const ShortsTile& to, const BitSlice& slice) { by_shape<Shorts>(tile, groups, to, slice); }
 
 // Words of 16 bits, between them those of 2^23.
 struct FloatOrder {
@@ -262,19 +218,26 @@ constexpr FloatOrder kFloatOrder = make_float_order();
 
 template <class Shape>
 struct Floats {
-  static BITWRIGHT_NOINLINE void run(const SlicedTile& tile, const SlicedPixels& pixels, const FloatsTile& to, const BitSlice& slice) {
+  static BITWRIGHT_NOINLINE void run(const SlicedTile& tile, const SlicedGroup* groups, const FloatsTile& to, const BitSlice& slice) {
     const V base = _mm512_set1_epi16(kBitsOf2To23 >> 16);
-    chained<float>(tile, pixels, to, slice, [&](const V(&low)[8], const V(&high)[8], const FloatsTile& t, const GroupPlaces<float>& at) {
+    using Places = GroupPlaces<float>;
+    chained<float>(tile, groups, to, slice, [&](Counter& counter, const SlicedGroup& group, Places::Nowhere& nowhere) {
+      V low[8], high[8];
+      count_bytes(counter, slice.planes, low, high);
       const auto counts = [&](int i, int v) {
         const V words = v < 2 ? _mm512_unpacklo_epi8(low[7 - i], high[7 - i]) : _mm512_unpackhi_epi8(low[7 - i], high[7 - i]);
         return _mm512_permutex2var_epi16(words, _mm512_load_si512(kFloatOrder.at[v % 2]), base);
       };
-      floats_end<8, 2>(counts, t, at, Shape());
+      const float* origin[8];
+      BITWRIGHT_UNROLL for (int i = 0; i < 8; ++i) origin[i] = to.origin[0] + group.origin[i];
+      FloatsTile here = to;
+      here.origin = origin;
+      floats_end<8, 2>(counts, here, Places(group, to, nowhere), Shape());
     });
   }
 };
 
-void floats(const SlicedTile& tile, const SlicedPixels& pixels, const FloatsTile& to, const BitSlice& slice) { by_shape<Floats>(tile, pixels, to, slice); }
+void floats(const SlicedTile& tile, const SlicedGroup* groups, const FloatsTile& to, const BitSlice& slice) { by_shape<Floats>(tile, groups, to, slice); }
 
 size_t limit_bytes(const BitSlice& slice) { return size_t{slice.planes} * kPanel; }
 

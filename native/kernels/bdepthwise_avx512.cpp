@@ -10,8 +10,6 @@
 
 #include <immintrin.h>
 
-#include "arrange_avx512.h"
-
 namespace bitwright {
 namespace {
 
@@ -51,7 +49,7 @@ struct Simd {
 #include "bdepthwise.h"
 
 const DepthwiseKernel kernel = {
-    "bdepthwise_avx512", "avx512", "vertical counters of 512 channels by vpternlog", kRankAvx512, supports_avx512, kBlock, count16, bits, arrange,
+    "bdepthwise_avx512", "avx512", "vertical counters of 512 channels by vpternlog", kRankAvx512, supports_avx512, kBlock, count16, bits,
 };
 
 }  // namespace

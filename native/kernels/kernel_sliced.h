@@ -50,13 +50,14 @@ struct SlicedLimits {
   const uint32_t* counts;              // [groups]
 };
 
-// The pixels of a tile that ends with a chain, all of one sample.
-struct SlicedPixels {
+// A group of 8 output pixels of a map.
+struct SlicedGroup {
   static constexpr uint32_t kGap = UINT32_MAX;
-  const uint32_t* const* pixel;        // [groups] -> [8]: output pixels, kGap for what is none; each group has one at least
-  const SlicedClass* const* classes;   // [groups] -> [counts[group]]
-  const uint32_t* counts;              // [groups]
-  size_t origin_stride;                // from a class's origins to the next one's
+  uint32_t at;                 // of its first position's features: byte offset
+  uint32_t pixel[8];           // output pixels, one at least, and kGap for what is none
+  uint32_t origin[8];          // of the pixel's class: elements behind the origins of class 0, for chains
+  uint32_t first_class, classes;
+  bool straight;               // no gaps: the pixels lie one after the other
 };
 
 struct SlicedKernel {
@@ -81,10 +82,10 @@ struct SlicedKernel {
   void (*count16)(uint16_t* counts, const uint32_t* row, const SlicedTile& tile, const BitSlice& slice);
   // bits[i]: the panel's 64 bits of pixel i.
   void (*threshold)(uint64_t* bits, const SlicedTile& tile, const SlicedLimits& limits, const BitSlice& slice);
-  // Chains in registers, for a whole panel. In `to`, origin[0] are the origins of class 0, and values begin with the
-  // sample's first pixel.
-  void (*floats)(const SlicedTile& tile, const SlicedPixels& pixels, const FloatsTile& to, const BitSlice& slice);
-  void (*shorts)(const SlicedTile& tile, const SlicedPixels& pixels, const ShortsTile& to, const BitSlice& slice);
+  // Chains in registers, for a whole panel and the tile's groups, all of one sample. In `to`, origin[0] are the origins of class 0, and values begin
+  // with the sample's first pixel.
+  void (*floats)(const SlicedTile& tile, const SlicedGroup* groups, const FloatsTile& to, const BitSlice& slice);
+  void (*shorts)(const SlicedTile& tile, const SlicedGroup* groups, const ShortsTile& to, const BitSlice& slice);
 };
 
 }  // namespace bitwright

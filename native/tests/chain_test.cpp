@@ -114,7 +114,7 @@ class Layer {
   void shorts() {
     const uint32_t act = below(r_, 3), stores = between(r_, 1, 3);
     StepInfo& s = step(StepKind::kFixed);
-    s.a = ints(-32768, 32767), s.b = ints(-32768, 32767), s.n = below(r_, 5) | below(r_, 3) << 8;
+    s.a = ints(-32768, 32767), s.b = ints(-32768, 32767), s.n = (below(r_, 4) == 0 ? below(r_, 16) : below(r_, 5)) | below(r_, 4) << 8;
     if (below(r_, 3) != 0) step(StepKind::kAddI16).value = map(DType::kI16, read_);
     if (act == 2) step(StepKind::kBiasI16).b = ints(-32768, 32767);
     if (act > 0) step(StepKind::kPreluI16).a = ints(-32768, 32767), op_->steps.back().n = 0;
@@ -142,7 +142,7 @@ struct Run {
     for (const ValueInfo& v : layer.model()->values) views.push_back({memory.as<uint8_t>() + v.offset, layer.model()->arena_bytes / 4});
     for (size_t i = 0; i < samples * layer.model()->arena_bytes / 4; ++i) memory.as<uint32_t>()[i] = memory_of_sample[i];
     AlignedBuffer scratch(prepared->scratch_bytes * pool.threads()), shared(prepared->shared_bytes);
-    std::vector<Step> steps(prepared->step_count);
+    std::vector<Step> steps(prepared->max_steps);
     run_op({prepared.get(), views.data(), samples, &pool, scratch.as<uint8_t>(), steps.data(), shared.as<uint8_t>()}, 0);
   }
 };
