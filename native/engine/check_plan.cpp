@@ -1,4 +1,4 @@
-// The memory plan: who writes a value, how long it lives, that no two living values share bytes.
+// The memory plan: who writes a value, how long it lives, that no two living values share bytes, but for a sum that is stored where its summand was.
 #include <algorithm>
 #include <map>
 
@@ -73,6 +73,25 @@ std::vector<Life> lives(const Model& model) {
   return life;
 }
 
+// Whether op i may store `heir` in the place of `old`: a BCONV, which adds each element of `old`, that nobody reads again, before it stores the
+// same element of `heir`.
+bool takes_place(const Model& model, const std::vector<Life>& life, int64_t i, uint32_t old, uint32_t heir) {
+  const ValueInfo &from = model.values[old], &to = model.values[heir];
+  if (i < 0 || life[old].first < 0 || life[old].last != i || to.is_output || model.version_minor < 1) return false;
+  if (from.offset != to.offset || from.dtype != to.dtype || from.dims != to.dims) return false;
+  const OpInfo& op = model.ops[static_cast<size_t>(i)];
+  if (op.opcode != Opcode::kBconv || op.in == old) return false;
+  bool added = false, stored = false;
+  for (const StepInfo& s : op.steps) {
+    if (s.reads() && s.value == old) {
+      if (added || (s.kind != StepKind::kAdd && s.kind != StepKind::kAddI16)) return false;
+      added = true;
+    }
+    if ((s.kind == StepKind::kStore || s.kind == StepKind::kStoreI16) && s.value == heir) stored = added;
+  }
+  return added && stored;
+}
+
 }  // namespace
 
 void check_plan(const Model& model) {
@@ -85,9 +104,16 @@ void check_plan(const Model& model) {
   std::map<uint64_t, uint32_t> living;  // arena offset -> value
   size_t dead = 0;
   for (uint32_t id : births) {
-    for (; life[deaths[dead]].last < life[id].first; ++dead) living.erase(model.values[deaths[dead]].offset);
+    for (; life[deaths[dead]].last < life[id].first; ++dead) {
+      const auto it = living.find(model.values[deaths[dead]].offset);
+      if (it != living.end() && it->second == deaths[dead]) living.erase(it);  // else another value has its place
+    }
     const ValueInfo& v = model.values[id];
     const auto after = living.lower_bound(v.offset);
+    if (after != living.end() && takes_place(model, life, life[id].first, after->second, id)) {
+      after->second = id;
+      continue;
+    }
     uint32_t other = kNone;
     if (after != living.end() && after->first < v.offset + v.bytes) other = after->second;
     if (after != living.begin()) {

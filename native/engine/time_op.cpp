@@ -43,13 +43,16 @@ std::vector<std::vector<uint64_t>> Session::time_variants(size_t op, uint32_t sa
   const Model& m = model();
   if (op >= m.ops.size()) fail(Status::kArgument, "op ", op, ": the model has ", m.ops.size());
   if (samples == 0) fail(Status::kArgument, "the batch is empty: there is nothing to time");
-  std::map<uint32_t, AlignedBuffer> memory;
+  std::map<uint64_t, AlignedBuffer> memory;  // by place: a sum may be stored where its summand was
   std::vector<View> views(m.values.size());
   for (const auto& ids : {m.ops[op].reads(), m.ops[op].writes()})
     for (uint32_t id : ids) {
       const ValueInfo& v = m.values[id];
-      const auto [at, fresh] = memory.emplace(id, AlignedBuffer());
-      if (!fresh) continue;
+      const auto [at, fresh] = memory.emplace(v.offset, AlignedBuffer());
+      if (!fresh) {
+        views[id] = {at->second.data(), v.bytes / 4};
+        continue;
+      }
       at->second = AlignedBuffer(v.bytes * samples + 64, true);  // kernels may read some bytes behind a value
       make_up(v, samples, at->second.as<uint8_t>());
       views[id] = {at->second.data(), v.bytes / 4};

@@ -277,6 +277,24 @@ class BConv(Op):
         """Whether every channel is a group of its own while the input's bits are packed as one group."""
         return self.geometry.groups > 1 and self.inp.groups == 1 and self.inp.planes == 1
 
+    @property
+    def in_place(self) -> tuple[Value, Value] | None:
+        """A value that the op adds and one alike that it stores behind that, element by element: if nobody reads the
+        first one later, both may have the same place."""
+        for k, s in enumerate(self.steps):
+            old = s.value
+            if s.kind not in (StepKind.ADD, StepKind.ADD_I16) or old is None or old.is_input or old.is_output:
+                continue
+            if sum(v is old for v in self.reads()) > 1:
+                continue
+            for later in self.steps[k + 1 :]:
+                new = later.value
+                if later.kind not in (StepKind.STORE, StepKind.STORE_I16) or new is None or new.is_output:
+                    continue
+                if (new.dtype, new.dims) == (old.dtype, old.dims):
+                    return old, new
+        return None
+
 
 @dataclass(eq=False)
 class FConv(Op):
@@ -385,7 +403,11 @@ class Program:
             isinstance(op, QConv) or (isinstance(op, BConv) and op.depthwise) or (isinstance(op, Copy) and op.one_pixel)
             for op in self.ops
         )
-        return int(new_value or new_step or new_op)
+        in_place = any(
+            isinstance(op, BConv) and op.in_place is not None and op.in_place[0].offset == op.in_place[1].offset
+            for op in self.ops
+        )
+        return int(new_value or new_step or new_op or in_place)
 
     def values(self) -> list[Value]:
         """Every value: inputs and outputs first, then in the order in which the ops write them. The index is the
