@@ -218,7 +218,8 @@ uint64_t Pool::take_parts(unsigned thread, uint32_t tag, uint64_t known) {
   for (unsigned k = 0; k < members; ++k) {
     const unsigned lane = (thread % 2 == 0 ? thread + k : thread + members - k) % members;
     std::atomic<uint64_t>& word = lanes_[lane].span;
-    if (k != 0) known = 0;
+    // A look before it writes, except at its neighbour's: when a job of many threads ends, all look everywhere.
+    if (k != 0) known = k == 1 ? 0 : word.load(std::memory_order_acquire);
     for (;;) {
       Span span = Span::unpack(known);
       uint64_t after = known;  // takes none: then this learns what the word is, and brings its cache line to be written
@@ -231,7 +232,7 @@ uint64_t Pool::take_parts(unsigned thread, uint32_t tag, uint64_t known) {
         after = span.pack();
       }
       if (!word.compare_exchange_strong(known, after, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
-      if (part.size() == 0) break;  // the word is 0
+      if (part.size() == 0) break;  // the word is 0: no cells
       known = after;
       const uint64_t now = do_part(part.begin, part.end, thread, thread != 0 && sum == 0);
       sum += now;

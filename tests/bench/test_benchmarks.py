@@ -39,7 +39,7 @@ def test_two_threads_and_two_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     for row in rows:
         assert float(str(row["one_us"])) > 0
         assert float(str(row["ratio"])) > 0
-        assert float(str(row["machine"])) > 0
+        assert float(str(row["limit"])) > 0
 
 
 def test_throughput_measures_the_engine_without_peers(tmp_path: Path) -> None:
