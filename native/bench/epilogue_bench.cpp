@@ -139,7 +139,7 @@ struct Problem {
             const float* f = a.data() + channel;
             const int16_t* s = a16.data() + channel;
             if (mode == kFloatTile)
-              k.floats(tile, {float_rows.data(), nullptr, f, f, nullptr, f, nullptr, f, residual.data() + at, out.data() + at, bits.data() + word, nullptr, c, (c + 31) / 32});
+              k.floats(tile, {float_rows.data(), 1, nullptr, f, f, nullptr, f, nullptr, f, residual.data() + at, out.data() + at, bits.data() + word, nullptr, c, (c + 31) / 32});
             else
               k.shorts(tile, {short_rows.data(), s, s, nullptr, s, nullptr, s, residual16.data() + at, out16.data() + at, bits.data() + word, nullptr, c, (c + 31) / 32, 2, 0});
             continue;

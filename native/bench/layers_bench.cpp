@@ -31,7 +31,7 @@ struct Prepared {
   std::vector<Step> steps;
   Prepared(const std::shared_ptr<const Model>& model, const Kernels& kernels)
       : prepared(prepare(model, kernels)), memory(model->arena_bytes, true), scratch(prepared->scratch_bytes), shared(prepared->shared_bytes),
-        steps(prepared->max_steps) {
+        steps(prepared->step_count) {
     std::mt19937 random(2);
     for (const ValueInfo& v : model->values) views.push_back({memory.as<uint8_t>() + v.offset, v.bytes / 4});
     for (size_t i = 0; i < model->values[0].bytes / 4; ++i) static_cast<uint32_t*>(views[0].data)[i] = random();

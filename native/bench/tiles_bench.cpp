@@ -124,7 +124,7 @@ struct Prepared {
   std::vector<Step> steps;
   std::vector<uint64_t> ns;
   Prepared(const std::shared_ptr<const Model>& model, const Kernels& kernels, const Choices& choices, unsigned threads)
-      : prepared(prepare(model, kernels, choices)), scratch(prepared->scratch_bytes * threads), shared(prepared->shared_bytes), steps(prepared->max_steps) {}
+      : prepared(prepare(model, kernels, choices)), scratch(prepared->scratch_bytes * threads), shared(prepared->shared_bytes), steps(prepared->step_count) {}
   uint64_t run(Pool& pool, std::vector<View>& views) {
     const auto start = std::chrono::steady_clock::now();
     run_op({prepared.get(), views.data(), 1, &pool, scratch.as<uint8_t>(), steps.data(), shared.as<uint8_t>()}, 0);

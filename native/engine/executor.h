@@ -20,7 +20,7 @@ struct RunContext {
   uint32_t samples = 0;
   Pool* pool = nullptr;
   uint8_t* scratch = nullptr;  // threads * prepared->scratch_bytes
-  Step* steps = nullptr;       // prepared->max_steps, of each thread that runs bands: room for the running op's, so that a run allocates nothing
+  Step* steps = nullptr;       // prepared->step_count, of each thread that runs bands: so that a run allocates nothing
   uint8_t* shared = nullptr;   // prepared->shared_bytes, 64-byte aligned
   uint32_t first = 0;          // the first of the samples
   // A band (executor_bands.h) runs within one thread: of one sample, these pixels of the op's output. No end: all pixels of all samples.

@@ -109,7 +109,7 @@ void Bands::run(const RunContext& run, size_t index, uint8_t* memory, uint64_t* 
     part.first = run.first + static_cast<uint32_t>(sample);
     part.samples = 1;
     part.scratch += thread * run.prepared->scratch_bytes;
-    part.steps += thread * run.prepared->max_steps;
+    part.steps += thread * run.prepared->step_count;
     const uint32_t begin = first * height / cells, end = last * height / cells;
     if (!maxima) return rows(part, begin, end, memory + thread * thread_bytes_);
     const uint64_t from = ns ? now_ns() : 0;

@@ -22,20 +22,19 @@ const T* from(const T* p, uint32_t channel) {
   return p == nullptr ? nullptr : p + channel;
 }
 
-void set_constants(FloatsTile& t, const PreparedChain& chain, const ChainPlan& plan, uint32_t channel) {
-  const bool scaled = plan.head == Head::kScaleAffine, none = plan.head == Head::kNone;
-  t.scale = scaled ? chain.first.data() + channel : nullptr;
-  t.a = (scaled ? plan.a : chain.first.data()) + channel;
-  t.b = (none ? chain.no_offset.data() : plan.b) + channel;
+void set_constants(FloatsTile& t, const ChainPlan& plan, int32_t slope, uint32_t channel) {
+  t.step = static_cast<float>(slope);
+  t.scale = from(plan.scale, channel), t.a = from(plan.a, channel), t.b = from(plan.b, channel);
   t.before = from(plan.before, channel), t.slope = from(plan.slope, channel), t.after = from(plan.after, channel);
   t.threshold = from(plan.threshold, channel);
 }
 
-void set_constants(ShortsTile& t, const PreparedChain&, const ChainPlan& plan, uint32_t channel) {
+void set_constants(ShortsTile& t, const ChainPlan& plan, int32_t slope, uint32_t channel) {
   t.factor = plan.factor + channel, t.offset = plan.offset + channel;
   t.before = from(plan.before16, channel), t.slope = from(plan.slope16, channel), t.after = from(plan.after16, channel);
   t.threshold = from(plan.threshold16, channel);
   t.doublings = plan.doublings;
+  t.shift = plan.shift + static_cast<uint32_t>(slope - 1);
 }
 
 }  // namespace
@@ -44,8 +43,7 @@ template <class Tile>
 Tile chain_tile(const PreparedOp& op, const Step* steps, uint32_t channel) {
   Tile t{};
   set_values(t, *op.plan, steps, channel);
-  set_constants(t, *op.chain, *op.plan, channel);
-  if constexpr (std::is_same_v<Tile, ShortsTile>) t.shift = op.plan->shift + static_cast<uint32_t>(op.slope - 1);
+  set_constants(t, *op.plan, op.slope, channel);
   return t;
 }
 

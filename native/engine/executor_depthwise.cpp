@@ -28,10 +28,12 @@ void run_phases(const RunContext& run, const OpInfo& info, const PreparedOp& op,
   const PhasedMap& map = *own.phases;
   const uint32_t words = run.prepared->model->values[info.in].words();
   const uint32_t *flip = own.flip_and_real.as<uint32_t>(), *real = flip + own.lanes;
-  const auto compute = [&](uint32_t* arranged, uint32_t band, uint32_t samples) {
-    const DepthwiseRun pieces{arranged, map.taps().data(), map.positions(band, samples), op.taps, words, op.weights.as<uint32_t>()};
-    const uint32_t* bound_of = own.bound_of.empty() ? nullptr : own.bound_of.data() + size_t{band} * own.blocks;
-    op.kernels.depthwise->bits(arranged + map.arranged_words(), words, pieces, {own.bounds.as<uint32_t>(), flip, real, bound_of});
+  const uint32_t block = op.kernels.depthwise->block / words;
+  const auto compute = [&](uint32_t* arranged, uint32_t band, uint32_t begin, uint32_t end) {
+    const size_t at = size_t{begin} * words;
+    const DepthwiseRun pieces{arranged + at, map.taps().data(), end - begin, op.taps, words, op.weights.as<uint32_t>()};
+    const uint32_t* bound_of = own.bound_of.empty() ? nullptr : own.bound_of.data() + size_t{band} * own.blocks + begin / block;
+    op.kernels.depthwise->bits(arranged + map.arranged_words() + at, words, pieces, {own.bounds.as<uint32_t>(), flip, real, bound_of});
   };
   const auto copy = [&](const uint32_t* arranged, size_t position, size_t pixels, uint32_t* out) {
     const uint32_t* from = arranged + map.arranged_words() + position * words;
@@ -41,7 +43,7 @@ void run_phases(const RunContext& run, const OpInfo& info, const PreparedOp& op,
     }
     for (size_t x = 0; x < pixels; ++x) std::copy_n(from + x * words, words, out + x * to.pixel_stride);
   };
-  run_bands(run, run.views[info.in], map, to, compute, copy);
+  run_bands(run, run.views[info.in], map, to, block, compute, copy);
 }
 
 }  // namespace

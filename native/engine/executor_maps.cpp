@@ -72,8 +72,7 @@ void unpack_row(float* row, const uint32_t* pixel, const ValueInfo& v, uint32_t 
 // Elements of a float map in rows of channel_block, the last one shorter.
 void run_flat_map(const RunContext& run, const PreparedOp& op, const View& view, size_t elements) {
   const uint32_t width = op.channel_block, block = op.pixel_block;
-  StepList steps(run, op);
-  steps.set_pixel_stride(width);
+  const StepList steps(run, op, width);
   const EpilogueKernel& epilogue = *run.prepared->kernels.epilogue;
   const size_t rows = elements / width, blocks = (rows + block - 1) / block, items = blocks + (elements % width != 0 ? 1 : 0);
   const auto body = [&](size_t item, unsigned) {

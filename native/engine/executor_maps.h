@@ -1,6 +1,8 @@
 // The ops without a micro-kernel of their own: pooling, elementwise, copies, embedding.
 #pragma once
 
+#include <optional>
+
 #include "executor.h"
 
 namespace bitwright {
@@ -8,10 +10,8 @@ namespace bitwright {
 // An op's steps with the addresses of this run, in the run's memory: one at a time.
 class StepList {
  public:
-  StepList(const RunContext& run, const PreparedOp& op);
-  void set_pixel_stride(size_t elements) {
-    for (size_t k = 0; k < size_; ++k) steps_[k].value.pixel_stride = elements;
-  }
+  // pixel_stride: in elements, in place of the values' own.
+  StepList(const RunContext& run, const PreparedOp& op, std::optional<size_t> pixel_stride = {});
   const Step* data() const { return steps_; }
   size_t size() const { return size_; }
 

@@ -1,12 +1,13 @@
 #include "phased_map.h"
 
 #include <algorithm>
-#include <type_traits>
+#include <utility>
 
 namespace bitwright {
 namespace {
 
 constexpr size_t kBandWords = 4096;                // a third of L1: input and output of a band stay there
+constexpr uint64_t kBandPositions = 512, kMostSamples = 64;  // of a band of several samples
 constexpr uint64_t kMostPixels = uint64_t{1} << 24;  // of all bands
 
 }  // namespace
@@ -35,23 +36,33 @@ std::unique_ptr<const PhasedMap> PhasedMap::make(const Problem& problem) {
   l.bands_of_slice_ = (out[1] + l.rows_ - 1) / l.rows_;
   const uint32_t arranged_rows = l.rows_ + height.reach;
   const size_t line_pixels = size_t{arranged_rows} * l.pitch_ + (row - l.pitch_);
-  l.band_pixels_ = lines * line_pixels;
-  if (l.band_pixels_ * l.bands() > kMostPixels || l.band_pixels_ * words > kMostPixels) return nullptr;
-  // Pixels in the padding would differ from their places in the next sample.
-  bool padded = false;
-  for (int k = 0; k < 3; ++k) padded = padded || g.pad_begin[k] != 0 || g.pad_end[k] != 0;
-  if (g.taps() == 1 && l.bands() == 1 && !padded) l.samples_ = static_cast<uint32_t>(std::clamp<uint64_t>(kBandWords / (l.band_pixels_ * words), 1, 64));
-  l.plane_ = l.band_pixels_ * l.samples_;
-  l.arranged_words_ = l.plane_ * words + problem.block;  // a block may read past the end
-  const uint64_t positions = l.samples_ > 1 ? l.most_positions() : (l.rows_ - 1) * l.pitch_ + out[2];
-  const uint64_t blocks = (positions + problem.block - 1) / problem.block;
-  const uint64_t arranged = l.band_pixels_ * (l.planar_ ? 2 * words : words + 1), written = l.rows_ * (10 + out[2] * problem.pixel_cycles);
-  const uint64_t band = 50 + l.samples_ * (arranged + written) + blocks * problem.block_cycles;
-  l.cycles_ = band * l.bands() / l.samples_;
-  if (l.cycles_ >= problem.cost) return nullptr;
+  l.lines_ = static_cast<uint32_t>(lines);
+  l.line_pixels_ = static_cast<uint32_t>(line_pixels);
+  const size_t band_pixels = lines * line_pixels, of_position = l.planar_ ? 1 : words;
+  if (band_pixels * l.bands() > kMostPixels || band_pixels * words > kMostPixels) return nullptr;
+  l.block_ = problem.block;
+  l.block_cycles_ = problem.block_cycles;
+  if (l.bands() == 1) {
+    const uint64_t most = std::clamp<uint64_t>(std::min(kBandWords / (band_pixels * words), kBandPositions / line_pixels), 1, kMostSamples);
+    const auto each = [&](uint32_t samples) { return l.of_band(samples) / samples; };
+    for (uint32_t samples = 2; samples <= most; ++samples)  // what lies between them may cost more than the blocks that they share save
+      if (each(samples) < each(l.samples_)) l.samples_ = samples;
+  }
+  const bool apart = l.samples_ > 1;  // the lines of a sample; what an arrangement overwrites behind the last sample's lies between them
+  l.line_ = l.samples_ * line_pixels * of_position + (apart ? kArrangeLanes : 0);
+  l.plane_ = lines * l.line_ + kArrangeLanes;
+  l.arranged_words_ = l.plane_ * (l.planar_ ? words : 1) + problem.block * of_position;  // a block may read past the end
+  const uint64_t written = uint64_t{out[0]} * out[1] * ((l.pitch_ == out[2] ? 12 / l.rows_ : 12) + out[2] * problem.pixel_cycles);
+  const auto costs_more = [&](uint64_t arranged) {
+    l.sample_cycles_ = written + arranged;
+    return l.cycles(problem.samples) >= problem.call + problem.samples * problem.cost;
+  };
+  if (costs_more(band_pixels * words * l.bands() / 3)) return nullptr;
 
-  const int64_t padding = int64_t{in[0]} * in[1] * in[2];
-  l.source_.reserve(l.bands() * l.band_pixels_);
+  const int64_t pixels = int64_t{in[0]} * in[1] * in[2];
+  bool padded = false;
+  Arrangement::Problem source{{}, apart ? l.lines_ : 1, apart ? line_pixels : band_pixels, words, l.planar_, 0, -1, problem.kernel};
+  source.source.reserve(l.bands() * band_pixels);
   for (uint32_t b = 0; b < l.bands(); ++b)
     for (uint32_t i = 0; i < g.kernel[0]; ++i)
       for (uint32_t ph : height.phases)
@@ -61,15 +72,27 @@ std::unique_ptr<const PhasedMap> PhasedMap::make(const Problem& problem) {
             const int64_t d = phase_source(g, 0, in[0], depth.phases[depth.phase[i]], b / l.bands_of_slice_ + depth.shift[i]);
             const int64_t h = phase_source(g, 1, in[1], ph, b % l.bands_of_slice_ * l.rows_ + r), w = phase_source(g, 2, in[2], pw, x);
             const bool inside = d >= 0 && h >= 0 && w >= 0;
-            l.source_.push_back(static_cast<int32_t>((inside ? (d * in[1] + h) * in[2] + w : padding) * words));
+            padded = padded || !inside;
+            source.source.push_back(static_cast<int32_t>((inside ? (d * in[1] + h) * in[2] + w : pixels) * words));
           }
+  if (padded) source.padding = static_cast<int32_t>(pixels * words);
+  source.map_words = static_cast<size_t>(pixels + (padded ? 1 : 0)) * words;
+  l.words_of_ = Arrangement(std::move(source));
+  if (costs_more(l.words_of_.cycles())) return nullptr;
   for (uint32_t i = 0; i < g.kernel[0]; ++i)
     for (uint32_t j = 0; j < g.kernel[1]; ++j)
       for (uint32_t k = 0; k < g.kernel[2]; ++k) {
         const size_t line = (size_t{i} * height.phases.size() + height.phase[j]) * width.phases.size() + width.phase[k];
-        l.tap_.push_back(static_cast<int32_t>((line * line_pixels + height.shift[j] * l.pitch_ + width.shift[k]) * (l.planar_ ? 1 : words)));
+        l.tap_.push_back(static_cast<int32_t>(line * l.line_ + (height.shift[j] * l.pitch_ + width.shift[k]) * of_position));
       }
   return own;
+}
+
+uint64_t PhasedMap::of_band(uint32_t samples) const { return 92 + (positions(0, samples) + block_ - 1) / block_ * block_cycles_; }
+
+uint64_t PhasedMap::cycles(uint32_t samples) const {
+  const uint32_t full = samples / samples_, rest = samples % samples_;
+  return 205 + bands() * (full * of_band(samples_) + (rest == 0 ? 0 : of_band(rest))) + samples * sample_cycles_;
 }
 
 uint32_t PhasedMap::rows(uint32_t band) const { return std::min(rows_, out_[1] - band % bands_of_slice_ * rows_); }
@@ -77,24 +100,7 @@ uint32_t PhasedMap::rows(uint32_t band) const { return std::min(rows_, out_[1] -
 uint32_t PhasedMap::first_pixel(uint32_t band) const { return (band / bands_of_slice_ * out_[1] + band % bands_of_slice_ * rows_) * out_[2]; }
 
 void PhasedMap::arrange(const uint32_t* sample, size_t stride, uint32_t samples, uint32_t band, uint32_t* to) const {
-  const int32_t* source = source_.data() + band * band_pixels_;
-  const auto copy = [&](auto words, size_t pixel, size_t word) {
-    for (size_t i = 0; i < band_pixels_; ++i)
-      for (uint32_t w = 0; w < words; ++w) to[i * pixel + w * word] = sample[source[i] + static_cast<int32_t>(w)];
-  };
-  for (uint32_t s = 0; s < samples; ++s, sample += stride, to += band_pixels_ * (planar_ ? 1 : words_)) {
-    if (planar_ && words_ > 1) {
-      copy(words_, 1, plane_);
-      continue;
-    }
-    switch (words_) {
-      case 1: copy(std::integral_constant<uint32_t, 1>(), 1, 1); break;
-      case 2: copy(std::integral_constant<uint32_t, 2>(), 2, 1); break;
-      case 4: copy(std::integral_constant<uint32_t, 4>(), 4, 1); break;
-      case 8: copy(std::integral_constant<uint32_t, 8>(), 8, 1); break;
-      default: copy(words_, words_, 1); break;
-    }
-  }
+  for (uint32_t s = 0; s < samples; ++s) words_of_.fill(sample + s * stride, band, to + s * line_pixels_ * (planar_ ? 1 : words_), line_, plane_);
 }
 
 }  // namespace bitwright

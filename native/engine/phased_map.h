@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "arrangement.h"
 #include "phase_axis.h"
 
 namespace bitwright {
@@ -24,26 +25,29 @@ class PhasedMap {
     uint32_t block;           // positions of a kernel's block
     uint64_t block_cycles;    // roughly, the time of a block
     uint64_t pixel_cycles;    // of writing an output pixel
-    uint64_t cost;            // and of a sample without such a map
+    uint64_t call, cost;      // and of a call and a sample without such a map
+    uint32_t samples;         // of a run, for which it is to cost less
+    Arrangement::Kernel kernel = nullptr;  // that brings words into order
   };
 
   // Null where it would cost more than without, or cannot be (transposed convolutions, tables of more than 64 MiB).
   static std::unique_ptr<const PhasedMap> make(const Problem& problem);
 
-  // A band is some rows of a slice of one sample, or (taps that need no neighbours) several whole samples.
+  // A band is some rows of a slice of one sample, or several whole samples.
   uint32_t bands() const { return out_[0] * bands_of_slice_; }
   uint32_t samples() const { return samples_; }  // of a band, at most
-  uint32_t positions(uint32_t band, uint32_t samples = 1) const { return samples > 1 ? samples * rows_ * pitch_ : (rows(band) - 1) * pitch_ + out_[2]; }
-  uint32_t most_positions() const { return samples_ * rows_ * pitch_; }
-  uint64_t cycles() const { return cycles_; }    // of a sample, roughly
+  uint32_t positions(uint32_t band, uint32_t samples = 1) const { return (samples - 1) * line_pixels_ + (rows(band) - 1) * pitch_ + out_[2]; }
+  uint32_t most_positions() const { return (samples_ - 1) * line_pixels_ + (rows_ - 1) * pitch_ + out_[2]; }
+  uint64_t cycles(uint32_t samples) const;  // roughly
   // Words from an output pixel's position to its taps' [taps], and of a planar map from one word to the next.
   const std::vector<int32_t>& taps() const { return tap_; }
   size_t plane() const { return plane_; }
   size_t arranged_words() const { return arranged_words_; }  // of a band, at most
-  size_t table_bytes() const { return (source_.size() + tap_.size()) * 4; }
+  size_t table_bytes() const { return words_of_.bytes() + tap_.size() * 4; }
 
-  // The output pixel at a position of a sample, or kNone.
+  // The output pixel of a sample at a position, or kNone.
   uint32_t pixel(uint32_t band, uint32_t position) const {
+    position %= line_pixels_;
     const uint32_t y = position / pitch_, x = position % pitch_;
     return y < rows(band) && x < out_[2] ? first_pixel(band) + y * out_[2] + x : kNone;
   }
@@ -54,23 +58,29 @@ class PhasedMap {
   // copy(first position, pixels, first output pixel of the sample, sample) for each row of output.
   template <class Copy>
   void for_rows(uint32_t band, uint32_t samples, const Copy& copy) const {
-    if (pitch_ == out_[2]) {
-      for (uint32_t s = 0; s < samples; ++s) copy(s * rows_ * pitch_, rows(band) * pitch_, first_pixel(band), s);
-      return;
+    for (uint32_t s = 0; s < samples; ++s) {
+      const size_t position = size_t{s} * line_pixels_;
+      if (pitch_ == out_[2]) {
+        copy(position, rows(band) * pitch_, first_pixel(band), s);
+        continue;
+      }
+      for (uint32_t y = 0; y < rows(band); ++y) copy(position + y * pitch_, out_[2], first_pixel(band) + y * out_[2], s);
     }
-    for (uint32_t y = 0; y < rows(band); ++y) copy(y * pitch_, out_[2], first_pixel(band) + y * out_[2], 0);
   }
 
  private:
+  uint64_t of_band(uint32_t samples) const;   // cycles of its blocks
   uint32_t rows(uint32_t band) const;         // of output
   uint32_t first_pixel(uint32_t band) const;  // of output
 
   std::array<uint32_t, 3> out_{};
   uint32_t words_ = 1, samples_ = 1, rows_ = 1, bands_of_slice_ = 1, pitch_ = 0;
+  uint32_t lines_ = 1, line_pixels_ = 1;  // of an arranged sample; the lines of the samples of a band lie side by side
   bool planar_ = false;
-  uint64_t cycles_ = 0;
-  size_t band_pixels_ = 0, plane_ = 0, arranged_words_ = 0;  // band_pixels_: arranged, of one sample
-  std::vector<int32_t> source_;  // [bands][band_pixels_]: words from the sample's first
+  uint64_t block_cycles_ = 0, sample_cycles_ = 0;  // sample_cycles_: beside its blocks
+  uint32_t block_ = 1;
+  size_t line_ = 0, plane_ = 0, arranged_words_ = 0;  // line_: words from one to the next
+  Arrangement words_of_;  // a run of each band; of several samples' lines each by itself
   std::vector<int32_t> tap_;
 };
 

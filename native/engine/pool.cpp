@@ -25,7 +25,7 @@ namespace {
 
 // How long a worker spins after its last job: while a run is on, its next op may come after a short one that is not shared; between two runs
 // the caller may be about to start the next.
-constexpr int64_t kSpinBusy = 300'000, kSpinIdle = 50'000;  // ns
+constexpr int64_t kSpinBusy = 300'000, kSpinIdle = 200'000;  // ns
 constexpr int64_t kCrowded = 2'000'000;                     // ns that two overlapping runs are remembered
 constexpr int kSpinsPerLook = 32;                           // between looks at the clock
 constexpr int kSpinsAtEnd = 200;                            // before a caller yields the CPU to a worker that was interrupted

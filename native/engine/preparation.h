@@ -46,7 +46,10 @@ class Preparation {
   void charge_weights(uint64_t bytes);
   void scratch(uint64_t bytes) { result_->scratch_bytes = std::max<size_t>(result_->scratch_bytes, round_up(bytes, 64)); }
   void shared(uint64_t bytes);
-  void count_steps(size_t steps) { result_->max_steps = std::max(result_->max_steps, steps); }
+  void place_steps(PreparedOp& p) {
+    p.steps_at = result_->step_count;
+    result_->step_count += p.steps.size();
+  }
 
   void plan(PreparedOp& p, uint32_t channels);
   void cut(const OpInfo& op, PreparedOp& p, uint32_t panel, uint32_t mr, uint32_t groups);

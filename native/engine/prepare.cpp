@@ -69,7 +69,7 @@ void steps(Preparation& all, const OpInfo& op, PreparedOp& p) {
     }
     p.steps.push_back(out);
   }
-  all.count_steps(p.steps.size());
+  all.place_steps(p);
   shorts(all, op, p);
   if (p.steps.empty()) return;
   p.flat = is_flat(all, op);

@@ -62,15 +62,27 @@ struct PreparedPixels {
   AlignedBuffer origins;              // [panels][16][classes]: -1 - limit
   std::vector<uint32_t> flip;         // [panels]
   std::vector<uint32_t> place;        // [panels]: the bit of an output pixel where a panel's begin
+  uint64_t cycles_without[2] = {UINT64_MAX, 0};  // roughly, of a call and a sample with the channels in the lanes; UINT64_MAX where that is not possible
+  size_t rows_at = 0, bits_at = 0;    // where in a thread's scratch, in words: of a block, of a band
   size_t origin_count() const { return size_t{16} * classes; }
+};
+
+// Bits of panels that share words of the output (joined_bits.h).
+struct JoinedBits {
+  struct Run {
+    uint32_t from, to;  // words of the row and of the output pixel
+    uint32_t down, up;  // shifts
+    uint32_t mask;      // of the bits once they are down
+  };
+  std::vector<Run> runs;
+  std::vector<uint32_t> flip;  // of an output pixel
+  uint32_t panel_words = 1, row_words = 0;
 };
 
 // A binary or float convolution whose kernel takes the whole chain of steps in registers (FloatsTile, ShortsTile).
 struct PreparedChain {
   bool fixed = false;
   AlignedBuffer origin;         // [row_classes][rows_stride] floats or int16; none of a float convolution
-  std::vector<float> first;     // the first factor of a float chain: with the accumulator's slope
-  std::vector<float> no_offset; // a chain without AFFINE
 };
 
 // A float convolution by minimal filtering; PreparedOp::weights are its transformed ones.
@@ -111,6 +123,7 @@ struct PreparedOp {
   uint32_t item_pixels = 0;       // see Choice
   unsigned threads = 0;
   std::vector<PreparedStep> steps;
+  size_t steps_at = 0;             // where they lie among those of all ops
   // Convolutions
   std::shared_ptr<const Table> table;
   Cut cut;
@@ -122,6 +135,8 @@ struct PreparedOp {
   uint32_t planes = 1;            // BCONV: of its input; counts of the planes are summed
   size_t plane_scratch = 0;       // where a thread's scratch is free behind the tiles and rows: the counts of one plane
   bool fused_bits = false;        // the kernel itself takes the threshold
+  bool tiles_apart = false;       // no tile has pixels of two samples
+  JoinedBits joined;              // the same for panels whose bits share words; or without runs
   bool threshold = false;
   int32_t slope = 2;
   AlignedBuffer rows;             // int32 [classes][row_stride]: count limits (threshold) or origins, by absolute channel; QCONV: one row
@@ -129,7 +144,7 @@ struct PreparedOp {
   uint32_t row_classes = 0;
   const uint32_t* flip = nullptr;
   std::unique_ptr<const PreparedSliced> sliced;  // or null: the popcount kernel
-  std::unique_ptr<const PreparedPixels> pixels;  // or null; the executor decides by the number of pixels
+  std::unique_ptr<const PreparedPixels> pixels;  // or null
   std::unique_ptr<const PreparedChain> chain;    // or null
   uint32_t fill = 0;              // what the padding pixel holds: 0 or all ones (cut to the real channels)
   std::unique_ptr<const PreparedMinimal> minimal;  // or null: the direct sum
@@ -156,7 +171,7 @@ struct PreparedModel {
   Kernels kernels;
   std::vector<PreparedOp> ops;
   size_t scratch_bytes = 0;   // of one thread, a multiple of 64
-  size_t max_steps = 0;       // of an op
+  size_t step_count = 0;      // of all ops
   size_t shared_bytes = 0;    // of all threads together: right sides of products
   uint64_t bytes = 0;         // weights, tables and rows held
   uint64_t weight_bytes = 0;  // packed weights alone

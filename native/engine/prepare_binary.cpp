@@ -1,11 +1,13 @@
 #include <algorithm>
 #include <numeric>
 
+#include "joined_bits.h"
 #include "prepare_chain.h"
 #include "prepare_depthwise.h"
 #include "prepare_layers.h"
 #include "prepare_pixels.h"
 #include "prepare_sliced.h"
+#include "split.h"
 
 namespace bitwright {
 namespace {
@@ -97,9 +99,16 @@ void depthwise(Preparation& all, const OpInfo& op, PreparedOp& p, const ValueInf
   if (const auto& map = p.bit_depthwise->phases) all.scratch((map->arranged_words() + size_t{map->most_positions()} * words) * 4);
 }
 
+// Whether tiles should end with the samples. The addresses of pixels of one sample cost about a cycle less a tap; a tile's weights, as vectors of 16 channels,
+// about one each, and it has some 3 more of its own a word (Zen 5).
+bool tiles_apart(const PreparedOp& p) {
+  const uint64_t pixels = p.table->pixels, mr = p.binary->mr, empty = (pixels + mr - 1) / mr * mr - pixels;
+  return pixels > 1 && empty * p.depth * (p.binary->panel / 16 + 3) <= std::min(pixels, mr) * mr;
+}
+
 void add_chain(Preparation& all, const OpInfo& op, PreparedOp& p, const SlicedKernel* sliced) {
   p.chain = make_chain(p, op.out_channels, sliced);
-  if (p.chain) all.charge(p.chain->origin.size() + (p.chain->first.size() + p.chain->no_offset.size()) * 4);
+  if (p.chain) all.charge(p.chain->origin.size());
 }
 
 }  // namespace
@@ -123,8 +132,9 @@ void prepare_binary(Preparation& all, const OpInfo& op, PreparedOp& p) {
   const auto* canonical = all.constant<uint32_t>(op.weight);
   const bool exact_zero = op.low == 0 && op.geometry.pad_mode == PadMode::kZero;
   auto sliced = make_sliced(op, p, in, dense, !exact_zero);
-  const BinaryKernel* in_lanes = !sliced && suits_pixels_in_lanes(op, p, exact_zero ? p.table->classes() : 1) ? with_pixels_in_lanes(kernel) : nullptr;
-  auto map = in_lanes ? map_of_pixels(op, p, in, dense) : nullptr;
+  const uint32_t classes = exact_zero ? p.table->classes() : 1;
+  const BinaryKernel* in_lanes = !sliced && suits_pixels_in_lanes(op, p, classes) ? with_pixels_in_lanes(kernel) : nullptr;
+  auto map = in_lanes ? map_of_pixels(op, p, in, dense, classes) : nullptr;
   p.binary = kernel = map ? in_lanes : fitting_tile(kernel, p);
   rows(all, op, p, int64_t{in.group_channels()} * (p.depth / in.words()), in.top(), [&](uint32_t c, uint32_t t) {
     const uint32_t* w = canonical + (size_t{c} * p.taps + t) * p.depth;
@@ -142,6 +152,12 @@ void prepare_binary(Preparation& all, const OpInfo& op, PreparedOp& p) {
   }
   if (p.threshold) p.flip = p.steps[0].step.flip;
   p.fused_bits = !sliced && p.threshold && kernel->bits && !p.wide && !p.cut.whole_rows && (p.cut.panels_per_unit == 1 || p.cut.panels_per_group == 1);
+  p.tiles_apart = tiles_apart(p);
+  if (!sliced && !map && p.threshold && kernel->bits && !p.wide && p.cut.whole_rows) {
+    p.joined = join_bits(p, op.out_channels);
+    all.charge(p.joined.runs.size() * sizeof(JoinedBits::Run) + p.joined.flip.size() * 4);
+    all.scratch(uint64_t{kChunk} * p.joined.row_words * 4);
+  }
   if (sliced && sliced->bits) slice_limits(all, op, p, *sliced);
   p.sliced = std::move(sliced);
   if (map) pixels_in_lanes(all, op, p, std::move(map));

@@ -1,6 +1,5 @@
 #include "prepare_chain.h"
 
-#include <cmath>
 #include <cstdlib>
 
 namespace bitwright {
@@ -10,29 +9,15 @@ constexpr uint32_t kFewestPixels = 16;          // tiles end with a sample: with
 constexpr int32_t kLargest = 1 << 22;           // of counts and origins, for exact floats
 constexpr float kBase = 8388608.0f;             // 2^23, where a float's last bit is 1
 
-// What a kernel subtracts a count from, as floats; false if a difference would not be exact.
+// What a kernel subtracts slope * (2^23 + count) from, as floats; false if that would not be exact.
 bool float_origins(const PreparedOp& op, uint32_t channels, PreparedChain& chain) {
   chain.origin = AlignedBuffer(size_t{op.row_classes} * op.rows_stride * sizeof(float), true);
   for (uint32_t k = 0; k < op.row_classes; ++k)
     for (uint32_t c = 0; c < channels; ++c) {
       const int32_t origin = op.rows.as<int32_t>()[k * op.rows_stride + c];
       if (origin % op.slope != 0 || std::abs(origin) >= kLargest) return false;
-      chain.origin.as<float>()[k * op.rows_stride + c] = kBase + static_cast<float>(origin / op.slope);
+      chain.origin.as<float>()[k * op.rows_stride + c] = static_cast<float>(op.slope) * (kBase + static_cast<float>(origin / op.slope));
     }
-  return true;
-}
-
-// (x / slope) * (slope * a) is x * a, rounded alike, if slope * a is exact.
-bool first_factor(const PreparedOp& op, uint32_t channels, PreparedChain& chain) {
-  const ChainPlan& plan = *op.plan;
-  const float* from = plan.head == Head::kScaleAffine ? plan.scale : plan.a;
-  const auto slope = static_cast<float>(op.slope);
-  chain.first.assign(op.rows_stride, slope);
-  for (uint32_t c = 0; from != nullptr && c < channels; ++c) {
-    chain.first[c] = slope * from[c];
-    if (std::isinf(chain.first[c]) && !std::isinf(from[c])) return false;
-  }
-  if (plan.head == Head::kNone) chain.no_offset.assign(op.rows_stride, 0.0f);  // an accumulator is never -0
   return true;
 }
 
@@ -61,12 +46,12 @@ std::unique_ptr<const PreparedChain> make_chain(const PreparedOp& op, uint32_t c
     short_origins(op, channels, *chain);
   } else {
     if (!takes_floats || !op.plan->usual() || uint64_t{op.taps} * op.depth * 32 >= kLargest) return nullptr;
-    if (!float_origins(op, channels, *chain) || !first_factor(op, channels, *chain)) return nullptr;
+    if (!float_origins(op, channels, *chain)) return nullptr;
   }
   return chain;
 }
 
-std::unique_ptr<const PreparedChain> make_float_chain(const PreparedOp& op, uint32_t channels) {
+std::unique_ptr<const PreparedChain> make_float_chain(const PreparedOp& op) {
   constexpr uint32_t kFewestInputs = 4;  // of a tap: for fewer the kernel has loops of its own
   const FloatKernel& kernel = *op.kernels.floats;
   const Cut& cut = op.cut;
@@ -74,10 +59,7 @@ std::unique_ptr<const PreparedChain> make_float_chain(const PreparedOp& op, uint
   if (!op.plan || op.plan->fixed || !op.plan->usual() || op.plan->head == Head::kNone) return nullptr;
   if (cut.whole_rows || cut.panels_per_unit != 1 || cut.group_outputs % cut.panel != 0) return nullptr;
   if (op.kernels.epilogue != find_epilogue_kernel(kernel.isa)) return nullptr;  // another one was asked for
-  auto chain = std::make_unique<PreparedChain>();
-  const float* first = op.plan->head == Head::kScaleAffine ? op.plan->scale : op.plan->a;
-  chain->first.assign(first, first + channels);
-  return chain;
+  return std::make_unique<PreparedChain>();
 }
 
 }  // namespace bitwright

@@ -11,6 +11,6 @@ namespace bitwright {
 std::unique_ptr<const PreparedChain> make_chain(const PreparedOp& op, uint32_t channels, const SlicedKernel* sliced);
 
 // The same for a float convolution.
-std::unique_ptr<const PreparedChain> make_float_chain(const PreparedOp& op, uint32_t channels);
+std::unique_ptr<const PreparedChain> make_float_chain(const PreparedOp& op);
 
 }  // namespace bitwright

@@ -75,8 +75,7 @@ void prepare_floats(Preparation& all, const OpInfo& op, PreparedOp& p) {
     p.gather_at = p.plane_scratch;
     all.scratch(p.gather_at + uint64_t{kChunk} * p.gather->row * sizeof(float));
   }
-  p.chain = make_float_chain(p, op.out_channels);
-  if (p.chain) all.charge(p.chain->first.size() * 4);
+  p.chain = make_float_chain(p);
   const auto panel_bytes = [&](uint32_t taps, uint32_t depth) { return kernel->panel_floats(taps, depth) * sizeof(float); };
   if (all.model().constants[op.weight].dtype == ConstType::kF32) {
     const auto* canonical = all.constant<float>(op.weight);

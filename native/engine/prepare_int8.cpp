@@ -120,7 +120,7 @@ void pool_sums(Preparation& all, const OpInfo& op, PreparedOp& p, const OpInfo& 
     }
     first.a = own->factors.data();
   }
-  all.count_steps(own->steps.size());
+  all.place_steps(*own);
   all.plan(*own, op.out_channels);
   p.pooled = std::move(own);
 }

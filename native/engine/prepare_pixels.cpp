@@ -8,8 +8,8 @@ bool suits_pixels_in_lanes(const OpInfo& op, const PreparedOp& p, uint32_t class
   constexpr size_t kMostSteps = 4096, kMostClasses = 64;
   if (!p.threshold || p.planes != 1 || p.taps * p.depth > kMostSteps || classes > kMostClasses) return false;
   const uint32_t groups = op.geometry.groups, outputs = op.out_channels / groups, next_groups = p.steps[0].step.value.groups;
-  if (next_groups > 1 && op.out_channels / next_groups % outputs != 0) return false;  // a panel's bits would be several runs
-  return outputs <= 16 || (groups > 1 && outputs % 32 != 0);
+  const uint32_t of_group = op.out_channels / next_groups;
+  return next_groups <= 1 || of_group % outputs == 0 || (of_group % 16 == 0 && (groups == 1 || outputs % 16 == 0));  // else a panel's bits would be several runs
 }
 
 const BinaryKernel* with_pixels_in_lanes(const BinaryKernel* kernel) {
@@ -20,14 +20,39 @@ const BinaryKernel* with_pixels_in_lanes(const BinaryKernel* kernel) {
   return kernel;
 }
 
-// Cycles roughly as measured, of a block of 16 pixels, and of a pixel with
-// channels in the lanes, where groups that share words go through memory.
-std::unique_ptr<const PhasedMap> map_of_pixels(const OpInfo& op, const PreparedOp& p, const ValueInfo& in, bool dense) {
-  const uint32_t groups = op.geometry.groups, outputs = op.out_channels / groups;
+namespace {
+
+// Both ways' times as fitted to 4000 layers of benchmarks/grid.py's kind that were run in both (Zen 5; 80 % of the fit lie within 10 %), in
+// hundredths of a cycle. With the channels in the lanes, a pixel of a panel costs its end (more where groups share words), a tap its address, a word its counts.
+struct InChannels {
+  uint64_t end, joined, class_of, tap, word;
+};
+constexpr InChannels kOf16{378, 345, 340, 15, 74}, kOf32{620, 400, 230, 16, 149}, kOf64{840, 840, 255, 40, 309};
+constexpr uint64_t kCall = 255, kSampleOfPanel = 1600;
+// With the pixels in the lanes, a block of them: a panel, its words, and the outputs that are computed.
+constexpr uint64_t kPanel = 1850, kPanelWord = 167, kOutputWord = 69, kOutput = 34, kOutputClass = 66;
+
+}  // namespace
+
+uint64_t cycles_without_pixels(const OpInfo& op, const PreparedOp& p, uint32_t classes) {
+  const uint32_t groups = op.geometry.groups, outputs = op.out_channels / groups, panel = p.binary->panel;
+  const uint64_t panels = uint64_t{groups} * ((outputs + panel - 1) / panel), pixels = p.table->pixels;
+  const InChannels& each = panel <= 16 ? kOf16 : panel == 32 ? kOf32 : kOf64;
+  const bool joined = groups > 1 && outputs % 32 != 0;
+  const uint64_t pixel = each.end + (joined ? each.joined : 0) + (classes > 1 ? each.class_of : 0) + p.taps * (each.tap + p.depth * each.word);
+  return (panels * (pixels * pixel + kSampleOfPanel) + (joined ? pixels * 200 : 0)) / 100;
+}
+
+std::unique_ptr<const PhasedMap> map_of_pixels(const OpInfo& op, const PreparedOp& p, const ValueInfo& in, bool dense, uint32_t classes) {
+  const uint32_t groups = op.geometry.groups, outputs = op.out_channels / groups, rest = outputs % 16;
   const uint64_t steps = uint64_t{p.taps} * p.depth, panels = uint64_t{groups} * ((outputs + 15) / 16);
-  const uint64_t block = groups * steps * (2 + outputs) + panels * 35, output_words = p.steps[0].step.value.pixel_stride;
-  const uint64_t pixel = 11 + panels * (steps * 7 / 8 + p.taps * 9 / 8) + (groups > 1 && outputs % 32 != 0 ? panels * 11 : 0);
-  PhasedMap::Problem problem{{}, {1, 1, 1}, {1, 1, 1}, p.depth, true, kPixelLanes, block, output_words == 1 ? 1 : 5 * output_words, pixel * p.table->pixels};
+  const uint64_t computed = uint64_t{groups} * (outputs + (rest > 4 ? rest % 2 : 0));  // see the kernel
+  const uint64_t block = (panels * (kPanel + steps * kPanelWord) + computed * (steps * kOutputWord + kOutput + (classes > 1 ? kOutputClass : 0))) / 100;
+  const uint64_t output_words = p.steps[0].step.value.pixel_stride;
+  // Few outputs have both ways at hand, see run_op.
+  const uint32_t samples = in_both_ways(op, p) ? 8 : 1;
+  PhasedMap::Problem problem{{}, {1, 1, 1}, {1, 1, 1}, p.depth, true, kPixelLanes, block, output_words == 1 ? 1 : 2 + output_words,
+                             kCall, cycles_without_pixels(op, p, classes), samples, (*with_pixels_in_lanes(p.binary)->pixels)->arrange};
   if (!dense) {
     problem.geometry = op.geometry;
     problem.in = {in.dims[0], in.dims[1], in.dims[2]};
@@ -37,9 +62,12 @@ std::unique_ptr<const PhasedMap> map_of_pixels(const OpInfo& op, const PreparedO
   return PhasedMap::make(problem);
 }
 
+bool in_both_ways(const OpInfo& op, const PreparedOp& p) { return p.binary->panel == 16 && op.out_channels / op.geometry.groups <= 16; }
+
 void pixels_in_lanes(Preparation& all, const OpInfo& op, PreparedOp& p, std::unique_ptr<const PhasedMap> phases) {
   const bool one = p.row_classes == 1;
   auto own = std::make_unique<PreparedPixels>();
+  if (in_both_ways(op, p)) own->cycles_without[0] = kCall, own->cycles_without[1] = cycles_without_pixels(op, p, p.row_classes);
   own->kernel = *p.binary->pixels;
   own->phases = std::move(phases);
   const PhasedMap& map = *own->phases;
@@ -69,7 +97,9 @@ void pixels_in_lanes(Preparation& all, const OpInfo& op, PreparedOp& p, std::uni
     }
   for (int32_t tap : map.taps())
     for (uint32_t k = 0; k < p.depth; ++k) own->offsets.push_back(tap + static_cast<int32_t>(k * map.plane()));
-  all.scratch((round_up(map.arranged_words(), 16) + to.pixel_stride * own->positions) * 4);  // the input, and the bits of the band
+  own->rows_at = round_up(map.arranged_words(), 16);
+  own->bits_at = own->rows_at + to.pixel_stride * kPixelLanes;
+  all.scratch((own->bits_at + to.pixel_stride * own->positions + 16) * 4);
   p.pixels = std::move(own);
 }
 

@@ -180,7 +180,7 @@ std::unique_ptr<Session::Arena> Session::take_arena(uint32_t samples) {
   arena->shared = AlignedBuffer(prepared_->shared_bytes);
   arena->views.resize(model().values.size());
   arena->bands = AlignedBuffer(bands_.thread_bytes() * threads());
-  arena->steps.resize(prepared_->max_steps * threads());
+  arena->steps.resize(prepared_->step_count * threads());
   arena->in_place.resize(model().outputs.size());
   for (uint32_t id : model().inputs) arena->external.push_back(contiguous(model().values[id]));
   for (uint32_t id : model().outputs) arena->external.push_back(contiguous(model().values[id]));
@@ -266,7 +266,7 @@ void Session::run_one(size_t op, uint32_t samples, const std::map<uint32_t, void
   std::vector<View> views(m.values.size());
   for (const auto& [id, data] : values) views[id] = {data, m.values[id].bytes / 4};
   const AlignedBuffer scratch(prepared_->scratch_bytes * threads()), shared(prepared_->shared_bytes);
-  std::vector<Step> steps(prepared_->max_steps);
+  std::vector<Step> steps(prepared_->step_count);
   const Pool::Busy busy(pool_);
   run_op({prepared_.get(), views.data(), samples, &pool_, scratch.as<uint8_t>(), steps.data(), shared.as<uint8_t>()}, op);
 }

@@ -57,14 +57,14 @@ std::vector<std::vector<uint64_t>> Session::time_variants(size_t op, uint32_t sa
       make_up(v, samples, at->second.as<uint8_t>());
       views[id] = {at->second.data(), v.bytes / 4};
     }
-  size_t scratch_bytes = 0, shared_bytes = 0, max_steps = 0;
+  size_t scratch_bytes = 0, shared_bytes = 0, step_count = 0;
   for (const auto& p : variants) {
     scratch_bytes = std::max(scratch_bytes, p->scratch_bytes);
     shared_bytes = std::max(shared_bytes, p->shared_bytes);
-    max_steps = std::max(max_steps, p->max_steps);
+    step_count = std::max(step_count, p->step_count);
   }
   const AlignedBuffer scratch(scratch_bytes * threads()), shared(shared_bytes);
-  std::vector<Step> steps(max_steps);
+  std::vector<Step> steps(step_count);
   const Pool::Busy busy(pool_);
   const auto run = [&](const PreparedModel& p) {
     const auto start = std::chrono::steady_clock::now();

@@ -1,7 +1,8 @@
-// Binary convolution with a threshold for AVX-512 with VPOPCNTDQ and VBMI2, lane = output pixel: for layers of few outputs, and for groups whose outputs
-// share words. The map is laid out by phases (phased_map.h), so that 16 pixels' words of a tap are one load; then each output channel costs what it
-// has to, however few there are, its weights being embedded broadcasts from the same panels of 16 channels as bconv16_avx512vpopcnt's. Counts begin
-// at -1 - limit, so that their signs are the bits, to be put wherever they belong in a word.
+// Binary convolution with a threshold for AVX-512 with VPOPCNTDQ and VBMI2, lane = output pixel: for layers of few outputs, for taps of few words (with the
+// channels in the lanes a tap's address is loaded for each pixel) and for groups whose outputs share words. The map is laid out by phases (phased_map.h),
+// so that 16 pixels' words of a tap are one load; then each output channel costs what it has to, however few there are, its weights being embedded
+// broadcasts from the same panels of 16 channels as bconv16_avx512vpopcnt's. Counts begin at -1 - limit, so that their signs are the bits, to be put
+// wherever they belong in a word.
 //
 // Cost per word of 16 pixels: a load, then vpxord, vpopcntd, vpaddd per output: 0.75 cycles on Zen 5; a channel's signs one vpshldd.
 // Measured (Zen 5 server, gcc 12, one core, benchmarks/grid.py, thresholds; in brackets with channels in the lanes): 4
@@ -16,6 +17,9 @@
 #include <immintrin.h>
 
 #include <cstddef>
+#include <type_traits>
+
+#include "arrange_avx512.h"
 
 namespace bitwright {
 namespace {
@@ -55,7 +59,7 @@ void threshold(const PixelBits& job) {
   bits = _mm512_or_si512(bits, _mm512_slli_epi32(upper_bits, kHalf));
   const uint32_t real = (1u << job.outputs) - 1u;
   bits = _mm512_and_si512(_mm512_xor_si512(bits, _mm512_set1_epi32(static_cast<int32_t>(job.flip))), _mm512_set1_epi32(static_cast<int32_t>(real)));
-  const auto put = [](uint32_t* row, Z more) { _mm512_store_si512(row, _mm512_or_si512(_mm512_load_si512(row), more)); };
+  const auto put = [](uint32_t* row, Z more) { _mm512_storeu_si512(row, _mm512_or_si512(_mm512_loadu_si512(row), more)); };
   put(job.rows, _mm512_sll_epi32(bits, _mm_cvtsi32_si128(static_cast<int32_t>(job.shift))));
   if (job.shift + job.outputs > 32) put(job.rows + 16, _mm512_srl_epi32(bits, _mm_cvtsi32_si128(static_cast<int32_t>(32 - job.shift))));
 }
@@ -67,7 +71,34 @@ void bits(const PixelBits& job) {
   by_outputs[job.outputs - 1](job);
 }
 
-const PixelKernel kernel = {bits};
+// Four words of 16 pixels: vector v of the transposed ones has those of pixel 4*l + v in its 128-bit lane l. `first`: of the first pixel.
+BITWRIGHT_INLINE void transpose_four(uint32_t* first, size_t words, Z a, Z b, Z c, Z d) {
+  const Z ab = _mm512_unpacklo_epi32(a, b), cd = _mm512_unpacklo_epi32(c, d), ab2 = _mm512_unpackhi_epi32(a, b), cd2 = _mm512_unpackhi_epi32(c, d);
+  const Z v[4] = {_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd), _mm512_unpacklo_epi64(ab2, cd2), _mm512_unpackhi_epi64(ab2, cd2)};
+  const auto put = [&](auto lane) {
+    BITWRIGHT_UNROLL for (int i = 0; i < 4; ++i, first += words)
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(first), _mm512_extracti32x4_epi32(v[i], decltype(lane)::value));
+  };
+  put(std::integral_constant<int, 0>()), put(std::integral_constant<int, 1>());
+  put(std::integral_constant<int, 2>()), put(std::integral_constant<int, 3>());
+}
+
+// The words that are no whole four come first: what they write behind themselves is written again.
+void transpose(uint32_t* to, const uint32_t* rows, size_t words) {
+  const auto row = [&](size_t w) { return w < words ? _mm512_loadu_si512(rows + w * kPixelLanes) : _mm512_setzero_si512(); };
+  if (words == 2) {
+    const Z low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const Z high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+    _mm512_storeu_si512(to, _mm512_permutex2var_epi32(row(0), low, row(1)));
+    _mm512_storeu_si512(to + 16, _mm512_permutex2var_epi32(row(0), high, row(1)));
+    return;
+  }
+  const size_t fours = words / 4 * 4;
+  if (fours != words) transpose_four(to + fours, words, row(fours), row(fours + 1), row(fours + 2), row(fours + 3));
+  for (size_t w = 0; w < fours; w += 4) transpose_four(to + w, words, row(w), row(w + 1), row(w + 2), row(w + 3));
+}
+
+const PixelKernel kernel = {bits, transpose, arrange};
 
 }  // namespace
 

@@ -132,13 +132,18 @@ struct Vpopcnt {
   static BITWRIGHT_INLINE void count_together(Z (&acc)[P][V], const BinaryTile& tile) {
     const char* w = static_cast<const char*>(tile.weights);
     const size_t taps = tile.taps;
-    const int32_t* fourth[(P + 3) / 4];  // rows of pixels 0, 4, 8, ...
+    const int32_t* fourth[(P + 3) / 4];  // rows of pixels 0, 4, 8, ...: of the tap
     BITWRIGHT_UNROLL for (int j = 0; j < (P + 3) / 4; ++j) fourth[j] = tile.offset[0] + 4 * static_cast<size_t>(j) * taps;
-    for (size_t tap = 0; tap < taps; ++tap) {
-      const size_t column[4] = {tap, tap + taps, tap + 2 * taps, tap + 3 * taps};
+    size_t third = 3 * taps;
+#if BITWRIGHT_GNU_ASM
+    __asm__("" : "+r"(third));  // else gcc counts four columns up in memory
+#endif
+    const size_t column[4] = {0, taps, 2 * taps, third};
+    for (const int32_t* end_tap = fourth[0] + taps; fourth[0] != end_tap;) {
       const uint32_t* from = tile.base[0];
       for (const uint32_t* end = from + tile.words; from != end; ++from, w += kWordBytes)
         count_word<P>(acc, w, [&](int i) { return from + fourth[i / 4][column[i % 4]]; });
+      BITWRIGHT_UNROLL for (int j = 0; j < (P + 3) / 4; ++j) ++fourth[j];
     }
   }
 
@@ -193,20 +198,32 @@ struct Vpopcnt {
     BITWRIGHT_INLINE void set(const int32_t* limit) {
       const Z one = _mm512_set1_epi32(1);
       BITWRIGHT_UNROLL for (int v = 0; v < V; v += 2) {
-        const Z low = _mm512_add_epi32(_mm512_loadu_si512(limit + 16 * v), one);
-        const Z high = V == 1 ? low : _mm512_add_epi32(_mm512_loadu_si512(limit + 16 * v + 16), one);
+        const Z low = _mm512_add_epi32(_mm512_loadu_si512(limit + 16 * v), one), high = _mm512_add_epi32(_mm512_loadu_si512(limit + 16 * v + 16), one);
         // Lanes of 128 bits come out as low, high, low, ...; put them in order.
-        bound[v / 2] = V == 1 ? low : _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), _mm512_packus_epi32(low, high));
+        bound[v / 2] = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), _mm512_packus_epi32(low, high));
       }
     }
   };
 
   template <int P>
   static BITWRIGHT_INLINE uint32_t below(const Z (&acc)[P][V], const Limits& limits, int i, int w) {
-    if constexpr (V == 1)
-      return _mm512_cmplt_epu32_mask(acc[i][w], limits.bound[w]);
-    else
-      return _mm512_cmplt_epu16_mask(narrow(acc[i][2 * w], acc[i][2 * w + 1]), limits.bound[w]);
+    return _mm512_cmplt_epu16_mask(narrow(acc[i][2 * w], acc[i][2 * w + 1]), limits.bound[w]);
+  }
+
+  // One vector of channels: with few branches, which would take most of the time of a tap or two.
+  template <int P>
+  static BITWRIGHT_INLINE void put_bits(const Z (&acc)[P][V], const BinaryTile& tile, const BitsTile& bits, uint32_t flip, uint32_t real) {
+    const int32_t* const* limit = bits.limit;
+    const uint32_t channel = bits.channel;
+    const auto word = [&](int i) { return (_mm512_cmple_epi32_mask(acc[i][0], _mm512_loadu_si512(limit[i] + channel)) ^ flip) & real; };
+    if (tile.together) {
+      uint32_t* to = bits.out[0];
+      const size_t stride = bits.out_stride;
+      BITWRIGHT_UNROLL for (int i = 0; i < P; ++i, to += stride) *to = word(i);
+    } else {
+      uint32_t* const* out = bits.out;
+      BITWRIGHT_UNROLL for (int i = 0; i < P; ++i) *out[i] = word(i);
+    }
   }
 
   template <int P>
@@ -219,6 +236,10 @@ struct Vpopcnt {
       const uint32_t first = 32 * static_cast<uint32_t>(w);
       flip[w] = bits.flip != nullptr && first < bits.channels ? bits.flip[w] : 0;
       real[w] = bits.channels >= first + 32 ? 0xffffffffu : bits.channels > first ? (1u << (bits.channels - first)) - 1u : 0;
+    }
+    if constexpr (V == 1) {
+      put_bits(acc, tile, bits, flip[0], real[0]);
+      return;
     }
     const uint32_t words = (bits.channels + 31) / 32;
     const int32_t* row = bits.limit[0];

@@ -10,6 +10,8 @@
 
 #include <immintrin.h>
 
+#include "arrange_avx512.h"
+
 namespace bitwright {
 namespace {
 
@@ -49,7 +51,7 @@ struct Simd {
 #include "bdepthwise.h"
 
 const DepthwiseKernel kernel = {
-    "bdepthwise_avx512", "avx512", "vertical counters of 512 channels by vpternlog", kRankAvx512, supports_avx512, kBlock, count16, bits,
+    "bdepthwise_avx512", "avx512", "vertical counters of 512 channels by vpternlog", kRankAvx512, supports_avx512, kBlock, count16, bits, arrange,
 };
 
 }  // namespace

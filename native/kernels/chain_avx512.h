@@ -1,8 +1,7 @@
 // Chains (chain.h) on the counts or sums of a tile where they lie, in registers: through memory a tile's counts would cost a store and a load each, and
 // the chain could not start before. Included by the kernels of AVX-512.
 //
-// Floats: a count c comes as the bits of the float 2^23 + c, and origin - 2*count is twice an exact difference: no conversion, and the 2 is in the
-// scale.
+// Floats: a count c comes as the bits of the float 2^23 + c, so that one exact multiply-add makes it the accumulator: no conversion.
 // Cost of 16 channels: subtraction, AFFINE 2, ADD 1 (with the load), PRELU 2, STORE, STORE_BITS 1 and 1 to join masks: 7 operations and a store, beside
 // 54 to count 576 inputs. i16, 32 channels: shift (not where planes are counted, gfni_bytes.h), subtraction, FIXED 2, ADD_I16 1, PRELU_I16 2, a store,
 // STORE_BITS_I16 1 and 1.
@@ -61,7 +60,7 @@ BITWRIGHT_INLINE void floats_steps(const Sums& sums, const FloatsTile& t, const 
     __m512 x[P][2];
     BITWRIGHT_EACH x[i][v] = sums(i, 2 * w + v);
     if (t.scale != nullptr) BITWRIGHT_EACH x[i][v] = _mm512_mul_ps(x[i][v], operand(t.scale, 2 * w + v));
-    BITWRIGHT_EACH x[i][v] = _mm512_add_ps(_mm512_mul_ps(x[i][v], operand(t.a, 2 * w + v)), operand(t.b, 2 * w + v));
+    if (t.a != nullptr) BITWRIGHT_EACH x[i][v] = _mm512_add_ps(_mm512_mul_ps(x[i][v], operand(t.a, 2 * w + v)), operand(t.b, 2 * w + v));
     if (shape.add) BITWRIGHT_EACH x[i][v] = _mm512_add_ps(x[i][v], operand(at.add(i), 2 * w + v));
     if (shape.before) BITWRIGHT_EACH x[i][v] = _mm512_add_ps(x[i][v], operand(t.before, 2 * w + v));
     if (shape.slope)
@@ -86,9 +85,9 @@ BITWRIGHT_INLINE void floats_steps(const Sums& sums, const FloatsTile& t, const 
 // counts(i, v): 2^23 + count of 16 channels.
 template <int P, int W, class Counts, class Places, class Shape>
 BITWRIGHT_INLINE void floats_end(const Counts& counts, const FloatsTile& t, const Places& at, const Shape& shape) {
-  const __m512 one = _mm512_set1_ps(1.0f);
+  const __m512 step = _mm512_set1_ps(t.step);
   // Exact, so that it may be a multiply-add: the two adders have enough to do.
-  const auto sums = [&](int i, int v) { return _mm512_fnmadd_ps(_mm512_castsi512_ps(counts(i, v)), one, _mm512_loadu_ps(t.origin[i] + 16 * v)); };
+  const auto sums = [&](int i, int v) { return _mm512_fnmadd_ps(_mm512_castsi512_ps(counts(i, v)), step, _mm512_loadu_ps(t.origin[i] + 16 * v)); };
   floats_steps<P, W>(sums, t, at, shape);
 }
 

@@ -8,6 +8,8 @@
 
 namespace bitwright {
 
+struct ArrangeJob;  // arrange.h
+
 // Weights, activations and counts of one tile of a binary convolution.
 struct BinaryTile {
   const uint32_t* const* base;  // [pixels] input of the sample that the pixel belongs to (group offset already added)
@@ -44,13 +46,16 @@ struct PixelBits {
   uint32_t classes;             // 1, 16, 32 or 64
   const uint32_t* pixel_class;  // [kPixelLanes]; not read if classes == 1
   uint32_t flip;
-  uint32_t* rows;               // [][kPixelLanes], 64-byte aligned
+  uint32_t* rows;               // [][kPixelLanes]
   uint32_t shift;               // 0..31
 };
 
 // Part of a BinaryKernel of panels of 16 whose packed form is [taps*words][16].
 struct PixelKernel {
   void (*bits)(const PixelBits& job);
+  // to[i*words + w] = rows[w*kPixelLanes + i], for i < kPixelLanes, w < words. Up to 3 words behind them are overwritten.
+  void (*transpose)(uint32_t* to, const uint32_t* rows, size_t words);
+  void (*arrange)(const ArrangeJob& job);
 };
 
 // counts[i*panel + j] = popcount over taps and words of (activation ^ weight of channel j), for i < pixels, j < panel. Channels past the

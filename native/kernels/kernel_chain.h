@@ -9,13 +9,13 @@ namespace bitwright {
 // A chain (chain.h) on the counts of a whole panel, in registers, for pixels that lie one after the other in one sample (BinaryTile::together). All
 // pointers but `flip`, `bits` and those of `origin` begin at the panel's first channel; null: that step is not in the chain.
 //
-// Floats: x = (origin[i][j] - (2^23 + count)) * scale * a + b, + add, + before, PRELU by slope, + after; store; bit = x >= threshold, ^ flip. The
-// difference is half of the accumulator where the slope is 2, and has to be an integer; the first factor makes up for it. Counts and |origin - 2^23|
-// below 2^22.
+// Floats: x = origin[i][j] - step * (2^23 + count), the accumulator, exactly; * scale, * a + b, + add, + before, PRELU by slope, + after; store; bit =
+// x >= threshold, ^ flip. Origins are multiples of the step, 1 or 2; counts and |origin / step - 2^23| below 2^22.
 struct FloatsTile {
   const float* const* origin;  // [pixels] -> [panel]
+  float step;
   const float* scale;          // [panel], as the others; may be null
-  const float *a, *b;
+  const float *a, *b;          // both null: no AFFINE
   const float *before, *slope, *after, *threshold;
   const float* add;            // [pixels] of value_stride
   float* store;

@@ -7,6 +7,8 @@
 
 namespace bitwright {
 
+struct ArrangeJob;  // arrange.h
+
 // Lanes of one row of weights, limits, ...: blocks of 16 words; if a pixel has fewer than 16, block lane l holds word l % words of as many whole
 // pixels as fit, the rest is 0.
 inline constexpr uint32_t depthwise_lanes(uint32_t words) { return words < 16 ? 16 : (words + 15) / 16 * 16; }
@@ -44,6 +46,7 @@ struct DepthwiseKernel {
   void (*count16)(uint16_t* counts, size_t stride, const DepthwiseRun& run);
   // Words of pixel i at out + i*stride. Needs taps <= kMostDepthwiseTaps.
   void (*bits)(uint32_t* out, size_t stride, const DepthwiseRun& run, const DepthwiseBits& bits);
+  void (*arrange)(const ArrangeJob& job) = nullptr;  // or null: word by word
 };
 
 }  // namespace bitwright

@@ -148,7 +148,7 @@ struct Run {
     for (const ValueInfo& v : model->values) views.push_back({memory.as<uint8_t>() + v.offset, model->arena_bytes / 4});
     for (size_t i = 0; i < samples * model->arena_bytes / 4; ++i) memory.as<uint32_t>()[i] = memory_of_sample[i];
     AlignedBuffer scratch(prepared->scratch_bytes * pool.threads()), shared(prepared->shared_bytes);
-    std::vector<Step> steps(prepared->max_steps);
+    std::vector<Step> steps(prepared->step_count);
     run_op({prepared.get(), views.data(), samples, &pool, scratch.as<uint8_t>(), steps.data(), shared.as<uint8_t>()}, 0);
   }
 };

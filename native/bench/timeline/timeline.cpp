@@ -6,7 +6,7 @@
 //
 // Microseconds, medians of the runs (one thread and two in turn): `one`, `two` and their ratio; `sum` is what both threads worked together, over `one`:
 // above 1 is work done twice or slower; `before` is the op's time before the job opens, `wake` until the worker begins its first item; `features` what
-// each thread spent making features; `parts` how many it took, `share` how much of all the worker did, `work` how long; `idle` how long it waited for the other one at the end, `join` from
+// one thread needs to make features (and what comes before), and each of two threads; `parts` how many it took, `share` how much of all the worker did, `work` how long; `idle` how long it waited for the other one at the end, `join` from
 // the end of the last item until the caller goes on. In layers `limit` is what two sessions of one thread each reach at once.
 #include "timeline.h"
 
@@ -133,13 +133,13 @@ double median(const Row& row, const std::string& column) {
 }
 
 void header() {
-  std::printf("%-26s %7s %7s %6s %6s %5s %6s %5s %5s %11s %7s %5s %13s %11s %5s\n", "us", "one", "two", "ratio", "limit", "sum", "before", "wake", "first", "features", "parts", "share", "work", "idle", "join");
+  std::printf("%-26s %7s %7s %6s %6s %5s %6s %5s %5s %16s %7s %5s %13s %11s %5s\n", "us", "one", "two", "ratio", "limit", "sum", "before", "wake", "first", "features", "parts", "share", "work", "idle", "join");
 }
 
 void print(const std::string& name, const Row& row, double limit) {
   const auto m = [&](const char* column) { return median(row, column); };
-  std::printf("%-26s %7.2f %7.2f %6.3f %6.3f %5.2f %6.2f %5.2f %5.2f %5.2f %5.2f %3.0f %3.0f %5.3f %6.2f %6.2f %5.2f %5.2f %5.2f\n", name.substr(0, 26).c_str(), m("one"), m("two"),
-              m("one") / m("two"), limit, m("sum") / m("one"), m("before"), m("wake"), m("first"), m("features0"), m("features1"), m("parts0"), m("parts1"), m("share1"), m("work0"),
+  std::printf("%-26s %7.2f %7.2f %6.3f %6.3f %5.2f %6.2f %5.2f %5.2f %5.2f: %4.2f %4.2f %3.0f %3.0f %5.3f %6.2f %6.2f %5.2f %5.2f %5.2f\n", name.substr(0, 26).c_str(), m("one"), m("two"),
+              m("one") / m("two"), limit, m("sum") / m("one"), m("before"), m("wake"), m("first"), m("features"), m("features0"), m("features1"), m("parts0"), m("parts1"), m("share1"), m("work0"),
               m("work1"), m("idle0"), m("idle1"), m("join"));
   std::fflush(stdout);
 }
@@ -186,9 +186,14 @@ std::vector<Row> measure(const std::shared_ptr<const Model>& model, unsigned run
         if (i < 4) continue;  // the workers are up by then, the caches full
         for (size_t k = 0; k + 1 < ops.size(); ++k) {
           Row& row = rows[ops[k].item];
-          if (session == &one)
+          if (session == &one) {
             row["one"].push_back(static_cast<double>(ops[k + 1].at - ops[k].at) / per_us);
-          else
+            for (const Event& e : logs[0].events)
+              if (e.moment == Moment::kFeatures && e.at > ops[k].at && e.at < ops[k + 1].at) {
+                row["features"].push_back(static_cast<double>(e.at - ops[k].at) / per_us);
+                break;
+              }
+          } else
             add(row, ops[k].at, ops[k + 1].at, per_us);
         }
       }
