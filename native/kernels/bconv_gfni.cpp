@@ -220,6 +220,7 @@ template <class Shape>
 struct Floats {
   static BITWRIGHT_NOINLINE void run(const SlicedTile& tile, const SlicedGroup* groups, const FloatsTile& to, const BitSlice& slice) {
     const V base = _mm512_set1_epi16(kBitsOf2To23 >> 16);
+    const __m512 step = _mm512_set1_ps(to.step);
     using Places = GroupPlaces<float>;
     chained<float>(tile, groups, to, slice, [&](Counter& counter, const SlicedGroup& group, Places::Nowhere& nowhere) {
       V low[8], high[8];
@@ -228,11 +229,13 @@ struct Floats {
         const V words = v < 2 ? _mm512_unpacklo_epi8(low[7 - i], high[7 - i]) : _mm512_unpackhi_epi8(low[7 - i], high[7 - i]);
         return _mm512_permutex2var_epi16(words, _mm512_load_si512(kFloatOrder.at[v % 2]), base);
       };
-      const float* origin[8];
-      BITWRIGHT_UNROLL for (int i = 0; i < 8; ++i) origin[i] = to.origin[0] + group.origin[i];
-      FloatsTile here = to;
-      here.origin = origin;
-      floats_end<8, 2>(counts, here, Places(group, to, nowhere), Shape());
+      const auto sums = [&](int i, int v) {
+        return _mm512_fnmadd_ps(_mm512_castsi512_ps(counts(i, v)), step, _mm512_loadu_ps(to.origin[0] + group.origin[i] + 16 * v));
+      };
+      if (group.straight)
+        floats_steps<8, 2>(sums, to, StraightPlaces<float>(group, to), Shape());
+      else
+        floats_steps<8, 2>(sums, to, Places(group, to, nowhere), Shape());
     });
   }
 };
