@@ -7,20 +7,20 @@ namespace {
 
 // Cycles of a Zen 5 server: least squares over 204 layers (1x1 and 3x3, stride 1 and 2, maps of 7x7 to 56x56, 64 to 512 channels and outputs; thresholds,
 // float maps, blocks with float and i16 residual; each between its neighbours in a network), both kernels in turn, one thread. Each kernel's time
-// alone is predicted to 6 % (median) or 20 % (nine of ten). The choice was wrong by more than 2 % for 8 of the 204: at worst 10 % were left lying, or 2 % lost.
-constexpr double kCyclesPerStep = 3.1;       // of 8 pixels x 64 outputs
+// alone is predicted to 6 % (median) or 13 % (nine of ten). The choice was wrong by more than 2 % for 3 of the 204, at worst by 7 %.
+constexpr double kCyclesPerStep = 3.15;      // of 8 pixels x 64 outputs
 constexpr double kCyclesPerFeature = 15;     // a step's two planes, 64 positions of a map
-constexpr double kCyclesPerJoint = 5;        // the same of the joint chain
-constexpr double kCyclesPerLayer = 350;      // more than the popcount kernel's
+constexpr double kCyclesPerJoint = 10;       // the same of the joint chain
+constexpr double kCyclesPerLayer = 500;      // more than the popcount kernel's
 constexpr double kPopcountBitsPerCycle = 667;
 
 // What the end of 8 pixels x 64 outputs costs more than it does in the popcount kernel; none where counts would go through memory.
 std::optional<double> end_cycles(const PreparedOp& p, uint32_t outputs) {
-  if (p.threshold) return 40;
+  if (p.threshold) return 16;
   if (!p.plan || outputs % 64 != 0) return std::nullopt;  // see make_chain
-  if (p.plan->fixed) return p.plan->factor != nullptr ? std::optional<double>(90) : std::nullopt;
+  if (p.plan->fixed) return p.plan->factor != nullptr ? std::optional<double>(36) : std::nullopt;
   if (!p.plan->usual()) return std::nullopt;
-  return p.plan->add == ChainPlan::kNoStep ? 70 : 160;
+  return p.plan->add == ChainPlan::kNoStep ? 44 : 100;
 }
 
 }  // namespace
