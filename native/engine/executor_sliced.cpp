@@ -65,27 +65,33 @@ class SlicedRun {
 
   // The features that groups [first, end) read, of one group of channels.
   void make_features(const Memory& memory, uint32_t channel_group, size_t first, size_t end) const {
-    if (l_.joined) return make_blocks(memory, channel_group, 0, static_cast<uint32_t>(first / 8), static_cast<uint32_t>((end - 1) / 8));
+    if (l_.joined) {
+      const auto last = static_cast<uint32_t>((end - 1) / 8);
+      return make_blocks(memory, channel_group, 0, static_cast<uint32_t>(first / 8), last, last);
+    }
     const size_t each = l_.groups.size();
     for (size_t sample = first / each; sample * each < end; ++sample) {
       const SlicedGroup &low = l_.groups[std::max(first, sample * each) - sample * each], &high = l_.groups[std::min(end, (sample + 1) * each) - 1 - sample * each];
-      make_blocks(memory, channel_group, static_cast<uint32_t>(sample), l_.block_of(low.at), l_.block_of(high.at + 7));
+      make_blocks(memory, channel_group, static_cast<uint32_t>(sample), l_.block_of(low.at), l_.block_of(high.at + 7), l_.last_read(high.at + 7));
     }
   }
 
-  // What output positions of blocks [first, last] of a sample read.
-  void make_blocks(const Memory& memory, uint32_t channel_group, uint32_t sample, uint32_t first, uint32_t last) const {
+  // What output positions of blocks [first, last] of a sample read, in blocks up to last_read. Positions at the end of the last one may need a block
+  // more: their joint chain is made again when they are wanted.
+  void make_blocks(const Memory& memory, uint32_t channel_group, uint32_t sample, uint32_t first, uint32_t last, uint32_t last_read) const {
+    constexpr uint8_t kNotMade = 0, kInPart = 1, kMade = 2;
     const size_t unit = size_t{sample} * l_.channel_groups + channel_group;
     uint8_t *made = memory.marks + unit * (l_.blocks + l_.output_blocks), *joined = made + l_.blocks;
     last = std::min(last, l_.output_blocks - 1);
-    for (uint32_t block = first; block <= std::min(last + l_.reach, l_.blocks - 1); ++block) {
-      if (made[block] != 0) continue;
-      made[block] = 1;
+    for (uint32_t block = first; block <= last_read; ++block) {
+      if (made[block] != kNotMade) continue;
+      made[block] = kMade;
       for (uint32_t phase = 0; phase < l_.phases; ++phase) features(memory, unit, phase, block);
     }
     for (uint32_t block = first; block <= last; ++block) {
-      if (joined[block] != 0) continue;
-      joined[block] = 1;
+      if (joined[block] == kMade) continue;
+      uint8_t* const behind = made + std::min(block + l_.reach, l_.blocks - 1) + 1;
+      joined[block] = std::find(made + block, behind, kNotMade) == behind ? kMade : kInPart;
       joint(memory, unit, block);
     }
   }

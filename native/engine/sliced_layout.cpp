@@ -106,7 +106,8 @@ std::unique_ptr<SlicedLayout> make_sliced_layout(const SlicedProblem& problem, c
       }
   place_steps(l, s, tap);
   const uint32_t lines = axis[0].reach * size[1] + axis[1].reach;
-  l.reach = by_rows ? lines * row_blocks + row_blocks - 1 : (lines * pitch + axis[2].reach + 63) / 64;
+  l.reach_positions = by_rows ? 0 : lines * pitch + axis[2].reach;
+  l.reach = by_rows ? lines * row_blocks + row_blocks - 1 : (l.reach_positions + 63) / 64;
 
   l.source.reserve(size_t{l.phases} * l.blocks * 64);
   for (uint32_t pd : axis[0].phases)

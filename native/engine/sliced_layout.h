@@ -8,6 +8,7 @@
 // there the samples of a batch follow each other too (*joined*).
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -29,6 +30,7 @@ struct SlicedLayout {
   uint32_t row_blocks = 1;     // of a row, where rows are laid out one by one
   size_t row_step = 64;        // bytes from the features of such a row (flat: of a block) to the next
   uint32_t reach = 0;          // blocks behind its own that the taps of a block's output pixels read, at most
+  uint32_t reach_positions = 0;  // where positions follow each other: how far behind an output pixel its taps read
   size_t plane_stride = 0;
   size_t phase_bytes = 0;      // from a phase's planes to the next phase's; the joint planes follow the last
   size_t sample_bytes = 0;     // features of one group of channels of one sample (joined: of all samples)
@@ -47,6 +49,8 @@ struct SlicedLayout {
 
   size_t block_at(uint32_t block) const { return block / row_blocks * row_step + size_t{block % row_blocks} * 64; }
   uint32_t block_of(size_t at) const { return static_cast<uint32_t>(at / row_step * row_blocks + at % row_step / 64); }  // of a position
+  // The last block that output positions up to the one at `at` read.
+  uint32_t last_read(size_t at) const { return std::min(reach_positions > 0 ? block_of(at + reach_positions) : block_of(at) + reach, blocks - 1); }
   // A thread's memory: features, spare bits, and a mark for each block that is there.
   size_t units() const { return joined ? channel_groups : size_t{samples} * channel_groups; }
   size_t feature_bytes() const { return (sample_bytes * units() + 128 + 63) / 64 * 64; }

@@ -306,6 +306,20 @@ TEST_P(SlicedKernelTest, RandomLayers) {
   EXPECT_GT(sliced, 500u);
 }
 
+// A thread makes features part by part, up and down the map, and joint chains of blocks whose neighbours it may not have yet.
+TEST_P(SlicedKernelTest, ThreadsTakePartsOfMaps) {
+  Random random(12);
+  for (uint32_t size : {9u, 13u, 14u, 17u, 28u, 31u, 40u})
+    for (uint32_t stride : {1u, 2u, 3u})
+      for (uint32_t kernel : {1u, 3u, 5u}) {
+        Layer l = square(size, between(random, 64, 130), between(random, 64, 200), kernel, stride, kernel / 2);
+        l.batch = between(random, 1, 2);
+        l.threads = between(random, 2, 5);
+        check(l, 0, size * 100 + stride * 10 + kernel, false);
+        if (HasFatalFailure()) return;
+      }
+}
+
 TEST_P(SlicedKernelTest, TransposedConvolutionsGoToThePopcountKernel) {
   Layer l = square(4, 64, 64, 3, 1, 0);
   l.geometry.transposed = true;
