@@ -12,10 +12,18 @@ namespace bitwright {
 // After the op's cut; `panel_words`: of a panel in a row.
 JoinedBits join_bits(const PreparedOp& p, uint32_t out_channels);
 
-// out: words of the pixel.
+// out: words of the pixel. A word's runs follow each other and meet in a register: in memory each would wait for the one before.
 inline void put_joined(const JoinedBits& joined, const uint32_t* row, uint32_t* out) {
-  for (size_t w = 0; w < joined.flip.size(); ++w) out[w] = joined.flip[w];
-  for (const JoinedBits::Run& r : joined.runs) out[r.to] ^= ((row[r.from] >> r.down) & r.mask) << r.up;
+  uint32_t at = 0, bits = joined.flip[0];
+  for (const JoinedBits::Run& run : joined.runs) {
+    if (run.to != at) {
+      out[at] = bits;
+      at = run.to;
+      bits = joined.flip[at];
+    }
+    bits ^= (row[run.from] >> run.down & run.mask) << run.up;
+  }
+  out[at] = bits;
 }
 
 }  // namespace bitwright

@@ -107,7 +107,7 @@ std::unique_ptr<const PreparedDepthwise> make_depthwise(const PreparedOp& p, con
   if (in_registers) {
     if (words * 2 <= block)
       own->phases = PhasedMap::make({op.geometry, {in.dims[0], in.dims[1], in.dims[2]}, op.out, words, false, block / words, block_cycles(p.taps), (words + 1) / 2,
-                                     180, cycles_of_runs(*own, words, block, p.taps), 1, p.kernels.depthwise->arrange});
+                                     180, cycles_of_runs(*own, words, block, p.taps), 3, p.kernels.depthwise->arrange});
     set_bounds(*own, p, in.channels(), words, classes);
   }
   return own;

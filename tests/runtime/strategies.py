@@ -82,6 +82,33 @@ def cases(draw: Any, binary: bool = True) -> Case:
 
 
 @st.composite
+def odd_cases(draw: Any) -> Case:
+    """Few or odd channels and outputs, up to 32 groups, larger maps and batches: all ways of lanes and tiles."""
+    case: Case = draw(cases())
+    groups = draw(st.sampled_from([1, 1, 2, 3, 8, 16, 32]))
+    kernel, stride, dilation, begin, size, out = ([1, 1, 1], [1] * 3, [1] * 3, [0] * 3, [1] * 3, [1] * 3)
+    for k in range(draw(st.sampled_from([1, 1, 2])), 3):
+        kernel[k] = draw(st.sampled_from([1, 2, 3, 5, 7]))
+        stride[k] = draw(st.integers(1, 3))
+        dilation[k] = draw(st.integers(1, 2))
+        extent = dilation[k] * (kernel[k] - 1) + 1
+        begin[k] = draw(st.integers(0, extent - 1))
+        size[k] = max(draw(st.integers(1, 24)), extent - 2 * begin[k])
+    geometry = Geometry(kernel, stride, dilation, begin, begin, groups, case.geometry.pad_mode)
+    for k in range(3):
+        out[k] = conv_size(size[k], geometry, k)
+    return replace(
+        case,
+        geometry=geometry,
+        size=(size[0], size[1], size[2]),
+        out=(out[0], out[1], out[2]),
+        channels=groups * draw(st.sampled_from([1, 5, 33] if groups < 8 else [1, 3])),
+        outputs=groups * draw(st.sampled_from([1, 2, 7, 8, 15, 16, 17, 31, 48] if groups < 8 else [1, 3, 5, 8, 31])),
+        batch=draw(st.sampled_from([1, 2, 3, 8])),
+    )
+
+
+@st.composite
 def depthwise_cases(draw: Any) -> Case:
     """Every channel a group of its own, one to three outputs each."""
     case: Case = draw(cases())

@@ -12,7 +12,7 @@ from bitwright.runtime import Session, functional
 from . import builder as b
 from .builder import Builder, Geometry
 from .reference import conv
-from .strategies import ISAS, Case, cases, depthwise_cases
+from .strategies import ISAS, Case, cases, depthwise_cases, odd_cases
 
 EXAMPLES = settings(max_examples=120, deadline=None)
 
@@ -49,8 +49,8 @@ def test_binary_accumulators_are_exact(case: Case) -> None:
     np.testing.assert_array_equal(Session(m.file(), case.threads, case.isa).run(x), expected)
 
 
-@EXAMPLES
-@given(cases(), st.sampled_from([1, 2, 3]))
+@settings(max_examples=400, deadline=None)
+@given(st.one_of(cases(), odd_cases()), st.sampled_from([1, 2, 3]))
 def test_binary_thresholds_are_exact(case: Case, wanted_groups: int) -> None:
     """THRESHOLD with flips and limits beyond the range, packed for a next layer of any number of groups."""
     x, weight, acc = binary_numbers(case)
