@@ -142,8 +142,12 @@ struct StraightPlaces {
   size_t values, words;
   template <class Tile>
   BITWRIGHT_INLINE StraightPlaces(const SlicedGroup& group, const Tile& to)
-      : added(to.add + group.pixel[0] * to.value_stride), stored(to.store + group.pixel[0] * to.value_stride), bit(to.bits + group.pixel[0] * to.bits_stride),
-        values(to.value_stride), words(to.bits_stride) {}
+      : added(from(to.add, group.pixel[0] * to.value_stride)), stored(from(to.store, group.pixel[0] * to.value_stride)),
+        bit(from(to.bits, group.pixel[0] * to.bits_stride)), values(to.value_stride), words(to.bits_stride) {}
+  template <class T>
+  static BITWRIGHT_INLINE T* from(T* first, size_t offset) {  // null: nobody asks for it
+    return first == nullptr ? nullptr : first + offset;
+  }
   BITWRIGHT_INLINE const Element* add(int i) const { return added + static_cast<size_t>(i) * values; }
   BITWRIGHT_INLINE Element* store(int i) const { return stored + static_cast<size_t>(i) * values; }
   BITWRIGHT_INLINE uint32_t* bits(int i) const { return bit + static_cast<size_t>(i) * words; }
