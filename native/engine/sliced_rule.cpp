@@ -13,6 +13,11 @@ constexpr double kCyclesPerFeature = 15;     // a step's two planes, 64 position
 constexpr double kCyclesPerJoint = 10;       // the same of the joint chain
 constexpr double kCyclesPerLayer = 500;      // more than the popcount kernel's
 constexpr double kPopcountBitsPerCycle = 667;
+// In a network that no L2 holds weights come from further away each run, and these are four times as large. Popcount time / this kernel's, alone and in a
+// Bi-Real ResNet-18 with float residual (Session.profile): 28x28x128 1.19, 1.14; 14x14x256 1.18, 1.05; 7x7x512 1.03, 0.82; 14x14, 256 -> 512 with
+// stride 2 1.08, 0.86. With i16 residual, half of the memory: 7x7x512 1.05, 1.0.
+constexpr double kFarBytesPerCycle = 20;
+constexpr uint64_t kNear = uint64_t{2} << 20;  // an op's data and some of its neighbours'
 
 // What the end of 8 pixels x 64 outputs costs more than it does in the popcount kernel; none where counts would go through memory.
 std::optional<double> end_cycles(const PreparedOp& p, uint32_t outputs) {
@@ -34,14 +39,17 @@ bool may_slice(const OpInfo& op, const PreparedOp& p, const BitSlice& slice) {
   return end_cycles(p, outputs).has_value();
 }
 
-bool worth_slicing(const OpInfo& op, const PreparedOp& p, const BitSlice& slice, const SlicedLayout& layout) {
+bool worth_slicing(const Model& model, const OpInfo& op, const PreparedOp& p, const BitSlice& slice, const SlicedLayout& layout) {
   const uint32_t outputs = op.out_channels / op.geometry.groups, panels = (outputs + 63) / 64;
   const double tiles = static_cast<double>(layout.groups.size()) * panels;
   const double features = static_cast<double>(layout.blocks) * layout.phases * slice.whole * kCyclesPerFeature +
                           static_cast<double>(layout.output_blocks) * slice.joint * kCyclesPerJoint;
   const double sliced = layout.channel_groups * (tiles * (slice.steps * kCyclesPerStep + *end_cycles(p, outputs)) + features) + kCyclesPerLayer;
   const double bits = static_cast<double>(op.out_pixels()) * op.out_channels * slice.taps * slice.words * 32;
-  return sliced < bits / kPopcountBitsPerCycle;
+  uint64_t network = model.arena_bytes;
+  for (const ConstantInfo& c : model.constants) network += c.bytes();
+  const double more = static_cast<double>(layout.channel_groups) * panels * (slice.steps * 192.0 - slice.taps * slice.words * 256.0);
+  return sliced + (network > kNear ? more / kFarBytesPerCycle : 0) < bits / kPopcountBitsPerCycle;
 }
 
 }  // namespace bitwright

@@ -9,6 +9,6 @@ namespace bitwright {
 
 bool may_slice(const OpInfo& op, const PreparedOp& p, const BitSlice& slice);
 // Of a layer that may.
-bool worth_slicing(const OpInfo& op, const PreparedOp& p, const BitSlice& slice, const SlicedLayout& layout);
+bool worth_slicing(const Model& model, const OpInfo& op, const PreparedOp& p, const BitSlice& slice, const SlicedLayout& layout);
 
 }  // namespace bitwright
