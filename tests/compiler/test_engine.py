@@ -189,9 +189,9 @@ def test_inspect(tmp_path: Path) -> None:
     assert found.binary_weights == 36 * 9 * 40 + 64 * 9 * 36 + 10 * 1024
     assert found.float_macs == 0
     assert [x.module for x in found.layers][1:3] == ["one", "two"]
-    assert found.layers[1].kernel.startswith("bconv_")
+    assert found.layers[1].kernel.startswith("bconv")
     text = str(found)
-    for word in ("tiny", "two", "threshold", "binary weights", "bconv_"):
+    for word in ("tiny", "two", "threshold", "binary weights", "bconv"):
         assert word in text
     facts = runtime.Session(tmp_path / "net.bwm").facts
     assert facts["arena_bytes"] == found.arena_bytes
