@@ -93,8 +93,8 @@ bench-native: install   ## the kernels' own benchmark, build/native/native/bitwr
 bench: install bench-peers bench-native   ## kernels, shapes, the engine against its peers: results/{kernels,grid,engine,targets,threads,throughput,cold_start}.csv, plots (about 30 minutes, quiet machine)
 	$(PY) benchmarks/kernels.py
 	$(PY) benchmarks/grid.py
-	$(PY) benchmarks/engine.py
 	$(PY) benchmarks/threads.py
+	$(PY) benchmarks/engine.py
 	$(PY) benchmarks/throughput.py
 	$(PY) benchmarks/cold_start.py
 

@@ -106,10 +106,11 @@ def networks() -> list[str]:
     found = [r for r in rows("engine") if r["section"] == "networks"]
     names = list(dict.fromkeys(r["competitor"] for r in found))
     us = {(r["competitor"], r["threads"]): float(r["us"]) for r in found}
+    relative = {r["competitor"]: float(r["times_engine"]) for r in found if r["threads"] == "1"}
     body = []
     for name in sorted(names, key=lambda n: us.get((n, "1"), float("inf"))):
         times = [us.get((name, t)) for t in ("1", "2")]
-        ratio = us[name, "1"] / us[names[0], "1"]
+        ratio = relative[name]
         body.append([name, *(f"{t / 1000:.2f} ms" if t else "-" for t in times), f"{ratio:.1f}x"])
     return table(["ResNet-18, 224x224, one image", "1 thread", "2 threads", "time (1 thread)"], body)
 

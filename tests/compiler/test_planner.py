@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,7 +20,7 @@ def programs(draw: st.DrawFn) -> Program:
 
     def value() -> Value:
         dtype = draw(st.sampled_from([DType.F32, DType.BITS]))
-        size, channels = draw(st.sampled_from([(4, 32), (0, 0)]))
+        size, channels = draw(st.sampled_from([(4, 64), (0, 0)]))
         return Value(dtype, (1, 1, size or draw(st.integers(1, 40)), channels or draw(st.integers(1, 70))))
 
     first = value()
@@ -62,9 +64,9 @@ def test_no_overlap(program: Program) -> None:
     assert together - shared <= result.peak <= result.naive
 
 
-def residuals(blocks: int) -> tuple[Program, list[Value]]:
+def residuals(blocks: int, channels: int = 64) -> tuple[Program, list[Value]]:
     """Blocks of convolution and sum; the sums, the last one an output."""
-    dims = (1, 16, 16, 16)
+    dims = (1, 16, 16, channels)
     image, sums = Value(DType.F32, dims), [Value(DType.F32, dims)]
     bits = [Value(DType.BITS, dims) for _ in range(blocks + 1)]
     program = Program([image])
@@ -85,6 +87,13 @@ def test_sums_lie_where_their_summands_were() -> None:
     assert program.minor_version == 1
     size = sums[0].bytes
     assert result.peak <= 2 * size + 3 * Value(DType.BITS, sums[0].dims).bytes < result.naive
+
+
+def test_sums_of_few_channels_have_places_of_their_own() -> None:
+    program, sums = residuals(3, channels=32)
+    plan(program)
+    assert all(a.offset != b.offset for a, b in itertools.pairwise(sums))
+    assert program.minor_version == 0
 
 
 def test_a_summand_that_is_read_again_keeps_its_place() -> None:

@@ -280,12 +280,13 @@ class BConv(Op):
     @property
     def in_place(self) -> tuple[Value, Value] | None:
         """A value that the op adds and one alike that it stores behind that, element by element: if nobody reads the
-        first one later, both may have the same place."""
+        first one later, both may have the same place. Not with fewer than 64 channels: such maps are small, and a
+        ResNet-20 of 16 to 64 channels took 140 us in place and 104 apart (AVX-512, Zen 5; other kernels the same)."""
         for k, s in enumerate(self.steps):
             old = s.value
             if s.kind not in (StepKind.ADD, StepKind.ADD_I16) or old is None or old.is_input or old.is_output:
                 continue
-            if sum(v is old for v in self.reads()) > 1:
+            if old.dims[3] < 64 or sum(v is old for v in self.reads()) > 1:
                 continue
             for later in self.steps[k + 1 :]:
                 new = later.value
