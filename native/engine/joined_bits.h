@@ -9,7 +9,7 @@
 
 namespace bitwright {
 
-// After the op's cut; `panel_words`: of a panel in a row.
+// After the op's cut.
 JoinedBits join_bits(const PreparedOp& p, uint32_t out_channels);
 
 // out: words of the pixel. A word's runs follow each other and meet in a register: in memory each would wait for the one before.

@@ -36,7 +36,6 @@ std::unique_ptr<const PhasedMap> PhasedMap::make(const Problem& problem) {
   l.bands_of_slice_ = (out[1] + l.rows_ - 1) / l.rows_;
   const uint32_t arranged_rows = l.rows_ + height.reach;
   const size_t line_pixels = size_t{arranged_rows} * l.pitch_ + (row - l.pitch_);
-  l.lines_ = static_cast<uint32_t>(lines);
   l.line_pixels_ = static_cast<uint32_t>(line_pixels);
   const size_t band_pixels = lines * line_pixels, of_position = l.planar_ ? 1 : words;
   if (band_pixels * l.bands() > kMostPixels || band_pixels * words > kMostPixels) return nullptr;
@@ -61,7 +60,7 @@ std::unique_ptr<const PhasedMap> PhasedMap::make(const Problem& problem) {
 
   const int64_t pixels = int64_t{in[0]} * in[1] * in[2];
   bool padded = false;
-  Arrangement::Problem source{{}, apart ? l.lines_ : 1, apart ? line_pixels : band_pixels, words, l.planar_, 0, -1, problem.kernel};
+  Arrangement::Problem source{{}, apart ? static_cast<uint32_t>(lines) : 1, apart ? line_pixels : band_pixels, words, l.planar_, 0, -1, problem.kernel};
   source.source.reserve(l.bands() * band_pixels);
   for (uint32_t b = 0; b < l.bands(); ++b)
     for (uint32_t i = 0; i < g.kernel[0]; ++i)

@@ -75,7 +75,7 @@ class PhasedMap {
 
   std::array<uint32_t, 3> out_{};
   uint32_t words_ = 1, samples_ = 1, rows_ = 1, bands_of_slice_ = 1, pitch_ = 0;
-  uint32_t lines_ = 1, line_pixels_ = 1;  // of an arranged sample; the lines of the samples of a band lie side by side
+  uint32_t line_pixels_ = 1;  // of an arranged sample; the lines of the samples of a band lie side by side
   bool planar_ = false;
   uint64_t block_cycles_ = 0, sample_cycles_ = 0;  // sample_cycles_: beside its blocks
   uint32_t block_ = 1;

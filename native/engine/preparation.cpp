@@ -37,6 +37,8 @@ Preparation::Preparation(std::shared_ptr<const Model> model, const Kernels& kern
   result_->model = std::move(model);
   result_->kernels = kernels;
   result_->ops.reserve(this->model().ops.size());
+  network_bytes_ = this->model().arena_bytes;
+  for (const ConstantInfo& c : this->model().constants) network_bytes_ += c.bytes();
 }
 
 void Preparation::at(size_t index) { where_ = text("op ", index, " (", name_of(model().ops[index].opcode), ")"); }

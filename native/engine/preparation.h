@@ -30,6 +30,7 @@ class Preparation {
   Preparation(std::shared_ptr<const Model> model, const Kernels& kernels);
 
   const Model& model() const { return *result_->model; }
+  uint64_t network_bytes() const { return network_bytes_; }  // constants and values of a sample
   // The op at hand, for messages.
   const std::string& where() const { return where_; }
   void at(size_t index);
@@ -86,6 +87,7 @@ class Preparation {
   std::shared_ptr<PreparedModel> result_ = std::make_shared<PreparedModel>();
   std::map<std::string, std::shared_ptr<const Table>> tables_;
   std::string where_;
+  uint64_t network_bytes_ = 0;
 };
 
 }  // namespace bitwright

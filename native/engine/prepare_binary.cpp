@@ -131,7 +131,7 @@ void prepare_binary(Preparation& all, const OpInfo& op, PreparedOp& p) {
   p.fill = op.geometry.pad_mode == PadMode::kOne ? 0xFFFFFFFFu : 0;
   const auto* canonical = all.constant<uint32_t>(op.weight);
   const bool exact_zero = op.low == 0 && op.geometry.pad_mode == PadMode::kZero;
-  auto sliced = make_sliced(all.model(), op, p, in, dense, !exact_zero);
+  auto sliced = make_sliced(all, op, p, in, dense, !exact_zero);
   const uint32_t classes = exact_zero ? p.table->classes() : 1;
   const BinaryKernel* in_lanes = !sliced && suits_pixels_in_lanes(op, p, classes) ? with_pixels_in_lanes(kernel) : nullptr;
   auto map = in_lanes ? map_of_pixels(op, p, in, dense, classes) : nullptr;

@@ -6,7 +6,7 @@
 
 namespace bitwright {
 
-std::unique_ptr<PreparedSliced> make_sliced(const Model& model, const OpInfo& op, const PreparedOp& p, const ValueInfo& in, bool dense, bool one_class) {
+std::unique_ptr<PreparedSliced> make_sliced(const Preparation& all, const OpInfo& op, const PreparedOp& p, const ValueInfo& in, bool dense, bool one_class) {
   const SlicedKernel* kernel = p.kernels.sliced;
   const Geometry& g = op.geometry;
   if (!kernel || p.planes != 1 || straddles(p) || (g.groups > 1 && op.out_channels / g.groups % 32 != 0)) return nullptr;
@@ -19,7 +19,7 @@ std::unique_ptr<PreparedSliced> make_sliced(const Model& model, const OpInfo& op
   const SlicedProblem problem{g, {in.dims[0], in.dims[1], in.dims[2]}, op.out, dense, p.table.get(), in.pixel_stride(),
                               static_cast<int32_t>(in.pixels() * in.pixel_stride()), one_class, p.rows_stride};
   s->layout = make_sliced_layout(problem, s->slice);
-  if (!s->layout || (by_rule && !worth_slicing(model, op, p, s->slice, *s->layout))) return nullptr;
+  if (!s->layout || (by_rule && !worth_slicing(all.network_bytes(), op, p, s->slice, *s->layout))) return nullptr;
   s->bits = p.threshold;
   return s;
 }

@@ -8,7 +8,7 @@
 namespace bitwright {
 
 // The sliced kernel's part, or null if the popcount kernel takes the layer.
-std::unique_ptr<PreparedSliced> make_sliced(const Model& model, const OpInfo& op, const PreparedOp& p, const ValueInfo& in, bool dense, bool one_class);
+std::unique_ptr<PreparedSliced> make_sliced(const Preparation& all, const OpInfo& op, const PreparedOp& p, const ValueInfo& in, bool dense, bool one_class);
 
 void pack_sliced(Preparation& all, const OpInfo& op, PreparedOp& p, PreparedSliced& s, const uint32_t* canonical);
 

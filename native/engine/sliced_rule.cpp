@@ -39,17 +39,15 @@ bool may_slice(const OpInfo& op, const PreparedOp& p, const BitSlice& slice) {
   return end_cycles(p, outputs).has_value();
 }
 
-bool worth_slicing(const Model& model, const OpInfo& op, const PreparedOp& p, const BitSlice& slice, const SlicedLayout& layout) {
+bool worth_slicing(uint64_t network_bytes, const OpInfo& op, const PreparedOp& p, const BitSlice& slice, const SlicedLayout& layout) {
   const uint32_t outputs = op.out_channels / op.geometry.groups, panels = (outputs + 63) / 64;
   const double tiles = static_cast<double>(layout.groups.size()) * panels;
   const double features = static_cast<double>(layout.blocks) * layout.phases * slice.whole * kCyclesPerFeature +
                           static_cast<double>(layout.output_blocks) * slice.joint * kCyclesPerJoint;
   const double sliced = layout.channel_groups * (tiles * (slice.steps * kCyclesPerStep + *end_cycles(p, outputs)) + features) + kCyclesPerLayer;
   const double bits = static_cast<double>(op.out_pixels()) * op.out_channels * slice.taps * slice.words * 32;
-  uint64_t network = model.arena_bytes;
-  for (const ConstantInfo& c : model.constants) network += c.bytes();
   const double more = static_cast<double>(layout.channel_groups) * panels * (slice.steps * 192.0 - slice.taps * slice.words * 256.0);
-  return sliced + (network > kNear ? more / kFarBytesPerCycle : 0) < bits / kPopcountBitsPerCycle;
+  return sliced + (network_bytes > kNear ? more / kFarBytesPerCycle : 0) < bits / kPopcountBitsPerCycle;
 }
 
 }  // namespace bitwright

@@ -8,7 +8,7 @@
 namespace bitwright {
 
 bool may_slice(const OpInfo& op, const PreparedOp& p, const BitSlice& slice);
-// Of a layer that may.
-bool worth_slicing(const Model& model, const OpInfo& op, const PreparedOp& p, const BitSlice& slice, const SlicedLayout& layout);
+// Of a layer that may; network_bytes: see Preparation.
+bool worth_slicing(uint64_t network_bytes, const OpInfo& op, const PreparedOp& p, const BitSlice& slice, const SlicedLayout& layout);
 
 }  // namespace bitwright

@@ -11,6 +11,8 @@ from . import builder as b
 from .builder import Builder, Geometry
 
 HAS = {k["name"]: k["supported"] for k in kernels()}
+BOTH = HAS["bconv_gfni"] and HAS["bconv_avx512vpopcnt"]
+pytestmark = pytest.mark.skipif(not BOTH, reason="the rule chooses between two kernels, of which this CPU lacks one")
 
 
 def kernel_of(size: int, channels: int, outputs: int, kernel: int, stride: int, end: str, beside: int = 0) -> str:
@@ -42,7 +44,6 @@ def kernel_of(size: int, channels: int, outputs: int, kernel: int, stride: int, 
     return str(Session(m.file(), threads=1).ops()[1]["kernel"])
 
 
-@pytest.mark.skipif(not (HAS["bconv_gfni"] and HAS["bconv_avx512vpopcnt"]), reason="this CPU has not both kernels")
 @pytest.mark.parametrize(
     ("layer", "end", "sliced"),
     [
@@ -63,7 +64,6 @@ def test_rule(layer: tuple[int, int, int, int, int], end: str, sliced: bool) -> 
     assert (kernel_of(*layer, end) == "bconv_gfni") == sliced
 
 
-@pytest.mark.skipif(not (HAS["bconv_gfni"] and HAS["bconv_avx512vpopcnt"]), reason="this CPU has not both kernels")
 def test_in_a_large_network_weights_come_from_further_away() -> None:
     """Those of 1.2 MB are then left to the popcount kernel, which reads 0.3 MB."""
     assert kernel_of(7, 512, 512, 3, 1, "threshold", beside=1024) == "bconv_avx512vpopcnt"
