@@ -45,7 +45,7 @@ struct Simd {
   static BITWRIGHT_INLINE void store(float* p, const Tail& tail, int v, F x) {
     if (kFull)
       _mm512_storeu_ps(p + 16 * v, x);
-    else
+    else if (tail.m[v] != 0)  // an empty store holds up the next pixel's loads from there, where a sum lies in its summand's place
       _mm512_mask_storeu_ps(p + 16 * v, tail.m[v], x);
   }
   template <bool kFull>
